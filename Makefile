@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make            build/tollgate and build/libtollgate.a
+# make run        install what is missing, build, start a development gateway (PORT=8080)
+# make run-reset  forget that gateway's data
+# make test       install what is missing, build, run every suite (SUITES="unit sql": only those)
+# make check      the unit tests only
+# make lint       format, layers, banned calls, sizes, static analysis, documents
+# make fuzz       every fuzzer for TIME=60 seconds
+# make deps       only install what run and test need (deps-run: what run needs)
+# make install    into $(DESTDIR)$(PREFIX), PREFIX=/usr/local
+# make clean      remove build/
+#
+# V=1 shows the commands. CC=clang builds the program with clang.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all build deps deps-run deps-test run run-reset test check lint fuzz install clean FORCE
+MAKEFLAGS += --no-builtin-rules --no-print-directory --jobs=$(shell nproc)
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
+PREFIX ?= /usr/local
+PORT ?= 8080
+TIME ?= 60
+Q := $(if $(V),,@)
+
+# --- what there is to build -------------------------------------------------------------------
+
+FOLDERS := base tokenstore audit oauth gateway/core gateway/upstream gateway/http gateway/app
+MAIN := gateway/app/main.c
+SRC := $(filter-out $(MAIN),$(wildcard $(FOLDERS:%=%/*.c))) build/gen/migrations.c
+RECYCLE := tests/fakes/h2o_recycle.c
+FAKES := $(filter-out $(RECYCLE),$(wildcard tests/fakes/*.c))
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+CLI_SRC := $(wildcard tests/fuzz/*_cli.c)
+
+# Objects come in three flavours: obj for release, san with ASan and UBSan, fuzz with clang.
+obj = $(patsubst %.c,build/obj/%.o,$(1))
+san = $(patsubst %.c,build/san/%.o,$(1))
+fuz = $(patsubst %.c,build/fuzz/%.o,$(1))
+
+UNIT := $(UNIT_SRC:%.c=build/san/%)
+CLIS := $(CLI_SRC:%.c=build/san/%)
+FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
+OBJECTS := $(call obj,$(SRC) $(MAIN)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
+	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC))
+
+# --- flags ------------------------------------------------------------------------------------
+
+PACKAGES := libh2o-evloop libcurl libpq jansson openssl
+# Asked when the first recipe needs them, because `make run` may have to install them before.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(patsubst -I%,-isystem %,$$(call pkg,--cflags)) -DH2O_USE_LIBUV=0)$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(call pkg,--libs) -lpthread -lm)$(PKG_LIBS)
+pkg = $(or $(shell pkg-config $(1) $(PACKAGES)),$(error libraries are missing. $(shell .ci/deps.sh line)))
+
+COMMON = -std=gnu11 -D_GNU_SOURCE -I. -Ibuild/gen $(PKG_CFLAGS) -g -pthread
+WARN := -Werror -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Wundef -Wformat=2 -Wformat-security -Wpointer-arith -Wwrite-strings
+
+is_clang := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+arch := $(shell uname -m)
+HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
+	  -fstack-clash-protection -fno-strict-overflow -fno-delete-null-pointer-checks -fPIE \
+	  $(if $(filter x86_64,$(arch)),-fcf-protection=full) \
+	  $(if $(filter aarch64,$(arch)),-mbranch-protection=standard) \
+	  $(if $(is_clang),,-ftrivial-auto-var-init=zero)
+RELEASE = $(COMMON) $(WARN) -O2 $(HARDEN) $(CFLAGS)
+RELEASE_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
+
+SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN = $(COMMON) $(WARN) $(SANITIZE)
+FUZZ = $(COMMON) $(WARN) $(SANITIZE) -fsanitize=fuzzer-no-link
+
+# --- build ------------------------------------------------------------------------------------
+
+all: build
+build: build/tollgate
+
+# run and test install what is missing before they compile; everything else takes what is there.
+FIRST := $(if $(filter test deps,$(MAKECMDGOALS)),deps-test,$(if $(filter run,$(MAKECMDGOALS)),deps-run))
+
+build/gen/migrations.c: migrations/embed.sh $(wildcard migrations/*.sql)
+	@mkdir -p $(@D)
+	$(Q)migrations/embed.sh $@ $(sort $(filter %.sql,$^))
+
+# Rewritten only when the version changed, so that it rebuilds nothing otherwise.
+build/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@version=$$(git -c safe.directory='*' describe --tags --match 'v[0-9]*' 2>/dev/null || cat VERSION); \
+	printf '/* Generated. */\n#define TOLLGATE_VERSION "%s"\n' "$${version#v}" > $@.new; \
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(OBJECTS): Makefile | build/gen/version.h $(FIRST)
+
+build/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC      $<")
+	$(Q)$(CC) $(RELEASE) -MMD -MP -c -o $@ $<
+
+build/san/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC san  $<")
+	$(Q)$(CC) $(SAN) -MMD -MP -c -o $@ $<
+
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC fuzz $<")
+	$(Q)$(CLANG) $(FUZZ) -MMD -MP -c -o $@ $<
+
+# An archive is made anew: a member whose source is gone must not linger.
+archive = mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
+build/libtollgate.a: $(call obj,$(SRC))
+	$(Q)$(archive)
+build/san/libtollgate.a: $(call san,$(SRC))
+	$(Q)$(archive)
+build/san/libfakes.a: $(call san,$(FAKES))
+	$(Q)$(archive)
+build/fuzz/libtollgate.a: $(call fuz,$(SRC))
+	$(Q)$(archive)
+
+build/tollgate: $(call obj,$(MAIN)) build/libtollgate.a
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(RELEASE) $(RELEASE_LINK) -o $@ $^ $(PKG_LIBS)
+
+# The recycler stands first: it must win over the one in libh2o (see its file).
+build/san/tollgate: $(call san,$(MAIN) $(RECYCLE)) build/san/libtollgate.a
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(PKG_LIBS)
+
+# A unit test links, in this order: itself, the file it mirrors, what its line `LINK: …` says,
+# fakes for what is still missing, and the rest of the library. A *_cli is a program that a test
+# in another language drives.
+mirrored = $(call san,$(wildcard $(subst /test_,/,$(patsubst build/san/tests/unit/%,%.c,$(filter build/san/tests/unit/%,$(1))))))
+link_line = $(shell sed -n 's|.*/\* LINK: \(.*\) \*/.*|\1|p' $(1:build/san/%=%.c))
+$(UNIT) $(CLIS): %: %.o $(call san,$(RECYCLE)) build/san/libfakes.a build/san/libtollgate.a
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(SANITIZE) -o $@ $(filter %.o,$^) $(call mirrored,$@) $(call link_line,$@) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -lcmocka
+
+$(FUZZERS): build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtollgate.a
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
+
+-include $(OBJECTS:.o=.d)
+
+# --- run, test, install -----------------------------------------------------------------------
+
+deps: deps-run deps-test
+deps-run:
+	@.ci/deps.sh run
+deps-test: deps-run
+	@.ci/deps.sh test
+
+run: build/tollgate
+	@exec build/tollgate dev --dir .run --port $(PORT)
+
+run-reset: build/tollgate
+	@exec build/tollgate dev --dir .run --reset
+
+# What the static checks compile with.
+lint test: export LINT_CFLAGS = $(COMMON) $(WARN)
+
+test: build build/san/tollgate $(UNIT) $(CLIS) $(FUZZERS)
+	@tests/run.sh $(SUITES)
+
+check: $(UNIT)
+	@tests/run.sh unit
+
+lint: build
+	@tests/lint/run.sh
+
+fuzz: $(FUZZERS)
+	@for f in $^; do tests/fuzz/run.sh $$f -max_total_time=$(TIME) || exit 1; done
+
+install: build
+	install -D -m 0755 build/tollgate $(DESTDIR)$(PREFIX)/bin/tollgate
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/tollgate README.md LICENSE
+
+clean:
+	rm -rf build
