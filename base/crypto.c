@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/crypto.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A machine whose primitives fail must not go on with weaker ones. */
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "crypto: %s failed\n", what);
+	abort();
+}
+
+void crypto_random(void *out, size_t n)
+{
+	uint8_t *to = out;
+
+	while (n > 0) {
+		int chunk = n > INT_MAX ? INT_MAX : (int)n;
+
+		must(RAND_bytes(to, chunk) == 1, "random");
+		to += chunk;
+		n -= (size_t)chunk;
+	}
+}
+
+void crypto_sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES])
+{
+	must(EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) == 1, "SHA-256");
+}
+
+void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
+			uint8_t out[SHA256_BYTES])
+{
+	/* HMAC() takes a NULL key for "the key of the last call". */
+	const void *given = key_bytes > 0 ? key : "";
+
+	assert(key_bytes <= INT_MAX);
+	must(HMAC(EVP_sha256(), given, (int)key_bytes, p, n, out, NULL) != NULL, "HMAC");
+}
+
+void crypto_hkdf_sha256(const void *key, size_t key_bytes, const char *info, void *out, size_t n)
+{
+	/* OSSL_PARAM has no const for what is only read. */
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, key_bytes),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, strlen(info)),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+
+	must(ctx != NULL && EVP_KDF_derive(ctx, out, n, params) == 1, "HKDF");
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+}
+
+bool crypto_equal(const void *a, const void *b, size_t n)
+{
+	return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+/* An empty update is left out: EVP takes a NULL input for the end of the message. */
+static bool gcm_update(EVP_CIPHER_CTX *ctx, void *out, const void *in, size_t n)
+{
+	int written;
+
+	assert(n <= INT_MAX);
+	return n == 0 || EVP_CipherUpdate(ctx, out, &written, in, (int)n) == 1;
+}
+
+static EVP_CIPHER_CTX *gcm_start(const uint8_t *key, const uint8_t *nonce, struct span aad,
+				 int encrypt)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	must(ctx != NULL && EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) &&
+		     gcm_update(ctx, NULL, aad.p, aad.n),
+	     "AES-256-GCM");
+	return ctx;
+}
+
+void crypto_gcm_seal(const uint8_t key[AES_KEY_BYTES], const uint8_t nonce[GCM_NONCE_BYTES],
+		     struct span aad, const void *plain, size_t n, void *out,
+		     uint8_t tag[GCM_TAG_BYTES])
+{
+	EVP_CIPHER_CTX *ctx = gcm_start(key, nonce, aad, 1);
+	uint8_t none[EVP_MAX_BLOCK_LENGTH];
+	int written;
+
+	must(gcm_update(ctx, out, plain, n) && EVP_CipherFinal_ex(ctx, none, &written) == 1 &&
+		     EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_BYTES, tag) == 1,
+	     "AES-256-GCM");
+	EVP_CIPHER_CTX_free(ctx);
+}
+
+int crypto_gcm_open(const uint8_t key[AES_KEY_BYTES], const uint8_t nonce[GCM_NONCE_BYTES],
+		    struct span aad, const void *sealed, size_t n, const uint8_t tag[GCM_TAG_BYTES],
+		    void *out)
+{
+	EVP_CIPHER_CTX *ctx = gcm_start(key, nonce, aad, 0);
+	uint8_t given[GCM_TAG_BYTES], none[EVP_MAX_BLOCK_LENGTH];
+	int written;
+	bool genuine;
+
+	memcpy(given, tag, sizeof(given));
+	must(gcm_update(ctx, out, sealed, n) &&
+		     EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_BYTES, given) == 1,
+	     "AES-256-GCM");
+	genuine = EVP_CipherFinal_ex(ctx, none, &written) == 1;
+	EVP_CIPHER_CTX_free(ctx);
+	if (genuine)
+		return 0;
+	/* What was decrypted before the tag was checked is nobody's plaintext. */
+	if (n > 0)
+		OPENSSL_cleanse(out, n);
+	return -1;
+}

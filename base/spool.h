@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_SPOOL_H
+#define BASE_SPOOL_H
+
+/*
+ * A durable log of typed records in a directory of its own: append, group fdatasync, segments
+ * with checksums, replay at start. One writer thread does nothing but write and fdatasync.
+ *
+ * Record on disk: length u32 | sequence u64 | type u8 | crc32c u32 over all before it and the
+ * payload | payload (integers big-endian). The top bit of length marks the first record of a
+ * commit: everything before it was durable when it was written. A torn tail is cut at open; a
+ * bad record in the middle is reported and the rest of its segment skipped. Records stay until
+ * released.
+ *
+ * Knows nothing of what its records mean.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+
+struct spool;
+
+struct spool_params {
+	const char *dir;	   /* made 0700; locked (flock) against a second owner */
+	size_t segment_bytes;	   /* 64 MiB */
+	size_t max_bytes;	   /* on disk, at least two segments; appends over it fail with
+				    * ERR_UNAVAILABLE */
+	size_t max_record_bytes;   /* 1 MiB */
+	bool fsync;		   /* false: survives kill -9, not power loss */
+};
+
+/* A record as replayed at open, oldest first. Borrowed. */
+typedef void spool_record(void *ctx, uint64_t sequence, uint8_t type, struct span payload);
+
+/* Replays what is there (before it returns), then accepts appends. ERR_INTERNAL, or
+ * ERR_CONFLICT if another process holds the directory. */
+struct spool *spool_open(struct loop *loop, const struct spool_params *params,
+			 spool_record *replay, void *ctx, struct err *err) MUST_CHECK;
+/* Waits until everything appended is durable, then closes. Pending waits never fire. */
+void spool_close(struct spool **spool);
+
+/* Waits for one append. Embedded in its owner, zero-initialised. */
+struct spool_wait {
+	struct spool *spool; /* NULL while idle */
+	struct spool_wait *next, *prev;
+	uint64_t sequence;
+	void (*durable)(void *ctx, const struct err *err);
+	void *ctx;
+};
+/*
+ * Copies the payload. `durable` runs on the loop once the record is on disk (never before this
+ * returns), err NULL; on failure ERR_UNAVAILABLE, the record is not kept (unless the disk refuses
+ * even to cut it off) and its sequence is given out again. wait may be NULL: then nobody is told.
+ * Returns the record's sequence, or 0 with err if it was refused at once (full, too large,
+ * failed): then nothing will be called.
+ */
+uint64_t spool_append(struct spool *spool, uint8_t type, struct span payload,
+		      struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
+		      void *ctx, struct err *err) MUST_CHECK;
+void spool_wait_cancel(struct spool_wait *wait);
+
+/* Everything up to and including `sequence` is no longer needed: the checkpoint is written (soon,
+ * and at close) and whole segments below it are removed. */
+void spool_release(struct spool *spool, uint64_t sequence);
+
+struct spool_stats {
+	uint64_t last_sequence;
+	uint64_t durable_sequence;
+	uint64_t released_sequence;
+	size_t bytes_on_disk;
+	bool failed;
+};
+void spool_stats(const struct spool *spool, struct spool_stats *out);
+
+#endif
