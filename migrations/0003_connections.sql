@@ -1,0 +1,192 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Connections to upstream MCP servers, and what the nodes found out about them.
+
+SET LOCAL ROLE tollgate_owner;
+
+CREATE TABLE tollgate.connections (
+  tenant_id uuid NOT NULL REFERENCES tollgate.tenants (id) ON DELETE CASCADE,
+  id uuid NOT NULL,
+  name text NOT NULL
+    CHECK (name ~ '^[a-z0-9]+([_-][a-z0-9]+)*$' AND char_length(name) <= 32
+           AND position('__' IN name) = 0),
+  description text NOT NULL DEFAULT '',
+  enabled boolean NOT NULL DEFAULT true,
+  transport text NOT NULL DEFAULT 'streamable-http' CHECK (transport IN ('streamable-http')),
+  url text NOT NULL CHECK (url <> ''),
+  era text NOT NULL DEFAULT 'auto' CHECK (era IN ('auto', 'legacy', 'modern')),
+  auth_mode text NOT NULL DEFAULT 'none'
+    CHECK (auth_mode IN ('none', 'bearer', 'api_key', 'oauth')),
+  auth_header text,
+  credential bytea,
+  headers bytea,
+  header_names text[] NOT NULL DEFAULT '{}',
+  connect_timeout_ms bigint NOT NULL DEFAULT 10000 CHECK (connect_timeout_ms > 0),
+  call_timeout_ms bigint NOT NULL DEFAULT 60000 CHECK (call_timeout_ms > 0),
+  trust_level text NOT NULL DEFAULT 'untrusted' CHECK (trust_level IN ('trusted', 'untrusted')),
+  tools_allow text[] NOT NULL DEFAULT '{*}',
+  tools_deny text[] NOT NULL DEFAULT '{}',
+  version bigint NOT NULL DEFAULT 1,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, id),
+  UNIQUE (tenant_id, name)
+);
+COMMENT ON TABLE tollgate.connections IS 'Upstream MCP servers of a tenant, and how to reach them.';
+COMMENT ON COLUMN tollgate.connections.tenant_id IS 'Tenant that owns the connection.';
+COMMENT ON COLUMN tollgate.connections.id IS 'Random UUID; stable when the name changes.';
+COMMENT ON COLUMN tollgate.connections.name IS
+  'Prefix of its tools and part of URLs: lower-case letters and digits in groups joined by single - or _, at most 32.';
+COMMENT ON COLUMN tollgate.connections.description IS 'For people.';
+COMMENT ON COLUMN tollgate.connections.enabled IS 'False: its tools are hidden and not callable.';
+COMMENT ON COLUMN tollgate.connections.transport IS 'How it is spoken to: streamable-http.';
+COMMENT ON COLUMN tollgate.connections.url IS 'Endpoint of the upstream server.';
+COMMENT ON COLUMN tollgate.connections.era IS
+  'Protocol era to speak: auto finds out, legacy is up to 2025-11-25, modern is 2026-07-28.';
+COMMENT ON COLUMN tollgate.connections.auth_mode IS 'How the gateway authenticates to it.';
+COMMENT ON COLUMN tollgate.connections.auth_header IS 'Header that carries the credential of api_key.';
+COMMENT ON COLUMN tollgate.connections.credential IS
+  'Sealed secret of bearer and api_key; opens with this row''s id and version only.';
+COMMENT ON COLUMN tollgate.connections.headers IS
+  'Sealed JSON object of extra headers; opens with this row''s id and version only.';
+COMMENT ON COLUMN tollgate.connections.header_names IS
+  'Names of the extra headers, so that they can be shown without opening them.';
+COMMENT ON COLUMN tollgate.connections.connect_timeout_ms IS
+  'Longest wait for a connection, milliseconds.';
+COMMENT ON COLUMN tollgate.connections.call_timeout_ms IS 'Longest call, milliseconds.';
+COMMENT ON COLUMN tollgate.connections.trust_level IS
+  'trusted or untrusted. Stored only: it has no effect yet.';
+COMMENT ON COLUMN tollgate.connections.tools_allow IS
+  'Globs (* only) of tools that may be listed and called.';
+COMMENT ON COLUMN tollgate.connections.tools_deny IS 'Globs taken away from tools_allow.';
+COMMENT ON COLUMN tollgate.connections.version IS
+  'Rises with each edit; what If-Match compares, and part of what the sealed columns are bound to.';
+COMMENT ON COLUMN tollgate.connections.created_at IS 'When the connection was added.';
+COMMENT ON COLUMN tollgate.connections.updated_at IS 'Last change of the row.';
+ALTER TABLE tollgate.connections ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.connections FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.connections TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.connections TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.connections TO tollgate_app;
+
+CREATE TABLE tollgate.catalogs (
+  tenant_id uuid NOT NULL,
+  connection_id uuid NOT NULL,
+  credential_identity text NOT NULL DEFAULT '',
+  capabilities text NOT NULL DEFAULT '',
+  era text NOT NULL CHECK (era IN ('legacy', 'modern')),
+  protocol_version text NOT NULL,
+  server_name text,
+  server_version text,
+  instructions text,
+  tools text NOT NULL,
+  tools_count int NOT NULL CHECK (tools_count >= 0),
+  hash bytea NOT NULL,
+  fetched_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, connection_id, credential_identity, capabilities),
+  FOREIGN KEY (tenant_id, connection_id)
+    REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE tollgate.catalogs IS
+  'What an upstream offered when it was last listed: written by the node that watches the connection, read by all.';
+COMMENT ON COLUMN tollgate.catalogs.tenant_id IS 'Tenant of the connection.';
+COMMENT ON COLUMN tollgate.catalogs.connection_id IS 'The connection that was listed.';
+COMMENT ON COLUMN tollgate.catalogs.credential_identity IS
+  'Whose credential was used; empty: the connection''s own.';
+COMMENT ON COLUMN tollgate.catalogs.capabilities IS
+  'Client capabilities that were declared for it; empty: the gateway''s own.';
+COMMENT ON COLUMN tollgate.catalogs.era IS 'Era the upstream was found to speak.';
+COMMENT ON COLUMN tollgate.catalogs.protocol_version IS 'Protocol version agreed with it.';
+COMMENT ON COLUMN tollgate.catalogs.server_name IS 'Name the server gave itself.';
+COMMENT ON COLUMN tollgate.catalogs.server_version IS 'Version the server gave itself.';
+COMMENT ON COLUMN tollgate.catalogs.instructions IS 'Instructions of the server for models.';
+COMMENT ON COLUMN tollgate.catalogs.tools IS
+  'JSON array of its tools, all pages, byte for byte as received: text, because jsonb would change numbers and key order.';
+COMMENT ON COLUMN tollgate.catalogs.tools_count IS 'Number of elements in tools.';
+COMMENT ON COLUMN tollgate.catalogs.hash IS 'Digest of the above by which a change is noticed.';
+COMMENT ON COLUMN tollgate.catalogs.fetched_at IS
+  'When it was last listed. A change of this column alone tells nobody.';
+ALTER TABLE tollgate.catalogs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.catalogs FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.catalogs TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.catalogs TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.catalogs TO tollgate_app;
+
+CREATE TABLE tollgate.connection_status (
+  tenant_id uuid NOT NULL,
+  connection_id uuid NOT NULL,
+  state text NOT NULL DEFAULT 'unknown'
+    CHECK (state IN ('unknown', 'ok', 'degraded', 'unreachable', 'auth_failed', 'invalid',
+                     'disabled')),
+  era text CHECK (era IN ('legacy', 'modern')),
+  tools_count int CHECK (tools_count >= 0),
+  last_success timestamptz,
+  last_error text,
+  last_error_at timestamptz,
+  next_retry_at timestamptz,
+  lease_node uuid,
+  lease_until timestamptz,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, connection_id),
+  FOREIGN KEY (tenant_id, connection_id)
+    REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE tollgate.connection_status IS
+  'Health of each connection, and the lease of the one node that watches it.';
+COMMENT ON COLUMN tollgate.connection_status.tenant_id IS 'Tenant of the connection.';
+COMMENT ON COLUMN tollgate.connection_status.connection_id IS 'The connection.';
+COMMENT ON COLUMN tollgate.connection_status.state IS
+  'unknown (not tried yet), ok, degraded, unreachable, auth_failed, invalid (the row cannot be used), disabled.';
+COMMENT ON COLUMN tollgate.connection_status.era IS 'Era the upstream was found to speak.';
+COMMENT ON COLUMN tollgate.connection_status.tools_count IS 'Tools it offered when last listed.';
+COMMENT ON COLUMN tollgate.connection_status.last_success IS 'Last time it answered as it should.';
+COMMENT ON COLUMN tollgate.connection_status.last_error IS 'Why it last failed, one sentence.';
+COMMENT ON COLUMN tollgate.connection_status.last_error_at IS 'When it last failed.';
+COMMENT ON COLUMN tollgate.connection_status.next_retry_at IS 'When the watching node tries again.';
+COMMENT ON COLUMN tollgate.connection_status.lease_node IS 'Node that watches the connection.';
+COMMENT ON COLUMN tollgate.connection_status.lease_until IS
+  'Until when; then any node may take the lease.';
+COMMENT ON COLUMN tollgate.connection_status.updated_at IS 'Last change of the row.';
+ALTER TABLE tollgate.connection_status ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.connection_status FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.connection_status TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.connection_status
+  TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.connection_status TO tollgate_app;
+
+CREATE TABLE tollgate.upstream_sessions (
+  tenant_id uuid NOT NULL,
+  connection_id uuid NOT NULL,
+  principal text NOT NULL DEFAULT '',
+  session_id text NOT NULL,
+  protocol_version text NOT NULL,
+  log_level text,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, connection_id, principal),
+  FOREIGN KEY (tenant_id, connection_id)
+    REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE tollgate.upstream_sessions IS
+  'Session ids that upstreams gave us, used by every node.';
+COMMENT ON COLUMN tollgate.upstream_sessions.tenant_id IS 'Tenant of the connection.';
+COMMENT ON COLUMN tollgate.upstream_sessions.connection_id IS 'The connection.';
+COMMENT ON COLUMN tollgate.upstream_sessions.principal IS
+  'Whose session it is; empty: shared by all of the tenant.';
+COMMENT ON COLUMN tollgate.upstream_sessions.session_id IS 'Mcp-Session-Id of the upstream.';
+COMMENT ON COLUMN tollgate.upstream_sessions.protocol_version IS 'Version agreed in it.';
+COMMENT ON COLUMN tollgate.upstream_sessions.log_level IS
+  'Logging level last set in it; NULL: never set.';
+COMMENT ON COLUMN tollgate.upstream_sessions.created_at IS 'When it was opened.';
+ALTER TABLE tollgate.upstream_sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.upstream_sessions FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.upstream_sessions TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.upstream_sessions
+  TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.upstream_sessions TO tollgate_app;

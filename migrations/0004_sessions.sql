@@ -1,0 +1,71 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Legacy sessions of clients, and the nodes that serve them.
+
+SET LOCAL ROLE tollgate_owner;
+
+CREATE TABLE tollgate.mcp_sessions (
+  tenant_id uuid NOT NULL REFERENCES tollgate.tenants (id) ON DELETE CASCADE,
+  id_hash bytea NOT NULL CHECK (octet_length(id_hash) = 32),
+  principal text NOT NULL CHECK (principal <> ''),
+  endpoint text NOT NULL DEFAULT '',
+  protocol_version text NOT NULL,
+  client_name text,
+  client_version text,
+  client_capabilities text,
+  log_level text,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  last_seen_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz NOT NULL,
+  PRIMARY KEY (tenant_id, id_hash)
+);
+CREATE INDEX mcp_sessions_expiry ON tollgate.mcp_sessions (expires_at);
+COMMENT ON TABLE tollgate.mcp_sessions IS
+  'Sessions of legacy clients: any node serves any of them. Bound to their principal and endpoint.';
+COMMENT ON COLUMN tollgate.mcp_sessions.tenant_id IS 'Tenant of the principal.';
+COMMENT ON COLUMN tollgate.mcp_sessions.id_hash IS
+  'SHA-256 of the session id: the id itself is a secret of the client.';
+COMMENT ON COLUMN tollgate.mcp_sessions.principal IS 'Stable key of the user or service key.';
+COMMENT ON COLUMN tollgate.mcp_sessions.endpoint IS
+  'Name of the connection for a single-connection endpoint; empty: the aggregate.';
+COMMENT ON COLUMN tollgate.mcp_sessions.protocol_version IS 'Version agreed at initialize.';
+COMMENT ON COLUMN tollgate.mcp_sessions.client_name IS 'clientInfo.name.';
+COMMENT ON COLUMN tollgate.mcp_sessions.client_version IS 'clientInfo.version.';
+COMMENT ON COLUMN tollgate.mcp_sessions.client_capabilities IS
+  'capabilities of initialize, the bytes as received.';
+COMMENT ON COLUMN tollgate.mcp_sessions.log_level IS
+  'Level of logging/setLevel; NULL: never set.';
+COMMENT ON COLUMN tollgate.mcp_sessions.created_at IS 'When it was initialized.';
+COMMENT ON COLUMN tollgate.mcp_sessions.last_seen_at IS 'Last use, to within a minute or so.';
+COMMENT ON COLUMN tollgate.mcp_sessions.expires_at IS
+  'Unknown from then on; tollgate.sweep_sessions deletes it.';
+ALTER TABLE tollgate.mcp_sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.mcp_sessions FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.mcp_sessions TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.mcp_sessions TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.mcp_sessions TO tollgate_app;
+
+CREATE TABLE tollgate.nodes (
+  id uuid PRIMARY KEY,
+  host text NOT NULL,
+  pid int NOT NULL,
+  slot int NOT NULL,
+  version text NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT now(),
+  heartbeat_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE tollgate.nodes IS
+  'Workers that serve, on this machine and others. Belongs to no tenant.';
+COMMENT ON COLUMN tollgate.nodes.id IS 'Random UUID, new at each start of a worker.';
+COMMENT ON COLUMN tollgate.nodes.host IS 'Machine it runs on.';
+COMMENT ON COLUMN tollgate.nodes.pid IS 'Its process on that machine.';
+COMMENT ON COLUMN tollgate.nodes.slot IS 'Which worker of its supervisor it is, from 0.';
+COMMENT ON COLUMN tollgate.nodes.version IS 'Version of the program.';
+COMMENT ON COLUMN tollgate.nodes.started_at IS 'When it started.';
+COMMENT ON COLUMN tollgate.nodes.heartbeat_at IS 'When it last said that it lives.';
+ALTER TABLE tollgate.nodes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.nodes FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_all ON tollgate.nodes TO tollgate_app USING (true) WITH CHECK (true);
+CREATE POLICY owner_all ON tollgate.nodes TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.nodes TO tollgate_app;

@@ -1,0 +1,306 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Every function: work across tenants for the runtime role, partitions of the audit log, triggers.
+--
+-- Here and nowhere else stand the SECURITY DEFINER functions. They run as tollgate_owner, whom the
+-- policies let see every tenant, with a fixed search_path that ends in pg_temp (else the caller's
+-- temporary tables would come first); EXECUTE is taken from PUBLIC and granted by name.
+
+SET LOCAL ROLE tollgate_owner;
+
+-- Keys ------------------------------------------------------------------------------------------
+
+CREATE FUNCTION tollgate.find_key(p_key_id text)
+RETURNS TABLE (tenant_id uuid, tenant_name text, tenant_enabled boolean, id uuid, name text,
+               user_id uuid, user_name text, user_role text, user_enabled boolean, role text,
+               secret_mac bytea, expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  SELECT k.tenant_id, t.name, t.enabled, k.id, k.name, k.user_id, u.name, u.role, u.enabled, k.role,
+         k.secret_mac, k.expires_at
+  FROM tollgate.api_keys k
+  JOIN tollgate.tenants t ON t.id = k.tenant_id
+  LEFT JOIN tollgate.users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+  WHERE k.key_id = p_key_id
+$$;
+COMMENT ON FUNCTION tollgate.find_key(text) IS
+  'The API key with this public id, of whatever tenant; user columns are NULL for a service key.';
+
+-- Tenants ---------------------------------------------------------------------------------------
+-- The runtime role may only read its own row of tenants, so that all that crosses tenants is here.
+
+CREATE FUNCTION tollgate.config_versions()
+RETURNS TABLE (tenant_id uuid, config_version bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  SELECT t.id, t.config_version FROM tollgate.tenants t
+$$;
+COMMENT ON FUNCTION tollgate.config_versions() IS
+  'Configuration version of every tenant: what nodes poll behind NOTIFY.';
+
+CREATE FUNCTION tollgate.list_tenants()
+RETURNS TABLE (id uuid, name text, enabled boolean, egress jsonb, created_at timestamptz,
+               config_version bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  SELECT t.id, t.name, t.enabled, t.egress, t.created_at, t.config_version
+  FROM tollgate.tenants t ORDER BY t.name COLLATE "C"
+$$;
+COMMENT ON FUNCTION tollgate.list_tenants() IS 'All tenants by name.';
+
+CREATE FUNCTION tollgate.find_tenant(p_name text)
+RETURNS TABLE (id uuid, name text, enabled boolean, egress jsonb, created_at timestamptz,
+               config_version bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  SELECT t.id, t.name, t.enabled, t.egress, t.created_at, t.config_version
+  FROM tollgate.tenants t WHERE t.name = p_name
+$$;
+COMMENT ON FUNCTION tollgate.find_tenant(text) IS 'The tenant of this name, or no row.';
+
+CREATE FUNCTION tollgate.create_tenant(p_id uuid, p_name text, p_enabled boolean DEFAULT true,
+                                       p_egress jsonb DEFAULT '{"allow":[]}')
+RETURNS TABLE (id uuid, name text, enabled boolean, egress jsonb, created_at timestamptz,
+               config_version bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  INSERT INTO tollgate.tenants AS t (id, name, enabled, egress)
+  VALUES (p_id, p_name, coalesce(p_enabled, true), coalesce(p_egress, '{"allow":[]}'))
+  RETURNING t.id, t.name, t.enabled, t.egress, t.created_at, t.config_version
+$$;
+COMMENT ON FUNCTION tollgate.create_tenant(uuid, text, boolean, jsonb) IS
+  'Makes a tenant and returns it; a name or id that exists is SQLSTATE 23505.';
+
+CREATE FUNCTION tollgate.update_tenant(p_id uuid, p_name text, p_enabled boolean, p_egress jsonb,
+                                       p_config_version bigint DEFAULT NULL)
+RETURNS TABLE (id uuid, name text, enabled boolean, egress jsonb, created_at timestamptz,
+               config_version bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  UPDATE tollgate.tenants t
+  SET name = coalesce(p_name, t.name), enabled = coalesce(p_enabled, t.enabled),
+      egress = coalesce(p_egress, t.egress)
+  WHERE t.id = p_id AND t.config_version = coalesce(p_config_version, t.config_version)
+  RETURNING t.id, t.name, t.enabled, t.egress, t.created_at, t.config_version
+$$;
+COMMENT ON FUNCTION tollgate.update_tenant(uuid, text, boolean, jsonb, bigint) IS
+  'Changes a tenant and returns it; NULL keeps what is there. No row: no such tenant, or its config_version is not the one given.';
+
+CREATE FUNCTION tollgate.delete_tenant(p_id uuid)
+RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  WITH gone AS (DELETE FROM tollgate.tenants t WHERE t.id = p_id RETURNING 1)
+  SELECT EXISTS (SELECT FROM gone)
+$$;
+COMMENT ON FUNCTION tollgate.delete_tenant(uuid) IS
+  'Deletes a tenant with all it owns, its data keys too; its audit records stay. False: no such tenant.';
+
+-- Settings --------------------------------------------------------------------------------------
+
+CREATE FUNCTION tollgate.setting(p_name text)
+RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  SELECT s.value FROM tollgate.settings s WHERE s.name = p_name
+$$;
+COMMENT ON FUNCTION tollgate.setting(text) IS 'Value of a setting, or NULL.';
+
+CREATE FUNCTION tollgate.put_setting(p_name text, p_value text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  INSERT INTO tollgate.settings (name, value) VALUES (p_name, p_value) ON CONFLICT DO NOTHING;
+  -- A statement of its own, so that it sees a row that another transaction put meanwhile.
+  RETURN (SELECT s.value FROM tollgate.settings s WHERE s.name = p_name);
+END
+$$;
+COMMENT ON FUNCTION tollgate.put_setting(text, text) IS
+  'Writes a setting unless it exists; returns the value that holds, so two first starts agree.';
+
+-- Sweeps ----------------------------------------------------------------------------------------
+
+CREATE FUNCTION tollgate.sweep_sessions()
+RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  WITH gone AS (DELETE FROM tollgate.mcp_sessions s WHERE s.expires_at <= now() RETURNING 1)
+  SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION tollgate.sweep_sessions() IS
+  'Deletes the expired sessions of every tenant; returns how many.';
+
+-- Partitions of the audit log -------------------------------------------------------------------
+
+CREATE FUNCTION audit.ensure_partitions(p_from date, p_to date)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, audit, pg_temp
+AS $$
+DECLARE
+  max_days CONSTANT int := 400;
+  parent name;
+  part name;
+  day timestamp;
+  made int := 0;
+BEGIN
+  IF p_from IS NULL OR p_to IS NULL OR p_to < p_from OR p_to - p_from >= max_days THEN
+    RAISE EXCEPTION 'ensure_partitions takes 1 to % days, not % to %', max_days, p_from, p_to
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Nodes ask at the same time; the number is this function's own.
+  PERFORM pg_advisory_xact_lock(4935230118);
+  FOR parent IN
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'audit.call_log'::regclass ORDER BY 1
+  LOOP
+    FOR day IN SELECT * FROM generate_series(p_from::timestamp, p_to::timestamp, '1 day') LOOP
+      part := parent || to_char(day, '_YYYYMMDD');
+      CONTINUE WHEN to_regclass(format('audit_parts.%I', part)) IS NOT NULL;
+      -- Attached, not created as a partition: that would lock out every reader of call_log.
+      EXECUTE format('CREATE TABLE audit_parts.%I (LIKE audit_parts.%I INCLUDING ALL)',
+                     part, parent);
+      EXECUTE format('COMMENT ON TABLE audit_parts.%I IS %L', part,
+                     format('Calls of %s (UTC).', to_char(day, 'YYYY-MM-DD')));
+      EXECUTE format('ALTER TABLE audit_parts.%I ENABLE ROW LEVEL SECURITY', part);
+      EXECUTE format('ALTER TABLE audit_parts.%I FORCE ROW LEVEL SECURITY', part);
+      EXECUTE format('CREATE POLICY owner_all ON audit_parts.%I TO tollgate_owner'
+                     ' USING (true) WITH CHECK (true)', part);
+      EXECUTE format('ALTER TABLE audit_parts.%I ATTACH PARTITION audit_parts.%I'
+                     ' FOR VALUES FROM (%L) TO (%L)', parent, part,
+                     to_char(day, 'YYYY-MM-DD 00:00:00+00'),
+                     to_char(day + interval '1 day', 'YYYY-MM-DD 00:00:00+00'));
+      made := made + 1;
+    END LOOP;
+  END LOOP;
+  RETURN made;
+END
+$$;
+COMMENT ON FUNCTION audit.ensure_partitions(date, date) IS
+  'Makes the day partitions (UTC days, both ends included) that are missing in every retention class; returns how many.';
+
+-- Triggers --------------------------------------------------------------------------------------
+-- NOTIFY is a hint to re-read, config_version what nodes compare. One notification per tenant and
+-- transaction: PostgreSQL drops duplicates.
+
+CREATE FUNCTION tollgate.on_touch()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  NEW.updated_at := now();
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_touch() IS 'Trigger: keeps updated_at.';
+
+CREATE FUNCTION tollgate.on_tenant_edit()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  NEW.config_version := OLD.config_version + 1;
+  NEW.updated_at := now();
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_tenant_edit() IS
+  'Trigger: an edit of the tenant itself raises its configuration version.';
+
+CREATE FUNCTION tollgate.on_tenant_change()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('tollgate', coalesce(NEW.id, OLD.id)::text);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_tenant_change() IS 'Trigger: tells the nodes to re-read a tenant.';
+
+CREATE FUNCTION tollgate.on_runtime_change()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('tollgate', coalesce(NEW.tenant_id, OLD.tenant_id)::text);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_runtime_change() IS
+  'Trigger: tells the nodes to re-read a tenant whose configuration is unchanged.';
+
+-- Definer, because the runtime role may not write tenants. It changes only config_version, on which
+-- on_tenant_edit does not run: no recursion. When the tenant itself is being deleted, its row is
+-- gone by now and the UPDATE finds nothing.
+CREATE FUNCTION tollgate.on_config_change()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  UPDATE tollgate.tenants SET config_version = config_version + 1
+  WHERE id = coalesce(NEW.tenant_id, OLD.tenant_id);
+  PERFORM pg_notify('tollgate', coalesce(NEW.tenant_id, OLD.tenant_id)::text);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_config_change() IS
+  'Trigger: raises the configuration version of the tenant and tells the nodes to re-read it.';
+
+CREATE TRIGGER edit BEFORE UPDATE ON tollgate.tenants FOR EACH ROW
+  WHEN ((OLD.name, OLD.enabled, OLD.egress) IS DISTINCT FROM (NEW.name, NEW.enabled, NEW.egress))
+  EXECUTE FUNCTION tollgate.on_tenant_edit();
+CREATE TRIGGER notify AFTER INSERT OR UPDATE OR DELETE ON tollgate.tenants FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_tenant_change();
+
+DO $$
+DECLARE
+  changed text;
+BEGIN
+  FOREACH changed IN ARRAY ARRAY['users', 'connections', 'connection_status'] LOOP
+    EXECUTE format('CREATE TRIGGER touch BEFORE UPDATE ON tollgate.%I FOR EACH ROW'
+                   ' WHEN (OLD.* IS DISTINCT FROM NEW.*)'
+                   ' EXECUTE FUNCTION tollgate.on_touch()', changed);
+  END LOOP;
+  FOREACH changed IN ARRAY ARRAY['data_keys', 'users', 'api_keys', 'connections', 'catalogs'] LOOP
+    EXECUTE format('CREATE TRIGGER config_added AFTER INSERT OR DELETE ON tollgate.%I'
+                   ' FOR EACH ROW EXECUTE FUNCTION tollgate.on_config_change()', changed);
+  END LOOP;
+  FOREACH changed IN ARRAY ARRAY['data_keys', 'users', 'api_keys', 'connections'] LOOP
+    EXECUTE format('CREATE TRIGGER config_changed AFTER UPDATE ON tollgate.%I FOR EACH ROW'
+                   ' WHEN (OLD.* IS DISTINCT FROM NEW.*)'
+                   ' EXECUTE FUNCTION tollgate.on_config_change()', changed);
+  END LOOP;
+END $$;
+
+-- A catalog that was listed again and is the same moves fetched_at only: nobody need re-read it.
+CREATE TRIGGER config_changed AFTER UPDATE ON tollgate.catalogs FOR EACH ROW
+  WHEN ((OLD.era, OLD.protocol_version, OLD.server_name, OLD.server_version, OLD.instructions,
+         OLD.hash, OLD.tools_count, OLD.tools)
+        IS DISTINCT FROM
+        (NEW.era, NEW.protocol_version, NEW.server_name, NEW.server_version, NEW.instructions,
+         NEW.hash, NEW.tools_count, NEW.tools))
+  EXECUTE FUNCTION tollgate.on_config_change();
+
+CREATE TRIGGER runtime_added AFTER INSERT ON tollgate.connection_status FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_runtime_change();
+CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.connection_status FOR EACH ROW
+  WHEN ((OLD.state, OLD.tools_count, OLD.era) IS DISTINCT FROM
+        (NEW.state, NEW.tools_count, NEW.era))
+  EXECUTE FUNCTION tollgate.on_runtime_change();
+CREATE TRIGGER runtime_removed AFTER DELETE ON tollgate.mcp_sessions FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_runtime_change();
+
+-- Who may call what -----------------------------------------------------------------------------
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tollgate, audit FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+  tollgate.find_key(text),
+  tollgate.config_versions(),
+  tollgate.list_tenants(),
+  tollgate.find_tenant(text),
+  tollgate.create_tenant(uuid, text, boolean, jsonb),
+  tollgate.update_tenant(uuid, text, boolean, jsonb, bigint),
+  tollgate.delete_tenant(uuid),
+  tollgate.setting(text),
+  tollgate.put_setting(text, text),
+  tollgate.sweep_sessions(),
+  audit.ensure_partitions(date, date)
+TO tollgate_app;
+GRANT EXECUTE ON FUNCTION audit.ensure_partitions(date, date) TO tollgate_audit_writer;

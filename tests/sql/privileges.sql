@@ -1,0 +1,89 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The whole list of what anybody but the owner may do. A new grant must be written here too.
+
+\ir setup.psql
+
+CREATE TEMP VIEW our_schemas AS
+  SELECT oid FROM pg_namespace WHERE nspname IN ('tollgate', 'audit', 'audit_parts');
+
+SELECT bag_eq($$
+  SELECT concat_ws(' ', n.nspname, a.grantee::regrole, a.privilege_type) COLLATE "default"
+  FROM pg_namespace n, aclexplode(n.nspacl) a
+  WHERE n.oid IN (SELECT oid FROM our_schemas) AND a.grantee <> n.nspowner $$, $$ VALUES
+  ('audit audit_reader USAGE'),
+  ('audit tollgate_app USAGE'),
+  ('audit tollgate_audit_writer USAGE'),
+  ('tollgate tollgate_app USAGE') $$,
+  'schemas: audit_parts is granted to nobody');
+
+SELECT bag_eq($$
+  SELECT concat_ws(' ', c.oid::regclass, a.grantee::regrole,
+                   string_agg(a.privilege_type, ' ' ORDER BY a.privilege_type)) COLLATE "default"
+  FROM pg_class c, aclexplode(c.relacl) a
+  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> c.relowner
+  GROUP BY c.oid, a.grantee $$, $$ VALUES
+  ('audit.call_log audit_reader SELECT'),
+  ('audit.call_log tollgate_audit_writer INSERT'),
+  ('audit.calls audit_reader SELECT'),
+  ('audit.errors audit_reader SELECT'),
+  ('audit.reader_roles audit_reader SELECT'),
+  ('tollgate.api_keys tollgate_app DELETE INSERT SELECT'),
+  ('tollgate.catalogs tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.connection_status tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.connections tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.data_keys tollgate_app INSERT SELECT UPDATE'),
+  ('tollgate.mcp_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.nodes tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.tenants tollgate_app SELECT'),
+  ('tollgate.tollgate_migrations tollgate_app SELECT'),
+  ('tollgate.upstream_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.users tollgate_app DELETE INSERT SELECT UPDATE') $$,
+  'relations: no partition is among them');
+
+SELECT is_empty($$
+  SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.attacl IS NOT NULL $$,
+  'no grants on single columns');
+
+SELECT bag_eq($$
+  SELECT concat_ws(' ', p.oid::regprocedure, a.grantee::regrole) COLLATE "default"
+  FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+  WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
+  ('audit.ensure_partitions(date,date) tollgate_app'),
+  ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
+  ('tollgate.config_versions() tollgate_app'),
+  ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
+  ('tollgate.delete_tenant(uuid) tollgate_app'),
+  ('tollgate.find_key(text) tollgate_app'),
+  ('tollgate.find_tenant(text) tollgate_app'),
+  ('tollgate.list_tenants() tollgate_app'),
+  ('tollgate.put_setting(text,text) tollgate_app'),
+  ('tollgate.setting(text) tollgate_app'),
+  ('tollgate.sweep_sessions() tollgate_app'),
+  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app') $$,
+  'functions');
+
+SELECT bag_eq($$
+  SELECT oid::regprocedure::text COLLATE "default" FROM pg_proc
+  WHERE prosecdef AND proowner = 'tollgate_owner'::regrole $$, $$ VALUES
+  ('audit.ensure_partitions(date,date)'),
+  ('tollgate.config_versions()'),
+  ('tollgate.create_tenant(uuid,text,boolean,jsonb)'),
+  ('tollgate.delete_tenant(uuid)'),
+  ('tollgate.find_key(text)'),
+  ('tollgate.find_tenant(text)'),
+  ('tollgate.list_tenants()'),
+  ('tollgate.on_config_change()'),
+  ('tollgate.put_setting(text,text)'),
+  ('tollgate.setting(text)'),
+  ('tollgate.sweep_sessions()'),
+  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)') $$,
+  'functions that run as their owner');
+
+SELECT is_empty($$
+  SELECT d.defaclrole::regrole, d.defaclobjtype, a.grantee::regrole, a.privilege_type
+  FROM pg_default_acl d, aclexplode(d.defaclacl) a WHERE a.grantee <> d.defaclrole $$,
+  'nothing is granted by default');
+
+SELECT * FROM finish();
+ROLLBACK;
