@@ -12,10 +12,10 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define SHA256_BYTES 32
-#define AES_KEY_BYTES 32
+#define SHA256_BYTES	32
+#define AES_KEY_BYTES	32
 #define GCM_NONCE_BYTES 12
-#define GCM_TAG_BYTES 16
+#define GCM_TAG_BYTES	16
 
 void crypto_random(void *out, size_t n);
 void crypto_sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES]);
@@ -29,8 +29,8 @@ void crypto_gcm_seal(const uint8_t key[AES_KEY_BYTES], const uint8_t nonce[GCM_N
 		     struct span aad, const void *plain, size_t n, void *out,
 		     uint8_t tag[GCM_TAG_BYTES]);
 int crypto_gcm_open(const uint8_t key[AES_KEY_BYTES], const uint8_t nonce[GCM_NONCE_BYTES],
-		    struct span aad, const void *sealed, size_t n,
-		    const uint8_t tag[GCM_TAG_BYTES], void *out) MUST_CHECK; /* 0, -1 forged */
+		    struct span aad, const void *sealed, size_t n, const uint8_t tag[GCM_TAG_BYTES],
+		    void *out) MUST_CHECK; /* 0, -1 forged */
 
 uint32_t crypto_crc32(const void *p, size_t n);	 /* IEEE 802.3 */
 uint32_t crypto_crc32c(const void *p, size_t n); /* Castagnoli */

@@ -245,8 +245,13 @@ int db_conn_run(struct db_conn *conn, struct db_op *op, struct err *err)
 	}
 	if (send_literal(conn, "COMMIT", err) < 0)
 		return -1;
+	/* What libpq has sent by then, the server may carry out, COMMIT included. */
+	if (send_sync(conn, DB_CONN_RUNNING, err) < 0) {
+		snprintf(err->tag, sizeof(err->tag), "sent");
+		return -1;
+	}
 	conn->op = op;
-	return send_sync(conn, DB_CONN_RUNNING, err);
+	return 0;
 }
 
 void db_conn_abandon(struct db_conn *conn)

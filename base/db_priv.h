@@ -120,8 +120,8 @@ struct db_conn {
 struct db_conn *db_conn_new(struct loop *loop, struct db *db, const struct db_link *link,
 			    int64_t timeout_ms);
 void db_conn_free(struct db_conn *conn);
-/* Sends op's whole transaction. On failure nothing of it can have happened, and the connection
- * must be freed. */
+/* Sends op's whole transaction. On failure the connection must be freed; it may have happened if
+ * err is tagged "sent". */
 int db_conn_run(struct db_conn *conn, struct db_op *op, struct err *err) MUST_CHECK;
 /* op is being cancelled: its answers are read and thrown away. */
 void db_conn_abandon(struct db_conn *conn);

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "base/url.h"
 
-#define MAX_CANONICAL_BYTES (16 * 1024 * 1024) /* of all exceptions of a policy as text */
+#define MAX_CANONICAL_BYTES 16777216 /* of all exceptions of a policy as text */
 
 struct address {
 	sa_family_t family; /* AF_UNSPEC: a name, or a family that is never allowed */

@@ -40,22 +40,22 @@ struct http_params {
 	const char *url;
 	const struct http_header *headers; /* bytes < 0x20 (but tab) and 0x7f are refused */
 	size_t n_headers;
-	struct span body;   /* absent: none */
+	struct span body; /* absent: none */
 	/* Connections are reused only between equal pool keys; the egress policy is added. */
 	const char *pool_key;
-	struct egress_policy *egress; /* NULL refuses every URL */
+	struct egress_policy *egress;  /* NULL refuses every URL */
 	int64_t connect_timeout_ms;    /* each 0: HTTP_DEFAULT_… */
 	int64_t first_byte_timeout_ms; /* from the start of the request to the answer's head */
 	int64_t idle_timeout_ms;       /* between two reads of the answer while not paused */
 	int64_t total_timeout_ms;      /* 0: none */
 	size_t max_body_bytes;	       /* over it: ERR_TOO_LARGE; 0: HTTP_DEFAULT_MAX_BODY */
 };
-#define HTTP_DEFAULT_CONNECT_MS 10000
+#define HTTP_DEFAULT_CONNECT_MS	   10000
 #define HTTP_DEFAULT_FIRST_BYTE_MS 60000
-#define HTTP_DEFAULT_IDLE_MS 120000
-#define HTTP_DEFAULT_MAX_BODY (16 * 1024 * 1024)
-#define HTTP_MAX_HEADER_BYTES (64 * 1024)
-#define HTTP_MAX_HEADERS 200
+#define HTTP_DEFAULT_IDLE_MS	   120000
+#define HTTP_DEFAULT_MAX_BODY	   16777216 /* 16 MiB */
+#define HTTP_MAX_HEADER_BYTES	   65536    /* 64 KiB */
+#define HTTP_MAX_HEADERS	   200
 
 struct http_events {
 	/* Status and headers of the final answer (1xx are swallowed). */

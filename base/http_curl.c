@@ -22,19 +22,17 @@ static void request_link(struct http_request *request)
 	struct http_client *client = request->client;
 
 	request->next = client->requests;
+	request->link = &client->requests;
 	if (request->next != NULL)
-		request->next->prev = request;
+		request->next->link = &request->next;
 	client->requests = request;
 }
 
 static void request_unlink(struct http_request *request)
 {
-	if (request->prev != NULL)
-		request->prev->next = request->next;
-	else
-		request->client->requests = request->next;
+	*request->link = request->next;
 	if (request->next != NULL)
-		request->next->prev = request->prev;
+		request->next->link = request->link;
 }
 
 static bool in_curl(const struct http_request *request)
@@ -121,6 +119,10 @@ static void explain(struct http_request *request, CURLcode result)
 	else if (result == CURLE_OPERATION_TIMEDOUT)
 		request_fail(request, ERR_TIMEOUT, "%s:%u: no connection within %lld ms",
 			     request->host, request->port, (long long)request->timeouts.connect_ms);
+	else if (result == CURLE_OUT_OF_MEMORY && request->sent)
+		/* curl's word for a header line beyond its own ceiling of 100 KiB */
+		request_fail(request, ERR_TOO_LARGE, "the answer has more than %d bytes of headers",
+			     HTTP_MAX_HEADER_BYTES);
 	else if (result == CURLE_FILESIZE_EXCEEDED)
 		request_fail(request, ERR_TOO_LARGE, "the answer's body is over %zu bytes",
 			     request->max_body_bytes);
@@ -252,14 +254,16 @@ struct http_client *http_client_new(struct loop *loop)
 void http_client_free(struct http_client **client)
 {
 	struct http_client *was = *client;
+	struct http_request *next;
 
 	if (was == NULL)
 		return;
 	*client = NULL;
 	assert(was->inside_curl == 0);
-	while (was->requests != NULL) {
-		assert(was->requests->state == REQUEST_CANCELLED);
-		request_free(was->requests);
+	for (struct http_request *request = was->requests; request != NULL; request = next) {
+		assert(request->state == REQUEST_CANCELLED);
+		next = request->next;
+		request_free(request);
 	}
 	pool_close_all(was);
 	multi_close(was);

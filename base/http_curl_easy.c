@@ -10,8 +10,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-#define KEEPALIVE_SECONDS 60L
+#define KEEPALIVE_SECONDS   60
+#define UPLOAD_BUFFER_BYTES 16384
 
+/* QUICK_EXIT: without it, giving up during a name lookup would wait for the lookup's thread.
+ * UPLOAD_BUFFERSIZE: allocated for each request with a body; the least that curl takes. */
 static const struct {
 	CURLoption option;
 	long value;
@@ -29,8 +32,8 @@ static const struct {
 	{ CURLOPT_SSL_VERIFYHOST,		  2			    },
 	{ CURLOPT_SSLVERSION,		      CURL_SSLVERSION_TLSv1_2},
 	{ CURLOPT_MAXAGE_CONN,	       HTTP_MAX_IDLE_SECONDS  },
- /* Without it, giving up during a name lookup would wait for the lookup's thread. */
 	{ CURLOPT_QUICK_EXIT,		      1			},
+	{ CURLOPT_UPLOAD_BUFFERSIZE,	     UPLOAD_BUFFER_BYTES	 },
 	{ CURLOPT_TCP_KEEPALIVE,		 1			   },
 	{ CURLOPT_TCP_KEEPIDLE,		KEEPALIVE_SECONDS	  },
 	{ CURLOPT_TCP_KEEPINTVL,		 KEEPALIVE_SECONDS	   },

@@ -114,9 +114,9 @@ static struct http_socket *socket_add(struct http_client *client, int fd, bool k
 	while (n <= (size_t)fd)
 		n *= 2;
 	if (n > client->n_sockets) {
-		client->sockets = mem_resize(client->sockets, n, sizeof(client->sockets[0]));
+		client->sockets = mem_resize(client->sockets, n, sizeof(struct http_socket *));
 		memset(client->sockets + client->n_sockets, 0,
-		       (n - client->n_sockets) * sizeof(client->sockets[0]));
+		       (n - client->n_sockets) * sizeof(struct http_socket *));
 		client->n_sockets = n;
 	}
 	assert(client->sockets[fd] == NULL);

@@ -136,8 +136,12 @@ void pool_give_back(struct http_client *client, struct http_pool *pool)
 
 void pool_close_all(struct http_client *client)
 {
-	while (client->first_idle != NULL)
-		pool_free(client, client->first_idle);
+	struct http_pool *next;
+
+	for (struct http_pool *pool = client->first_idle; pool != NULL; pool = next) {
+		next = pool->next_idle;
+		pool_free(client, pool);
+	}
 	timer_stop(&client->idle_timer);
 	while (client->n_spare > 0)
 		curl_easy_cleanup(client->spare[--client->n_spare]);

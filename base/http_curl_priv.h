@@ -69,7 +69,7 @@ struct http_timeouts {
 struct http_request {
 	struct http_request **slot; /* NULL after cancel */
 	struct http_client *client;
-	struct http_request *next, *prev; /* in client->requests */
+	struct http_request *next, **link; /* in client->requests; *link is us */
 	struct http_events events;
 	void *ctx;
 	enum request_state state;

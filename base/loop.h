@@ -12,9 +12,9 @@
  * its own included.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <signal.h>
 
 #include "base/err.h"
 

@@ -22,7 +22,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 
-#define SEAL_PREFIX_BYTES 14
+#define SEAL_PREFIX_BYTES   14
 #define SEAL_OVERHEAD_BYTES (SEAL_PREFIX_BYTES + GCM_NONCE_BYTES + GCM_TAG_BYTES)
 
 /* A data key: one per tenant, wrapped by a key-encryption key while at rest. */

@@ -26,12 +26,12 @@
 struct spool;
 
 struct spool_params {
-	const char *dir;	   /* made 0700; locked (flock) against a second owner */
-	size_t segment_bytes;	   /* 64 MiB */
-	size_t max_bytes;	   /* on disk, at least two segments; appends over it fail with
-				    * ERR_UNAVAILABLE */
-	size_t max_record_bytes;   /* 1 MiB */
-	bool fsync;		   /* false: survives kill -9, not power loss */
+	const char *dir;	 /* made 0700; locked (flock) against a second owner */
+	size_t segment_bytes;	 /* 64 MiB */
+	size_t max_bytes;	 /* on disk, at least two segments; appends over it fail with
+				  * ERR_UNAVAILABLE */
+	size_t max_record_bytes; /* 1 MiB */
+	bool fsync;		 /* false: survives kill -9, not power loss */
 };
 
 /* A record as replayed at open, oldest first. Borrowed. */
@@ -39,8 +39,8 @@ typedef void spool_record(void *ctx, uint64_t sequence, uint8_t type, struct spa
 
 /* Replays what is there (before it returns), then accepts appends. ERR_INTERNAL, or
  * ERR_CONFLICT if another process holds the directory. */
-struct spool *spool_open(struct loop *loop, const struct spool_params *params,
-			 spool_record *replay, void *ctx, struct err *err) MUST_CHECK;
+struct spool *spool_open(struct loop *loop, const struct spool_params *params, spool_record *replay,
+			 void *ctx, struct err *err) MUST_CHECK;
 /* Waits until everything appended is durable, then closes. Pending waits never fire. */
 void spool_close(struct spool **spool);
 

@@ -25,6 +25,8 @@ struct connection {
 	const struct peer_step *script;
 	int fd;
 	pthread_t thread;
+	char in[16384]; /* read ahead of the script */
+	size_t in_at, in_end;
 };
 
 struct peer {
@@ -86,9 +88,19 @@ static int send_all(struct connection *connection, const char *p, size_t n)
 /* One byte; -1 at the end. */
 static int read_byte(struct connection *connection, char *byte)
 {
-	if (await(connection->peer, connection->fd, POLLIN, FOREVER) < 0)
-		return -1;
-	return recv(connection->fd, byte, 1, 0) == 1 ? 0 : -1;
+	ssize_t n;
+
+	if (connection->in_at == connection->in_end) {
+		if (await(connection->peer, connection->fd, POLLIN, FOREVER) < 0)
+			return -1;
+		n = recv(connection->fd, connection->in, sizeof(connection->in), 0);
+		if (n <= 0)
+			return -1;
+		connection->in_at = 0;
+		connection->in_end = (size_t)n;
+	}
+	*byte = connection->in[connection->in_at++];
+	return 0;
 }
 
 static int play_drip(struct connection *connection, const struct peer_step *step)

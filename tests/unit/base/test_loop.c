@@ -7,8 +7,6 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <h2o.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -462,140 +460,6 @@ static void what_a_callback_writes_completes_at_once(void **state)
 	close(fds[1]);
 }
 
-static void on_signal(void *ctx, int signo)
-{
-	struct journal *journal = ctx;
-
-	write_letter(journal, signo == SIGUSR1 ? '1' : '2');
-}
-
-static void signals_arrive_in_the_loop(void **state)
-{
-	struct journal *journal = *state;
-	struct loop_signal sig = { 0 };
-	struct err err;
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	assert_int_equal(loop_signal_start(journal->loop, &sig, &set, on_signal, journal, &err), 0);
-	assert_int_equal(raise(SIGUSR1), 0);
-	run_until(journal, 1);
-	assert_int_equal(raise(SIGUSR2), 0);
-	run_until(journal, 2);
-	assert_string_equal(journal->text, "12");
-	loop_signal_stop(&sig);
-	loop_signal_stop(&sig);
-}
-
-struct owned_signal {
-	struct journal *journal;
-	struct loop_signal sig;
-};
-
-static void on_signal_frees(void *ctx, int signo)
-{
-	struct owned_signal *owned = ctx;
-
-	(void)signo;
-	write_letter(owned->journal, 's');
-	loop_signal_stop(&owned->sig);
-	free(owned);
-}
-
-static void a_signal_callback_may_free_its_owner(void **state)
-{
-	struct journal *journal = *state;
-	struct owned_signal *owned = mem_new(sizeof(*owned));
-	struct err err;
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	owned->journal = journal;
-	assert_int_equal(
-		loop_signal_start(journal->loop, &owned->sig, &set, on_signal_frees, owned, &err),
-		0);
-	assert_int_equal(raise(SIGUSR1), 0);
-	run_until(journal, 1);
-	assert_string_equal(journal->text, "s");
-}
-
-static void on_bell(void *ctx)
-{
-	write_letter(ctx, 'b');
-}
-
-static void *ring_from_thread(void *arg)
-{
-	bell_ring(arg);
-	return NULL;
-}
-
-static void a_bell_rings_from_another_thread(void **state)
-{
-	struct journal *journal = *state;
-	struct letter end = { .journal = journal, .letter = '!' };
-	struct bell bell = { 0 };
-	pthread_t thread;
-
-	bell_start(journal->loop, &bell, on_bell, journal);
-	assert_int_equal(pthread_create(&thread, NULL, ring_from_thread, &bell), 0);
-	run_until(journal, 1);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	bell_ring(&bell);
-	bell_ring(&bell);
-	start(&end, 10);
-	run_until(journal, 3);
-	assert_string_equal(journal->text, "bb!");
-	bell_ring(&bell);
-	bell_stop(&bell);
-	bell_stop(&bell);
-	start(&end, 10);
-	run_until(journal, 4);
-	assert_string_equal(journal->text, "bb!!");
-}
-
-struct interrupter {
-	pthread_t target;
-	struct bell *bell;
-};
-
-static void on_nothing(int signo)
-{
-	(void)signo;
-}
-
-static void *interrupt(void *arg)
-{
-	struct interrupter *interrupter = arg;
-
-	for (int i = 0; i < 50; i++)
-		pthread_kill(interrupter->target, SIGALRM);
-	bell_ring(interrupter->bell);
-	return NULL;
-}
-
-static void an_interrupted_wait_goes_on(void **state)
-{
-	struct journal *journal = *state;
-	struct bell bell = { 0 };
-	struct interrupter interrupter = { .target = pthread_self(), .bell = &bell };
-	struct sigaction action = { .sa_handler = on_nothing };
-	struct sigaction before;
-	pthread_t thread;
-
-	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
-	bell_start(journal->loop, &bell, on_bell, journal);
-	assert_int_equal(pthread_create(&thread, NULL, interrupt, &interrupter), 0);
-	run_until(journal, 1);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_string_equal(journal->text, "b");
-	bell_stop(&bell);
-	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
-}
-
 static void an_idle_loop_sleeps_until_its_next_timer(void **state)
 {
 	struct journal *journal = *state;
@@ -614,16 +478,12 @@ static void stopping_and_cancelling_what_is_idle_is_nothing(void **state)
 	struct timer timer = { 0 };
 	struct deferred deferred = { 0 };
 	struct watch watch = { 0 };
-	struct loop_signal sig = { 0 };
-	struct bell bell = { 0 };
 	struct loop *none = NULL;
 
 	(void)state;
 	timer_stop(&timer);
 	deferred_cancel(&deferred);
 	watch_stop(&watch);
-	loop_signal_stop(&sig);
-	bell_stop(&bell);
 	loop_free(&none);
 }
 
@@ -646,10 +506,6 @@ int main(void)
 		LOOP_TEST(many_ready_watches_all_get_their_turn),
 		LOOP_TEST(a_watch_sees_that_the_other_side_left),
 		LOOP_TEST(what_a_callback_writes_completes_at_once),
-		LOOP_TEST(signals_arrive_in_the_loop),
-		LOOP_TEST(a_signal_callback_may_free_its_owner),
-		LOOP_TEST(a_bell_rings_from_another_thread),
-		LOOP_TEST(an_interrupted_wait_goes_on),
 		LOOP_TEST(an_idle_loop_sleeps_until_its_next_timer),
 		LOOP_TEST(stopping_and_cancelling_what_is_idle_is_nothing),
 	};
