@@ -5,5 +5,5 @@
 source "$(dirname "$0")/common.sh"
 # shellcheck disable=SC2086
 each_changed analyzer "$(gcc --version | head -n 1)" \
-  gcc $LINT_CFLAGS -O2 -fanalyzer -fdiagnostics-plain-output -fdiagnostics-path-format=none \
+  gcc $MODEL $LINT_CFLAGS -O2 -fanalyzer -fdiagnostics-plain-output -fdiagnostics-path-format=none \
   -c -o /dev/null

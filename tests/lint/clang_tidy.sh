@@ -5,5 +5,5 @@
 source "$(dirname "$0")/common.sh"
 # shellcheck disable=SC2016  # expanded by the inner shell
 each_changed clang_tidy "$(clang-tidy --version | tail -n +2; sha256sum .clang-tidy)" \
-  bash -c 'clang-tidy --quiet "$0" -- $LINT_CFLAGS 2>/dev/null | grep -E "(error|warning): " |
+  bash -c 'clang-tidy --quiet "$0" -- $MODEL $LINT_CFLAGS 2>/dev/null | grep -E "(error|warning): " |
     sed "s|^$PWD/||"; exit "${PIPESTATUS[0]}"'

@@ -24,8 +24,7 @@ for document in "${documents[@]}"; do
     while read -r command; do
       grep -qE "(^|[^a-z-])$command([^a-z-]|$)" <<< "$commands" ||
         echo "$document: no command: tollgate $command"
-    done < <(code "$document" | grep -oP '(^|[\s/])tollgate \K[a-z][a-z-]+( [a-z][a-z-]+(?=\s|$))?' |
-      awk '{ print $1 }')
+    done < <(code "$document" | grep -oP '^\s*(\$ |sudo )?(build/)?tollgate \K[a-z][a-z-]+')
   fi
 
   while read -r link; do

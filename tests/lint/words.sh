@@ -7,7 +7,7 @@ source "$(dirname "$0")/common.sh"
 patterns=(
   '(^|[^A-Za-z0-9_.])/(hom[e]|Use[r]s)/[a-z]'    # home directories
   '(^|[^A-Za-z0-9_.])/(wor[k]|far[m]|roo[t])/'   # other people's top-level folders
-  '/tmp/t[g]'
+  '/tmp/t[g]/'
   'registry[.](npmj[s]|yarnpk[g])'
   '"resolve[d]":'                                # a lock file with download addresses
   '[Cc]o-[Aa]uthored-[Bb]y:|Generated wit[h]'

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUDIT_BATCH_H
+#define AUDIT_BATCH_H
+
+/* Rows of audit.call_log as the parameters of one statement: an array for each column. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+
+/* $n, name, type, field, how it is written. */
+#define BATCH_COLUMNS(X)                                                                           \
+	X(1, tenant, text, TENANT, TEXT)                                                           \
+	X(2, user_id, uuid, USER_ID, UUID)                                                         \
+	X(3, user_name, text, USER_NAME, TEXT)                                                     \
+	X(4, client, text, CLIENT, TEXT)                                                           \
+	X(5, connection_id, uuid, CONNECTION_ID, UUID)                                             \
+	X(6, connection, text, CONNECTION, TEXT)                                                   \
+	X(7, tool, text, TOOL, TEXT)                                                               \
+	X(8, method, text, METHOD, TEXT)                                                           \
+	X(9, outcome, text, OUTCOME, OUTCOME)                                                      \
+	X(10, duration_ms, float8, DURATION_US, MILLISECONDS)                                      \
+	X(11, upstream_ms, float8, UPSTREAM_US, MILLISECONDS)                                      \
+	X(12, error_type, text, ERROR_TYPE, TEXT)                                                  \
+	X(13, error_message, text, ERROR_MESSAGE, TEXT)                                            \
+	X(14, arguments, jsonb, ARGUMENTS, TEXT)                                                   \
+	X(15, request_bytes, int8, REQUEST_BYTES, NUMBER)                                          \
+	X(16, response_bytes, int8, RESPONSE_BYTES, NUMBER)                                        \
+	X(17, protocol_version, text, PROTOCOL_VERSION, TEXT)                                      \
+	X(18, session_id, text, SESSION_ID, TEXT)                                                  \
+	X(19, request_id, text, REQUEST_ID, TEXT)                                                  \
+	X(20, source_ip, inet, SOURCE_IP, TEXT)                                                    \
+	X(21, api_key, text, API_KEY, TEXT)                                                        \
+	X(22, trace_id, text, TRACE_ID, TEXT)                                                      \
+	X(23, span_id, text, SPAN_ID, TEXT)                                                        \
+	X(24, node_id, uuid, NODE_ID, UUID)                                                        \
+	X(25, http_status, int4, HTTP_STATUS, NUMBER)
+
+enum {
+#define X(n, name, type, field, format) BATCH_##field,
+	BATCH_COLUMNS(X)
+#undef X
+		BATCH_N_FIELDS,
+	/* What stands in every row's head, behind the fields. */
+	BATCH_STARTED_AT = BATCH_N_FIELDS,
+	BATCH_TENANT_ID,
+	BATCH_CALL_ID,
+	BATCH_DAMAGED,
+	BATCH_N_COLUMNS
+};
+
+struct batch {
+	struct buf columns[BATCH_N_COLUMNS];
+	size_t n_rows;
+};
+void batch_init(struct batch *batch);
+void batch_fini(struct batch *batch);
+
+enum batch_form {
+	BATCH_WHOLE,
+	BATCH_REDUCED, /* ids, times, numbers and the outcome, without texts; damaged */
+};
+/* The payloads of a row: see ledger_row. Both must be good. */
+void batch_add(struct batch *batch, struct span opening, struct span closing, enum batch_form form);
+
+extern const char batch_insert_sql[];
+/* Makes the partitions of the days in its one parameter, the column BATCH_STARTED_AT. */
+extern const char batch_partitions_sql[];
+/* Ends the arrays; afterwards nothing can be added. Borrowed from the batch. */
+void batch_params(struct batch *batch, struct span params[BATCH_N_COLUMNS]);
+
+#endif

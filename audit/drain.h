@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUDIT_DRAIN_H
+#define AUDIT_DRAIN_H
+
+/*
+ * Takes complete rows from the ledger to audit.call_log, one transaction at a time. While there is
+ * nothing to do it holds no timer.
+ */
+
+#include <stdint.h>
+
+#include "audit/ledger.h"
+#include "base/db.h"
+#include "base/loop.h"
+
+struct drain;
+
+/* empty runs from the loop whenever no complete row is left; it may not free the drain. */
+struct drain_params {
+	struct loop *loop;
+	struct db *db;
+	struct ledger *ledger;
+	loop_cb *empty;
+	void *ctx;
+};
+struct drain *drain_new(const struct drain_params *params);
+void drain_free(struct drain **drain);
+
+/* The ledger may have got a complete row. */
+void drain_poke(struct drain *drain);
+/* Waits for nothing that it need not, until no complete row is left. */
+void drain_hurry(struct drain *drain);
+/* Rows that PostgreSQL refused even reduced. */
+uint64_t drain_n_lost(const struct drain *drain);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "audit/event.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <string.h>
+
+#include "audit/redact.h"
+#include "base/crypto.h"
+#include "base/text.h"
+#include "base/utf8.h"
+
+#define VERSION		 1
+#define FIELD_HEAD_BYTES 3 /* id and length, before a field's bytes */
+#define NUMBER_BYTES	 8
+#define ELLIPSIS	 "\xE2\x80\xA6"
+
+enum {
+	AT_VERSION = 0,
+	AT_CALL_ID = 1,
+	AT_STARTED = AT_CALL_ID + EVENT_UUID_BYTES,
+	AT_TENANT_ID = AT_STARTED + NUMBER_BYTES,
+};
+
+enum kind { KIND_UUID, KIND_TEXT, KIND_NUMBER };
+
+static const struct {
+	enum kind kind;
+	uint16_t max_bytes;
+} fields[N_FIELDS] = {
+#define X(name, kind, max) [FIELD_##name] = { KIND_##kind, (max) },
+	EVENT_FIELDS(X)
+#undef X
+};
+
+static const char *const outcomes[] = {
+#define X(name, text) [BOOK_##name] = (text),
+	BOOK_OUTCOMES(X)
+#undef X
+};
+#define N_OUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
+
+const char *book_outcome_name(enum book_outcome outcome)
+{
+	assert((size_t)outcome < N_OUTCOMES);
+	return outcomes[outcome];
+}
+
+/* Writing. */
+
+static void put64(struct buf *out, int64_t value)
+{
+	uint64_t bytes = htobe64((uint64_t)value);
+
+	buf_append(out, &bytes, sizeof(bytes));
+}
+
+static bool uuid_parse(const char *text, uint8_t out[EVENT_UUID_BYTES])
+{
+	char digits[2 * EVENT_UUID_BYTES];
+	size_t n = 0;
+
+	if (text == NULL || !uuid_valid(text))
+		return false;
+	for (; *text != '\0'; text++) {
+		if (*text != '-')
+			digits[n++] = *text;
+	}
+	return hex_decode((struct span){ digits, n }, out, EVENT_UUID_BYTES) == 0;
+}
+
+/* Returns where the field's bytes begin, for field_end. */
+static size_t field_begin(struct buf *out, enum event_field field)
+{
+	buf_append(out, (const char[FIELD_HEAD_BYTES]){ (char)field }, FIELD_HEAD_BYTES);
+	return out->len;
+}
+
+static void field_end(struct buf *out, size_t start)
+{
+	uint16_t n = htobe16((uint16_t)(out->len - start));
+
+	assert(out->len - start <= UINT16_MAX && !out->overflow);
+	memcpy(out->data + start - sizeof(n), &n, sizeof(n));
+}
+
+static bool is_clean(struct span text)
+{
+	return text_is_utf8(text.p, text.n) && memchr(text.p, '\0', text.n) == NULL;
+}
+
+/* Stops as soon as the limit is reached, however long the text is. */
+static void add_mended(struct buf *out, struct span text, size_t max_bytes)
+{
+	const unsigned char *p = (const unsigned char *)text.p;
+	size_t start = out->len;
+	size_t keep = start; /* the last end of a character with room for the ellipsis behind */
+
+	while (text.n > 0) {
+		size_t step = utf8_sequence(p, text.n);
+		struct span piece = { (const char *)p, step };
+
+		if (step == 0 || *p == '\0') {
+			piece = SPAN(UTF8_REPLACEMENT);
+			step = 1;
+		}
+		if (out->len - start + piece.n > max_bytes) {
+			out->len = keep;
+			buf_add(out, ELLIPSIS);
+			return;
+		}
+		buf_add_span(out, piece);
+		if (out->len - start + strlen(ELLIPSIS) <= max_bytes)
+			keep = out->len;
+		p += step;
+		text.n -= step;
+	}
+}
+
+static void put_text(struct buf *out, enum event_field field, struct span text)
+{
+	size_t max_bytes = fields[field].max_bytes;
+	size_t start;
+
+	if (text.p == NULL)
+		return;
+	start = field_begin(out, field);
+	if (text.n <= max_bytes && is_clean(text))
+		buf_add_span(out, text);
+	else
+		add_mended(out, text, max_bytes);
+	field_end(out, start);
+}
+
+/* An id that is none is left out: it is ours, and not worth a row. */
+static void put_uuid(struct buf *out, enum event_field field, const char *text)
+{
+	uint8_t id[EVENT_UUID_BYTES];
+	size_t start;
+
+	if (!uuid_parse(text, id))
+		return;
+	start = field_begin(out, field);
+	buf_append(out, id, sizeof(id));
+	field_end(out, start);
+}
+
+/* Negative: absent. */
+static void put_number(struct buf *out, enum event_field field, int64_t value)
+{
+	size_t start;
+
+	if (value < 0)
+		return;
+	start = field_begin(out, field);
+	put64(out, value);
+	field_end(out, start);
+}
+
+static int64_t number_of(size_t n)
+{
+	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+
+static void put_arguments(struct buf *out, struct span arguments)
+{
+	size_t start;
+
+	if (arguments.p == NULL)
+		return;
+	start = field_begin(out, FIELD_ARGUMENTS);
+	redact_arguments(arguments, BOOK_MAX_ARGUMENTS, out);
+	field_end(out, start);
+}
+
+static void put_head(struct buf *out, const struct book_call *call)
+{
+	uint8_t id[EVENT_UUID_BYTES];
+	bool valid = uuid_parse(call->call_id, id);
+
+	assert(valid);
+	buf_append(out, (const char[]){ VERSION }, 1);
+	buf_append(out, id, sizeof(id));
+	put64(out, call->started_us);
+	if (!uuid_parse(call->tenant_id, id))
+		memset(id, 0, sizeof(id));
+	buf_append(out, id, sizeof(id));
+}
+
+static void put_call(struct buf *out, const struct book_call *call, const char *node_id)
+{
+	put_uuid(out, FIELD_NODE_ID, node_id);
+	put_text(out, FIELD_TENANT, span_of(call->tenant));
+	put_uuid(out, FIELD_USER_ID, call->user_id);
+	put_text(out, FIELD_USER_NAME, span_of(call->user_name));
+	put_text(out, FIELD_API_KEY, span_of(call->api_key));
+	put_uuid(out, FIELD_CONNECTION_ID, call->connection_id);
+	put_text(out, FIELD_CONNECTION, span_of(call->connection));
+	put_text(out, FIELD_CLIENT, call->client);
+	put_text(out, FIELD_METHOD, call->method);
+	put_text(out, FIELD_TOOL, call->tool);
+	put_text(out, FIELD_REQUEST_ID, call->request_id);
+	put_arguments(out, call->arguments);
+	put_text(out, FIELD_PROTOCOL_VERSION, span_of(call->protocol_version));
+	put_text(out, FIELD_SESSION_ID, span_of(call->session_id));
+	put_text(out, FIELD_SOURCE_IP, span_of(call->source_ip));
+	put_text(out, FIELD_TRACE_ID, call->trace_id);
+	put_text(out, FIELD_SPAN_ID, call->span_id);
+	put_number(out, FIELD_REQUEST_BYTES, number_of(call->request_bytes));
+}
+
+static void put_result(struct buf *out, const struct book_result *result)
+{
+	assert((size_t)result->outcome < N_OUTCOMES);
+	put_number(out, FIELD_OUTCOME, (int64_t)result->outcome);
+	put_number(out, FIELD_DURATION_US, result->duration_us);
+	put_number(out, FIELD_UPSTREAM_US, result->upstream_us);
+	put_text(out, FIELD_ERROR_TYPE, span_of(result->error_type));
+	put_text(out, FIELD_ERROR_MESSAGE, result->error_message);
+	put_number(out, FIELD_RESPONSE_BYTES, number_of(result->response_bytes));
+	put_number(out, FIELD_HTTP_STATUS, result->http_status == 0 ? -1 : result->http_status);
+}
+
+void event_encode(const struct event_source *source, struct buf *out)
+{
+	assert((source->type == EVENT_INTENT) == (source->result == NULL));
+	put_head(out, source->call);
+	if (source->type != EVENT_OUTCOME)
+		put_call(out, source->call, source->node_id);
+	if (source->result != NULL)
+		put_result(out, source->result);
+	assert(!out->overflow);
+}
+
+/* Reading. */
+
+static int64_t get64(const char *p)
+{
+	uint64_t value;
+
+	memcpy(&value, p, sizeof(value));
+	return (int64_t)be64toh(value);
+}
+
+static bool field_holds(enum event_field field, struct span value)
+{
+	switch (fields[field].kind) {
+	case KIND_UUID:
+		return value.n == EVENT_UUID_BYTES;
+	case KIND_TEXT:
+		return value.n <= fields[field].max_bytes && is_clean(value);
+	case KIND_NUMBER:
+		return value.n == NUMBER_BYTES && get64(value.p) >= 0 &&
+		       (field != FIELD_OUTCOME || get64(value.p) < (int64_t)N_OUTCOMES);
+	}
+	return false;
+}
+
+int event_decode(struct span payload, struct event *out, struct err *err)
+{
+	const char *at = payload.p;
+	const char *end;
+	int last = -1;
+
+	*out = (struct event){ 0 };
+	if (payload.n < EVENT_HEAD_BYTES)
+		return err_set(err, ERR_PARSE, "a record of %zu bytes", payload.n);
+	if (at[AT_VERSION] != VERSION)
+		return err_set(err, ERR_CONFLICT, "a record of version %d, this program knows %d",
+			       at[AT_VERSION], VERSION);
+	end = at + payload.n;
+	out->call_id = (const uint8_t *)at + AT_CALL_ID;
+	out->started_us = get64(at + AT_STARTED);
+	out->tenant_id = (const uint8_t *)at + AT_TENANT_ID;
+	at += EVENT_HEAD_BYTES;
+	while (at < end) {
+		struct span value = { at + FIELD_HEAD_BYTES, 0 };
+		uint16_t n;
+		int field;
+
+		if (end - at < FIELD_HEAD_BYTES)
+			return err_set(err, ERR_PARSE, "a record ends within a field");
+		field = (unsigned char)at[0];
+		memcpy(&n, at + 1, sizeof(n));
+		value.n = be16toh(n);
+		if (field <= last || field >= N_FIELDS || value.n > (size_t)(end - value.p) ||
+		    !field_holds((enum event_field)field, value))
+			return err_set(err, ERR_PARSE, "a record with a bad field %d", field);
+		out->fields[field] = value;
+		last = field;
+		at = value.p + value.n;
+	}
+	return 0;
+}
+
+const uint8_t *event_call_id(struct span payload)
+{
+	assert(payload.n >= EVENT_HEAD_BYTES);
+	return (const uint8_t *)payload.p + AT_CALL_ID;
+}
+
+bool event_number(const struct event *event, enum event_field field, int64_t *out)
+{
+	assert(fields[field].kind == KIND_NUMBER);
+	if (event->fields[field].p == NULL)
+		return false;
+	*out = get64(event->fields[field].p);
+	return true;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/commands.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/app/cli.h"
+#include "gateway/app/config.h"
+#include "gateway/app/exit_codes.h"
+#include "version.h"
+
+#define MAX_NAME 64
+
+static int cmd_help(int argc, char **argv);
+static int cmd_version(int argc, char **argv);
+
+#define CONNECTION_DETAILS                                                                         \
+	"  --url U               endpoint of the MCP server\n"                                     \
+	"  --auth MODE           none, bearer or api_key\n"                                        \
+	"  --credential-file F   the secret: a file, or - for standard input; never an argument\n" \
+	"  --auth-header H       header that carries the key of api_key (X-API-Key)\n"             \
+	"  --header NAME=VALUE   sent with every request; may be given several times\n"            \
+	"  --era ERA             auto, legacy or modern\n"                                         \
+	"  --description D       for people\n"                                                     \
+	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --connect-timeout D   10s, 250ms, …\n"                                                \
+	"  --call-timeout D      the longest call\n"
+
+/* clang-format off */
+const struct command commands[] = {
+	/* running it */
+	{ "dev", NULL, "[--dir D] [--port P] [--workers N] [--reset]",
+	  "Start a gateway with a PostgreSQL of its own, for development.",
+	  "  --dir D       where its data lies (.run)\n"
+	  "  --port P      public port; P+1 for API keys, P+2 for operations; 0: any (8080)\n"
+	  "  --workers N   processes (one per core)\n"
+	  "  --reset       erase the data instead\n",
+	  NULL, cmd_dev, NULL },
+	{ "serve", NULL, "[--set NAME=VALUE …]",
+	  "Start a gateway: a supervisor and its workers.",
+	  "Settings: --set NAME=VALUE, else TOLLGATE_NAME, else the file that TOLLGATE_NAME_FILE\n"
+	  "names, else the default.\n",
+	  config_describe, cmd_serve, NULL },
+	{ "migrate", NULL, "[--database URL] [--dry-run]",
+	  "Bring the database to the schema of this program.",
+	  "  --database URL   as a role that owns the schema; else TOLLGATE_OWNER_DATABASE_URL,\n"
+	  "                   else TOLLGATE_DATABASE_URL\n"
+	  "  --dry-run        only say what would be applied\n",
+	  NULL, cmd_migrate, NULL },
+	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
+	  NULL, NULL, NULL, &cli_status },
+
+	/* using it */
+	{ "tools", NULL, "[--connection NAME]", "List the tools that the key may use.",
+	  NULL, NULL, NULL, &cli_tools_list },
+	{ "tools", "list", "[--connection NAME]", "The same.",
+	  NULL, NULL, NULL, &cli_tools_list },
+	{ "call", NULL, "TOOL [-a K=V …] [--args-json JSON|-]", "Call a tool.",
+	  "  -a K=V             an argument: V as it is if it is JSON, else as a string\n"
+	  "  --args-json JSON   all arguments; - reads them from standard input\n"
+	  "Prints the texts of the result; with -o json the result as it came. Exit code 5 if the\n"
+	  "tool failed or there is none of that name.\n",
+	  NULL, NULL, &cli_call },
+
+	/* administration of a tenant */
+	{ "connections", "list", "", "List the connections.",
+	  NULL, NULL, NULL, &cli_connections_list },
+	{ "connections", "show", "NAME", "Show one; secrets are not shown.",
+	  NULL, NULL, NULL, &cli_connections_show },
+	{ "connections", "add", "NAME --url U [--auth MODE] …", "Add an MCP server.",
+	  CONNECTION_DETAILS
+	  "  --no-wait             do not wait until it has been listed (10 seconds at most)\n",
+	  NULL, NULL, &cli_connections_add },
+	{ "connections", "edit", "NAME …", "Change what is given, keep the rest.",
+	  CONNECTION_DETAILS
+	  "  --remove-header NAME  send that header no more; several times\n",
+	  NULL, NULL, &cli_connections_edit },
+	{ "connections", "rm", "NAME [--yes]", "Remove one.",
+	  NULL, NULL, NULL, &cli_connections_rm },
+	{ "connections", "enable", "NAME", "Offer its tools again.",
+	  NULL, NULL, NULL, &cli_connections_enable },
+	{ "connections", "disable", "NAME", "Hide its tools and refuse their calls.",
+	  NULL, NULL, NULL, &cli_connections_disable },
+	{ "connections", "status", "[NAME]", "Say how they are: era, tools, last error.",
+	  NULL, NULL, NULL, &cli_connections_status },
+	{ "keys", "list", "", "List the API keys, without their secrets.",
+	  NULL, NULL, NULL, &cli_keys_list },
+	{ "keys", "add", "NAME [--user U] [--role R] [--expires D | --expires-at T]",
+	  "Make an API key and print it, this once.",
+	  "  --user U         whose key it is; without: a service key\n"
+	  "  --role R         user, admin or, by platform administrators, platform\n"
+	  "  --expires D      30d, 12h, …\n"
+	  "  --expires-at T   2027-01-31T12:00:00Z\n",
+	  NULL, NULL, &cli_keys_add },
+	{ "keys", "create", "NAME [--user U] [--role R] [--expires D | --expires-at T]",
+	  "The same.", NULL, NULL, NULL, &cli_keys_add },
+	{ "keys", "rm", "ID [--yes]", "Remove a key: it is refused within seconds.",
+	  NULL, NULL, NULL, &cli_keys_rm },
+	{ "users", "list", "", "List the users.",
+	  NULL, NULL, NULL, &cli_users_list },
+	{ "users", "add", "NAME [--email E] [--role R]", "Add a user.",
+	  "  --role R   user or admin\n",
+	  NULL, NULL, &cli_users_add },
+	{ "users", "rm", "NAME [--yes]", "Remove a user with the user's keys.",
+	  NULL, NULL, NULL, &cli_users_rm },
+
+	/* administration of the deployment */
+	{ "tenants", "list", "", "List the tenants.",
+	  NULL, NULL, NULL, &cli_tenants_list },
+	{ "tenants", "show", "NAME", "Show one.",
+	  NULL, NULL, NULL, &cli_tenants_show },
+	{ "tenants", "add", "NAME", "Add a tenant.",
+	  NULL, NULL, NULL, &cli_tenants_add },
+	{ "tenants", "rm", "NAME [--yes]", "Remove a tenant with all that it has.",
+	  NULL, NULL, NULL, &cli_tenants_rm },
+	{ "tenants", "egress", "NAME --allow HOST:PORT … | --none",
+	  "Set which private addresses its connections may reach.",
+	  NULL, NULL, NULL, &cli_tenants_egress },
+
+	{ "help", NULL, "[COMMAND]", "This list, or the manual of one command.",
+	  NULL, NULL, cmd_help, NULL },
+	{ "version", NULL, "", "Print the version.",
+	  NULL, NULL, cmd_version, NULL },
+	{ 0 },
+};
+/* clang-format on */
+
+static const char common_details[] =
+	"\nEvery command that talks to a gateway also takes:\n"
+	"  --url U      its address (--gateway U where --url is a connection's); else\n"
+	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"
+	"  --key K      API key; else TOLLGATE_KEY, else, with its address, one of that file\n"
+	"  --tenant T   as platform administrator: act on that tenant\n"
+	"  -o FORMAT    table or json\n";
+
+static const char exit_details[] =
+	"\nExit codes: 0 done, 1 failed, 2 wrong use or settings, 3 key missing or not enough,\n"
+	"4 gateway unreachable, 5 the tool failed or is unknown.\n";
+
+int complain(int code, const char *format, ...)
+{
+	va_list args;
+
+	fputs("tollgate: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+static void name_of(const struct command *command, char name[MAX_NAME])
+{
+	snprintf(name, MAX_NAME, "%s%s%s", command->noun, command->verb != NULL ? " " : "",
+		 command->verb != NULL ? command->verb : "");
+}
+
+/* noun NULL: all of them. */
+static void list_commands(FILE *out, const char *noun)
+{
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		char name[MAX_NAME];
+
+		if (noun != NULL && strcmp(at->noun, noun) != 0)
+			continue;
+		name_of(at, name);
+		fprintf(out, "  %-20s %s\n", name, at->help);
+	}
+}
+
+static void print_overview(FILE *out)
+{
+	fputs("Usage: tollgate COMMAND [OPTION …]\n\n", out);
+	list_commands(out, NULL);
+	fputs(common_details, out);
+	fputs(exit_details, out);
+	fputs("\ntollgate help COMMAND says more about one.\n", out);
+}
+
+static void print_manual(FILE *out, const struct command *command)
+{
+	char name[MAX_NAME];
+
+	name_of(command, name);
+	fprintf(out, "Usage: tollgate %s%s%s\n\n%s\n", name, command->args[0] != '\0' ? " " : "",
+		command->args, command->help);
+	if (command->details != NULL)
+		fprintf(out, "\n%s", command->details);
+	if (command->describe != NULL) {
+		fputc('\n', out);
+		command->describe(out);
+	}
+	if (command->cli != NULL)
+		fputs(common_details, out);
+}
+
+static bool is_noun(const char *word)
+{
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		if (strcmp(at->noun, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* words[0] is a noun; words[1] may be a verb or NULL. */
+static const struct command *command_find(char **words, size_t n)
+{
+	const struct command *alone = NULL;
+
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		if (strcmp(at->noun, words[0]) != 0)
+			continue;
+		if (at->verb == NULL)
+			alone = at;
+		else if (n > 1 && strcmp(at->verb, words[1]) == 0)
+			return at;
+	}
+	return alone;
+}
+
+static void print_noun(FILE *out, const char *noun)
+{
+	fprintf(out, "Usage: tollgate %s COMMAND\n\n", noun);
+	list_commands(out, noun);
+	fprintf(out, "\ntollgate help %s COMMAND says more about one.\n", noun);
+}
+
+/* What help says for these words: the nearest there is. */
+static int help(char **words, size_t n)
+{
+	const struct command *command;
+
+	if (n == 0) {
+		print_overview(stdout);
+		return EXIT_OK;
+	}
+	if (!is_noun(words[0])) {
+		print_overview(stderr);
+		return complain(EXIT_USAGE, "there is no command %s", words[0]);
+	}
+	command = command_find(words, n);
+	if (command != NULL)
+		print_manual(stdout, command);
+	else
+		print_noun(stdout, words[0]);
+	return EXIT_OK;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	return help(argv + 1, (size_t)argc - 1);
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	if (argc > 1)
+		return complain(EXIT_USAGE, "version takes no argument %s", argv[1]);
+	puts("tollgate " TOLLGATE_VERSION);
+	return EXIT_OK;
+}
+
+/* --help anywhere asks for the manual, but not as the value of an argument after "--". */
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	}
+	return false;
+}
+
+static size_t count_leading_words(int argc, char **argv)
+{
+	size_t n = 0;
+
+	while (n < (size_t)argc && argv[n][0] != '-')
+		n++;
+	return n;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	int skip = command->verb != NULL ? 1 : 0;
+
+	argc -= skip;
+	argv += skip;
+	return command->cli != NULL ? cli_run(command, argc, argv) : command->run(argc, argv);
+}
+
+int commands_run(int argc, char **argv)
+{
+	const struct command *command;
+	size_t n;
+
+	if (argc < 2) {
+		print_overview(stderr);
+		return EXIT_USAGE;
+	}
+	argc--;
+	argv++;
+	if (strcmp(argv[0], "--version") == 0)
+		return cmd_version(argc, argv);
+	n = count_leading_words(argc, argv);
+	if (asks_for_help(argc + 1, argv - 1))
+		return help(argv, n);
+	if (n == 0 || !is_noun(argv[0])) {
+		print_overview(stderr);
+		return complain(EXIT_USAGE, "there is no command %s", argv[0]);
+	}
+	command = command_find(argv, n);
+	if (command != NULL)
+		return run(command, argc, argv);
+	print_noun(stderr, argv[0]);
+	if (n > 1)
+		return complain(EXIT_USAGE, "there is no command %s %s", argv[0], argv[1]);
+	return complain(EXIT_USAGE, "say what %s shall do", argv[0]);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/dev_seed.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/app/commands.h"
+#include "gateway/app/exit_codes.h"
+#include "gateway/app/sync.h"
+#include "gateway/core/provision.h"
+#include "tokenstore/keyring.h"
+
+#define DB_TIMEOUT_MS	   10000
+#define ADMIN_KEY_NAME	   "development-admin"
+#define USER_KEY_NAME	   "ana-development"
+#define DUPLICATE_DATABASE "42P04"
+
+struct seeding {
+	const struct dev_seed *seed;
+	struct loop *loop;
+	struct db *db; /* as tollgate_app */
+	struct keyring *keyring;
+	struct arena *arena;
+	char deployment[UUID_TEXT_BYTES];
+	char tenant_id[UUID_TEXT_BYTES]; /* "" until it is known */
+	char user_id[UUID_TEXT_BYTES];
+	bool has_admin_key;
+	bool has_user_key;
+	char *clock_url; /* as stored; NULL: no such connection */
+};
+
+static const char reader_script[] =
+	"DO $$ BEGIN CREATE ROLE " DEV_READER " LOGIN IN ROLE audit_reader;"
+	" EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+	"INSERT INTO audit.reader_roles (role_name, tenant_id)"
+	" SELECT '" DEV_READER "', id FROM tollgate.tenants WHERE name = '" DEV_TENANT "'"
+	" ON CONFLICT DO NOTHING;";
+
+static int make_schema(struct seeding *seeding, struct err *err)
+{
+	const struct dev_cluster *cluster = seeding->seed->cluster;
+	char *server = dev_cluster_url(cluster, "postgres", "postgres");
+	char *database = dev_cluster_url(cluster, DEV_DATABASE, "postgres");
+	size_t n;
+	int ret = 0;
+
+	if (sync_script(seeding->loop, server, "CREATE DATABASE " DEV_DATABASE, err) < 0 &&
+	    strcmp(err->tag, DUPLICATE_DATABASE) != 0)
+		ret = -1;
+	if (ret == 0)
+		ret = sync_migrate(seeding->loop, database, false, NULL, NULL, &n, err);
+	free(server);
+	free(database);
+	return ret;
+}
+
+static int make_reader(struct seeding *seeding, struct err *err)
+{
+	char *database = dev_cluster_url(seeding->seed->cluster, DEV_DATABASE, "postgres");
+	int ret = sync_script(seeding->loop, database, reader_script, err);
+
+	free(database);
+	return ret;
+}
+
+static void take_tenant(void *ctx, const struct db_result *const *results, size_t n)
+{
+	struct seeding *seeding = ctx;
+
+	assert(n == 2);
+	snprintf(seeding->deployment, sizeof(seeding->deployment), "%s",
+		 db_text(results[0], 0, "id"));
+	if (db_rows(results[1]) == 1)
+		snprintf(seeding->tenant_id, sizeof(seeding->tenant_id), "%s",
+			 db_text(results[1], 0, "id"));
+}
+
+static int find_tenant(struct seeding *seeding, struct err *err)
+{
+	static const struct db_statement statements[] = {
+		{ .sql = "SELECT tollgate.setting('deployment_id') AS id" },
+		{ .sql = "SELECT id FROM tollgate.find_tenant('" DEV_TENANT "')" },
+	};
+	const struct db_tx tx = { .statements = statements, .n_statements = 2 };
+
+	return sync_tx(seeding->loop, seeding->db, &tx, take_tenant, seeding, err);
+}
+
+static void take_contents(void *ctx, const struct db_result *const *results, size_t n)
+{
+	struct seeding *seeding = ctx;
+
+	assert(n == 3);
+	if (db_rows(results[0]) == 1)
+		snprintf(seeding->user_id, sizeof(seeding->user_id), "%s",
+			 db_text(results[0], 0, "id"));
+	for (size_t i = 0; i < db_rows(results[1]); i++) {
+		const char *name = db_text(results[1], i, "name");
+
+		seeding->has_admin_key |= strcmp(name, ADMIN_KEY_NAME) == 0;
+		seeding->has_user_key |= strcmp(name, USER_KEY_NAME) == 0;
+	}
+	if (db_rows(results[2]) == 1)
+		seeding->clock_url = arena_strdup(seeding->arena, db_text(results[2], 0, "url"));
+}
+
+static int find_contents(struct seeding *seeding, struct err *err)
+{
+	static const struct db_statement statements[] = {
+		{ .sql = "SELECT id FROM tollgate.users WHERE name = '" DEV_USER "'" },
+		{ .sql = "SELECT name FROM tollgate.api_keys" },
+		{ .sql = "SELECT url FROM tollgate.connections WHERE name = 'clock'" },
+	};
+	const struct db_setting setting = { "app.tenant", seeding->tenant_id };
+	const struct db_tx tx = { &setting, 1, statements, 3 };
+
+	return sync_tx(seeding->loop, seeding->db, &tx, take_contents, seeding, err);
+}
+
+static int write_secret(const char *path, struct secret text, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool written = fd >= 0 && write(fd, text.reveal, text.n) == (ssize_t)text.n;
+
+	if (fd >= 0)
+		close(fd);
+	return written ? 0 : err_set(err, ERR_INTERNAL, "%s cannot be written", path);
+}
+
+/* A key whose file was lost is made anew: nobody else can have it. */
+static int make_key(struct seeding *seeding, struct provision *provision, const char *name,
+		    const char *user_id, const char *role, const char *path, struct err *err)
+{
+	char *id = arena_alloc(seeding->arena, UUID_TEXT_BYTES);
+	const struct key_row row = { .id = id,
+				     .name = name,
+				     .user_id = user_id,
+				     .role = role,
+				     .created_by = "tollgate dev" };
+	const struct span name_param = span_of(name);
+	struct apikey key;
+	struct secret text;
+	int ret;
+
+	uuid_v4(id);
+	apikey_new(seeding->keyring, &key, &text);
+	provision_add(provision, "DELETE FROM tollgate.api_keys WHERE name = $1", &name_param, 1);
+	provision_key(provision, &row, &key);
+	ret = write_secret(path, text, err);
+	secret_fini(&text);
+	return ret;
+}
+
+static void add_clock(struct seeding *seeding, struct provision *provision)
+{
+	char *url =
+		arena_printf(seeding->arena, "http://127.0.0.1:%d/mcp", seeding->seed->clock_port);
+	char *id = arena_alloc(seeding->arena, UUID_TEXT_BYTES);
+	const struct span url_param = span_of(url);
+
+	if (seeding->clock_url != NULL) {
+		if (strcmp(seeding->clock_url, url) != 0)
+			provision_add(provision,
+				      "UPDATE tollgate.connections SET url = $1,"
+				      " version = version + 1 WHERE name = 'clock'",
+				      &url_param, 1);
+		return;
+	}
+	uuid_v4(id);
+	provision_connection(provision,
+			     &(struct connection_row){
+				     .id = id,
+				     .version = 1,
+				     .name = "clock",
+				     .description = "Sample upstream of the development start.",
+				     .enabled = true,
+				     .url = url,
+				     .era = "auto",
+				     .auth_mode = "none",
+				     .header_names = "[]",
+				     .connect_timeout_ms = 10000,
+				     .call_timeout_ms = 60000,
+				     .trust_level = "untrusted",
+				     .tools_allow = "[\"*\"]",
+				     .tools_deny = "[]",
+			     },
+			     NULL, seeding->deployment);
+}
+
+static int run(struct seeding *seeding, struct provision *provision, struct err *err)
+{
+	struct db_tx tx = provision_tx(provision);
+
+	if (provision->n == 0)
+		return 0;
+	return sync_tx(seeding->loop, seeding->db, &tx, NULL, NULL, err);
+}
+
+static int make_tenant(struct seeding *seeding, struct err *err)
+{
+	struct provision provision;
+
+	if (seeding->tenant_id[0] != '\0')
+		return 0;
+	uuid_v4(seeding->tenant_id);
+	provision_init(&provision, seeding->arena, seeding->tenant_id);
+	provision_tenant(&provision, seeding->keyring, seeding->deployment, DEV_TENANT,
+			 "{\"allow\":[]}");
+	return run(seeding, &provision, err);
+}
+
+static int make_contents(struct seeding *seeding, struct err *err)
+{
+	const struct dev_seed *seed = seeding->seed;
+	struct provision provision;
+
+	provision_init(&provision, seeding->arena, seeding->tenant_id);
+	if (seeding->user_id[0] == '\0') {
+		uuid_v4(seeding->user_id);
+		provision_user(&provision, seeding->user_id, DEV_USER, NULL, "user");
+	}
+	if ((!seeding->has_admin_key || access(seed->admin_key_file, R_OK) < 0) &&
+	    make_key(seeding, &provision, ADMIN_KEY_NAME, NULL, "platform", seed->admin_key_file,
+		     err) < 0)
+		return -1;
+	if ((!seeding->has_user_key || access(seed->user_key_file, R_OK) < 0) &&
+	    make_key(seeding, &provision, USER_KEY_NAME, seeding->user_id, "user",
+		     seed->user_key_file, err) < 0)
+		return -1;
+	add_clock(seeding, &provision);
+	return run(seeding, &provision, err);
+}
+
+static int open_keyring(struct seeding *seeding, struct err *err)
+{
+	const char *path = seeding->seed->keyring_file;
+
+	if (access(path, F_OK) < 0 && keyring_create(path, err) < 0)
+		return -1;
+	seeding->keyring = keyring_load(path, err);
+	return seeding->keyring != NULL ? 0 : -1;
+}
+
+static int fill(struct seeding *seeding, struct err *err)
+{
+	char *url = dev_cluster_url(seeding->seed->cluster, DEV_DATABASE, "tollgate_app");
+
+	seeding->db = db_new(seeding->loop, &(struct db_params){
+						    .conninfo = url,
+						    .max_connections = 1,
+						    .connect_timeout_ms = DB_TIMEOUT_MS,
+						    .op_timeout_ms = DB_TIMEOUT_MS,
+						    .idle_ms = DB_TIMEOUT_MS,
+						    .max_queued = 10,
+					    });
+	free(url);
+	if (find_tenant(seeding, err) < 0 || make_tenant(seeding, err) < 0 ||
+	    find_contents(seeding, err) < 0)
+		return -1;
+	return make_contents(seeding, err);
+}
+
+int dev_seed_run(void *seed)
+{
+	struct seeding seeding = { .seed = seed, .loop = loop_new(), .arena = arena_new() };
+	struct err err;
+	int code = EXIT_OK;
+
+	if (open_keyring(&seeding, &err) < 0 || make_schema(&seeding, &err) < 0 ||
+	    fill(&seeding, &err) < 0 || make_reader(&seeding, &err) < 0)
+		code = complain(EXIT_UNEXPECTED, "%s", err.text);
+	db_free(&seeding.db);
+	keyring_free(&seeding.keyring);
+	arena_free(&seeding.arena);
+	loop_free(&seeding.loop);
+	return code;
+}

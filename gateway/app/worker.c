@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "audit/book.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/url.h"
+#include "gateway/app/exit_codes.h"
+#include "gateway/app/node.h"
+#include "gateway/core/identity.h"
+#include "gateway/core/keeper.h"
+#include "gateway/core/session.h"
+#include "gateway/core/tenant.h"
+#include "gateway/core/upstream.h"
+#include "gateway/http/app.h"
+#include "gateway/http/server.h"
+#include "tokenstore/keyring.h"
+#include "version.h"
+
+#define DB_IDLE_MS	    60000
+#define DB_MAX_QUEUED	    10000
+#define DRAIN_OP_TIMEOUT_MS 30000
+#define FLUSH_TIMEOUT_MS    5000
+/* After the drain timeout, for the last answers and rows to leave. */
+#define GRACE_MS 2000
+
+enum worker_state {
+	WORKER_STARTING, /* the deployment's settings are read */
+	WORKER_SERVING,
+	WORKER_DRAINING, /* no new connections; calls finish */
+	WORKER_FLUSHING, /* the last rows go to Postgres */
+};
+
+struct worker {
+	const struct worker_params *params;
+	enum worker_state state;
+	struct loop *loop;
+	struct keyring *keyring;
+	struct db *db;
+	struct db *drain_db;
+	struct node *node;
+	struct book *book;
+	struct identity *identity;
+	struct tenants *tenants;
+	struct sessions *sessions;
+	struct upstreams *upstreams;
+	struct keeper *keeper; /* slot 0 only */
+	struct gate gate;
+	struct http_app app;
+	struct http_server *server;
+	struct loop_signal signals;
+	struct timer drain_timer;
+	struct book_flush *flush;
+	char node_id[UUID_TEXT_BYTES];
+	char spool_dir[512];
+	const char **hosts; /* for http_app: in the configuration's arena */
+	size_t n_hosts;
+	int exit_code;
+};
+
+static const struct log_subject subject = { .component = "worker" };
+
+static void stop_with(struct worker *worker, int exit_code)
+{
+	worker->exit_code = exit_code;
+	loop_stop(worker->loop);
+}
+
+static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *tenant)
+{
+	struct worker *worker = ctx;
+
+	identity_forget(worker->identity, tenant_id);
+	if (worker->keeper != NULL)
+		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
+}
+
+static void on_hint(void *ctx, const char *tenant_id)
+{
+	struct worker *worker = ctx;
+
+	sessions_forget(worker->sessions, tenant_id);
+}
+
+static void on_flushed(void *ctx)
+{
+	stop_with(ctx, EXIT_OK);
+}
+
+static void flush(struct worker *worker)
+{
+	if (worker->state == WORKER_FLUSHING)
+		return;
+	worker->state = WORKER_FLUSHING;
+	timer_stop(&worker->drain_timer);
+	book_flush_start(worker->book, &worker->flush, FLUSH_TIMEOUT_MS, on_flushed, worker);
+}
+
+static void on_grace_over(void *ctx)
+{
+	flush(ctx);
+}
+
+static void on_drain_timeout(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	log_warn(&subject, "%zu calls are ended: they did not finish in time",
+		 call_count(&worker->gate));
+	call_drain_all(&worker->gate);
+	timer_start(worker->loop, &worker->drain_timer, GRACE_MS, on_grace_over, worker);
+}
+
+static void on_drained(void *ctx)
+{
+	flush(ctx);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct worker *worker = ctx;
+
+	(void)signo;
+	if (worker->state == WORKER_STARTING)
+		stop_with(worker, EXIT_OK);
+	if (worker->state != WORKER_SERVING)
+		return;
+	worker->state = WORKER_DRAINING;
+	worker->app.draining = true;
+	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
+		    on_drain_timeout, worker);
+	http_server_drain(worker->server, on_drained, worker);
+}
+
+static void serve(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+
+	worker->server = http_server_new(&(struct http_server_params){
+		.loop = worker->loop,
+		.app = &worker->app,
+		.routes = http_routes,
+		.unrouted = http_unrouted,
+		.max_body_bytes = (size_t)config->max_body_bytes,
+		.request_timeout_ms = config->request_timeout_ms,
+		.trusted_proxies = config->trusted_proxies,
+		.n_trusted_proxies = config->n_trusted_proxies,
+	});
+	for (int kind = 0; kind < N_LISTENERS; kind++)
+		http_server_listen(worker->server, worker->params->listeners[kind],
+				   (enum listener_kind)kind);
+	worker->state = WORKER_SERVING;
+	if (write(worker->params->ready_fd, "r", 1) != 1)
+		log_warn(&subject, "the supervisor does not listen");
+	close(worker->params->ready_fd);
+}
+
+/* What clients may call us: as configured, as public_url says, and by the literal addresses that
+ * we listen on, which no foreign name can stand for. */
+static void collect_hosts(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	struct url *url = arena_alloc(config->arena, sizeof(*url));
+	struct err ignored; /* config_check has parsed it */
+
+	worker->hosts =
+		arena_alloc(config->arena, (config->n_allowed_hosts + 3) * sizeof(*worker->hosts));
+	for (size_t i = 0; i < config->n_allowed_hosts; i++)
+		worker->hosts[worker->n_hosts++] = config->allowed_hosts[i];
+	worker->hosts[worker->n_hosts++] = config->listen;
+	worker->hosts[worker->n_hosts++] = config->key_listen;
+	if (url_parse(worker->params->public_url, url, &ignored) == 0)
+		worker->hosts[worker->n_hosts++] =
+			arena_printf(config->arena, strchr(url->host, ':') != NULL ? "[%s]:%u"
+										   : "%s:%u",
+				     url->host, url->port);
+}
+
+static void wire(struct worker *worker, const char *deployment)
+{
+	const struct config *config = worker->params->config;
+
+	collect_hosts(worker);
+	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
+	worker->sessions = sessions_new(worker->loop, worker->db);
+	worker->upstreams = upstreams_new(worker->loop, worker->db);
+	if (worker->params->slot == 0)
+		worker->keeper = keeper_new(worker->loop, worker->db, worker->upstreams);
+	worker->tenants = tenants_new(&(struct tenants_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.conninfo = config->database_url,
+		.keyring = worker->keyring,
+		.deployment = deployment,
+		.egress_loopback = config->development,
+		.changed = on_tenant_changed,
+		.hint = on_hint,
+		.ctx = worker,
+	});
+	identity_follow(worker->identity, worker->tenants);
+	if (worker->keeper != NULL)
+		tenants_keep_all(worker->tenants);
+	worker->gate = (struct gate){
+		.loop = worker->loop,
+		.book = worker->book,
+		.identity = worker->identity,
+		.tenants = worker->tenants,
+		.sessions = worker->sessions,
+		.upstreams = worker->upstreams,
+		.server_version = TOLLGATE_VERSION,
+	};
+	worker->app = (struct http_app){
+		.gate = &worker->gate,
+		.db = worker->db,
+		.keyring = worker->keyring,
+		.deployment = deployment,
+		.public_url = worker->params->public_url,
+		.allowed_hosts = worker->hosts,
+		.n_allowed_hosts = worker->n_hosts,
+		.development = config->development,
+		.started_us = loop_unix_us(),
+	};
+}
+
+/* Who this deployment is can only be asked of Postgres: nothing is served before. */
+static void on_deployment(void *ctx, const char *deployment, const struct err *err)
+{
+	struct worker *worker = ctx;
+
+	if (err != NULL) {
+		log_error(&subject, "%s", err->text);
+		stop_with(worker, EXIT_CONFIG);
+		return;
+	}
+	wire(worker, deployment);
+	serve(worker);
+}
+
+static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
+			  int64_t timeout_ms)
+{
+	return db_new(worker->loop, &(struct db_params){
+					    .conninfo = conninfo,
+					    .max_connections = connections,
+					    .connect_timeout_ms = timeout_ms,
+					    .op_timeout_ms = timeout_ms,
+					    .idle_ms = DB_IDLE_MS,
+					    .max_queued = DB_MAX_QUEUED,
+				    });
+}
+
+static int open_all(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->params->config;
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	worker->loop = loop_new();
+	if (loop_signal_start(worker->loop, &worker->signals, &signals, on_signal, worker, err) < 0)
+		return -1;
+	worker->keyring = keyring_load(config->keyring_file, err);
+	if (worker->keyring == NULL)
+		return -1;
+	uuid_v4(worker->node_id);
+	snprintf(worker->spool_dir, sizeof(worker->spool_dir), "%s/spool-%u", config->data_dir,
+		 worker->params->slot);
+	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
+			     config->db_timeout_ms);
+	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
+	worker->book = book_open(
+		&(struct book_params){
+			.loop = worker->loop,
+			.db = worker->drain_db,
+			.spool_dir = worker->spool_dir,
+			.node_id = worker->node_id,
+			.spool_max_bytes = (size_t)config->spool_max_bytes,
+			.fsync = strcmp(config->durability, "fsync") == 0,
+		},
+		err);
+	if (worker->book == NULL)
+		return -1;
+	worker->node = node_new(&(struct node_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.keyring = worker->keyring,
+		.id = worker->node_id,
+		.slot = worker->params->slot,
+		.known = on_deployment,
+		.ctx = worker,
+	});
+	return 0;
+}
+
+static void close_all(struct worker *worker)
+{
+	book_flush_cancel(&worker->flush);
+	timer_stop(&worker->drain_timer);
+	if (worker->loop != NULL)
+		loop_signal_stop(&worker->signals);
+	http_server_free(&worker->server);
+	if (worker->gate.loop != NULL) {
+		call_drain_all(&worker->gate);
+		call_abandon_all(&worker->gate);
+	}
+	if (worker->identity != NULL)
+		identity_follow(worker->identity, NULL);
+	tenants_free(&worker->tenants);
+	keeper_free(&worker->keeper);
+	upstreams_free(&worker->upstreams);
+	sessions_free(&worker->sessions);
+	identity_free(&worker->identity);
+	node_free(&worker->node);
+	book_close(&worker->book);
+	db_free(&worker->drain_db);
+	db_free(&worker->db);
+	keyring_free(&worker->keyring);
+	loop_free(&worker->loop);
+}
+
+int worker_run(const struct worker_params *params)
+{
+	struct worker worker = { .params = params };
+	struct err err;
+
+	/* Keys and tokens are in this memory: no core dumps, no ptrace by the same user. */
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (open_all(&worker, &err) < 0) {
+		log_error(&subject, "%s", err.text);
+		worker.exit_code = EXIT_CONFIG;
+	} else {
+		loop_run(worker.loop);
+	}
+	close_all(&worker);
+	return worker.exit_code;
+}

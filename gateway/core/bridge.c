@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/core/bridge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RPC_URL_ELICITATION (-32042) /* MCP 2025-11-25; must not be sent in 2026-07-28 */
+#define MAX_EDITS	    4
+#define MAX_SCRATCH_BYTES   4096
+
+/* Edits of one object, given in any order. */
+struct edits {
+	struct splice list[MAX_EDITS];
+	size_t n;
+	struct buf scratch;
+};
+
+static void edits_init(struct edits *edits)
+{
+	edits->n = 0;
+	buf_init(&edits->scratch, MAX_SCRATCH_BYTES);
+}
+
+static int compare_splices(const void *a, const void *b)
+{
+	const char *x = ((const struct splice *)a)->at.p;
+	const char *y = ((const struct splice *)b)->at.p;
+
+	return x < y ? -1 : x > y;
+}
+
+static int edits_finish(struct edits *edits, struct span text, struct buf *out)
+{
+	int ret;
+
+	qsort(edits->list, edits->n, sizeof(edits->list[0]), compare_splices);
+	ret = splice_apply(text, edits->list, edits->n, out);
+	buf_fini(&edits->scratch);
+	return ret;
+}
+
+static void edit_remove(struct edits *edits, struct span object, const char *key)
+{
+	if (splice_remove(object, key, &edits->list[edits->n]))
+		edits->n++;
+}
+
+static int to_modern(struct span result, struct buf *out)
+{
+	struct edits edits;
+
+	edits_init(&edits);
+	edits.list[edits.n++] =
+		splice_member(result, "resultType", SPAN("\"complete\""), &edits.scratch);
+	return edits_finish(&edits, result, out);
+}
+
+/* Revisions up to 2025-11-25 know structuredContent as an object only. */
+static bool not_for_legacy(struct span value)
+{
+	enum span_type type = span_type(value);
+
+	return type != SPAN_ABSENT && type != SPAN_OBJECT;
+}
+
+static int to_legacy(struct span result, struct buf *out)
+{
+	struct edits edits;
+
+	if (!not_for_legacy(span_get(result, "structuredContent")) &&
+	    span_get(result, "resultType").p == NULL)
+		return buf_add_span(out, result);
+	edits_init(&edits);
+	/* One at a time: two neighbours would share a comma. */
+	edit_remove(&edits, result, "resultType");
+	if (edits_finish(&edits, result, out) < 0)
+		return -1;
+	if (!not_for_legacy(span_get(buf_span(out), "structuredContent")))
+		return 0;
+
+	struct buf again;
+	int ret;
+
+	buf_init(&again, out->max_bytes);
+	edits_init(&edits);
+	edit_remove(&edits, buf_span(out), "structuredContent");
+	ret = edits_finish(&edits, buf_span(out), &again);
+	buf_clear(out);
+	if (ret == 0)
+		ret = buf_add_span(out, buf_span(&again));
+	buf_fini(&again);
+	return ret;
+}
+
+int bridge_result(struct span result, enum mcp_era from, enum mcp_era to, struct buf *out)
+{
+	struct span type = span_get(result, "resultType");
+
+	if (span_type(result) != SPAN_OBJECT)
+		return -1;
+	if (from == MCP_MODERN && type.p != NULL && !span_string_is(type, "complete"))
+		return -1;
+	if (from == to)
+		return to == MCP_MODERN && type.p == NULL ? to_modern(result, out)
+							  : buf_add_span(out, result);
+	return to == MCP_MODERN ? to_modern(result, out) : to_legacy(result, out);
+}
+
+/* Revisions up to 2025-11-25 require the root of an output schema to be an object. */
+static bool schema_not_for_legacy(struct span tool)
+{
+	struct span schema = span_get(tool, "outputSchema");
+
+	return schema.p != NULL && !span_string_is(span_get(schema, "type"), "object");
+}
+
+void bridge_tool(struct span tool, const char *exposed, enum mcp_era to, struct buf *out)
+{
+	struct edits edits;
+	struct buf name;
+
+	edits_init(&edits);
+	buf_init(&name, MAX_SCRATCH_BYTES);
+	if (exposed != NULL) {
+		buf_add_json_string(&name, exposed, strlen(exposed));
+		edits.list[edits.n++] =
+			splice_member(tool, "name", buf_span(&name), &edits.scratch);
+	}
+	if (to == MCP_LEGACY && schema_not_for_legacy(tool))
+		edit_remove(&edits, tool, "outputSchema");
+	/* An overflow shows in out, where the caller looks. */
+	if (edits_finish(&edits, tool, out) < 0)
+		out->overflow = true;
+	buf_fini(&name);
+}
+
+bool bridge_error_passes(int code, enum mcp_era to)
+{
+	switch (code) {
+	case RPC_HEADER_MISMATCH:
+	case RPC_MISSING_CAPABILITY:
+	case RPC_UNSUPPORTED_VERSION:
+		return false;
+	case RPC_URL_ELICITATION:
+		return to == MCP_LEGACY;
+	default:
+		return true;
+	}
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_CORE_CALL_H
+#define GATEWAY_CORE_CALL_H
+
+/*
+ * One call of a client, from request to reply: a table of named steps (call.c) that every
+ * transport runs. The transport parses (era rules of its side included), gives a sink, and hears
+ * one finish.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/span.h"
+#include "gateway/core/mcp.h"
+
+struct book;
+struct call;
+struct identity;
+struct principal;
+struct sessions;
+struct tenants;
+struct upstreams;
+
+/* What calls need of the worker. Borrowed by every call; outlives them. */
+struct gate {
+	struct loop *loop;
+	struct book *book;
+	struct identity *identity;
+	struct tenants *tenants;
+	struct sessions *sessions;
+	struct upstreams *upstreams;
+	const char *server_version;
+	struct call *calls; /* all that run; a list kept by call.c */
+};
+
+/* The answer. Borrowed by finish. */
+struct call_reply {
+	int http_status;
+	struct span body;	  /* one JSON-RPC message; empty: none (202) */
+	const char *session_id;	  /* Mcp-Session-Id of a new session, or NULL */
+	int retry_after_s;	  /* 0: none */
+	const char *authenticate; /* WWW-Authenticate, or NULL */
+};
+
+/* Where a call's answers go. message may come any number of times before the one finish; after
+ * finish, or after call_client_gone, the sink is not touched again. */
+struct call_sink {
+	void (*message)(void *ctx, struct span text);
+	void (*finish)(void *ctx, const struct call_reply *reply);
+	void *ctx;
+};
+
+/* A request that the transport's own rules refuse. It still is authenticated first (unless
+ * before_auth), recorded, and answered through the sink. */
+struct call_refusal {
+	bool before_auth; /* Host, Origin: nobody is asked who they are */
+	int http_status;
+	int rpc_code;
+	char message[200];
+	struct span data; /* JSON, or absent */
+};
+
+/* Everything is borrowed until the call has finished, unless said otherwise. */
+struct call_params {
+	const char *tenant;	/* from the path, or NULL */
+	const char *endpoint;	/* connection in the path; NULL: aggregate */
+	const char *credential; /* API key as sent, or NULL */
+	const char *session_id; /* legacy: as sent, or NULL */
+	const char *source_ip;
+	const char *user_agent;
+	struct span body;
+	struct mcp_request request;
+	const struct call_refusal *refusal; /* NULL: well-formed */
+	struct principal *principal;	    /* not NULL: already authenticated (admin API) */
+};
+
+/* Takes the arena, in which the transport may have put all of the above. */
+struct call *call_new(struct gate *gate, struct arena *arena, const struct call_params *params,
+		      const struct call_sink *sink);
+/* Runs it. The sink may be finished, and the call freed, before this returns. */
+void call_run(struct call *call);
+/* The client has left: the sink is detached. A modern call is cancelled, a legacy one runs on. */
+void call_client_gone(struct call *call);
+
+/* Cancels the call of the same subject, session and request id (notifications/cancelled).
+ * Nothing happens if there is none. */
+void call_cancel(struct gate *gate, const struct principal *principal, const char *session_digest,
+		 struct span request_id);
+/* Ends everything that still runs with outcome `drained`: the process is stopping. */
+void call_drain_all(struct gate *gate);
+/* Frees every call, recorded or not: the loop no longer runs, so nothing would end them. Between
+ * call_drain_all and book_close. */
+void call_abandon_all(struct gate *gate);
+size_t call_count(const struct gate *gate);
+
+#endif

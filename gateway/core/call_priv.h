@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_CORE_CALL_PRIV_H
+#define GATEWAY_CORE_CALL_PRIV_H
+
+/* What the files call*.c and methods.c share. */
+
+#include "audit/book.h"
+#include "base/crypto.h"
+#include "gateway/core/call.h"
+#include "gateway/core/identity.h"
+#include "gateway/core/principal.h"
+#include "gateway/core/session.h"
+#include "gateway/core/tenant.h"
+#include "gateway/core/upstream.h"
+
+#define CALL_MAGIC	      0x7447ca11
+#define CALL_MAX_ANSWER_BYTES (32 * 1024 * 1024)
+#define CALL_RETRY_AFTER_S    2
+
+/* In the order they run; call_steps in call.c names them. */
+enum call_step {
+	STEP_AUTHENTICATE, /* who is asking? */
+	STEP_CONFIGURE,	   /* what did their tenant configure? */
+	STEP_ACCEPT,	   /* is it well-formed, at an endpoint that exists? */
+	STEP_SESSION,	   /* legacy: which session? */
+	STEP_ROUTE,	   /* which method; which connection and tool? */
+	STEP_POLICY,	   /* may they? */
+	STEP_ANSWER,	   /* methods that the gate itself answers */
+	STEP_INTENT,	   /* written in the book before anything leaves */
+	STEP_FORWARD,	   /* the upstream */
+	STEP_OUTCOME,	   /* written in the book before the answer is released */
+	STEP_REPLY,
+	N_STEPS,
+};
+
+enum step_result {
+	STEP_NEXT,
+	STEP_WAIT, /* its one callback calls call_resume */
+	STEP_FAIL, /* the answer is set: go to OUTCOME */
+};
+
+/* Who the answer is for. */
+enum call_client {
+	CLIENT_WAITING,
+	CLIENT_STREAMING, /* has been sent a message already */
+	CLIENT_GONE,
+};
+
+struct method;
+
+struct call {
+	unsigned magic;
+	enum call_step step;
+	enum call_client client;
+	struct gate *gate;
+	struct call *prev, *next; /* in gate->calls */
+	struct arena *arena;
+	struct call_params params;
+	struct call_sink sink;
+	struct principal *principal;
+	struct tenant *tenant;
+	struct session *session;
+
+	/* ROUTE */
+	const struct method *method;
+	const struct connection *connection; /* stands in tenant */
+	const char *tool;		     /* the upstream's name for it */
+	const char *tool_sent;		     /* the client's */
+	size_t tool_sent_bytes;
+
+	/* Whatever a step waits for; at most one is active. */
+	struct {
+		struct identity_op *identity;
+		struct tenants_op *tenant;
+		struct session_op *session;
+		struct upstream_op *upstream;
+		struct spool_wait record;
+	} wait;
+
+	/* The answer, as far as it is known. */
+	struct {
+		struct buf body;
+		int http_status;
+		int retry_after_s;
+		const char *authenticate;
+		char session_id[SESSION_ID_BYTES]; /* of a new session, or "" */
+	} answer;
+
+	/* For the book. */
+	struct {
+		char id[UUID_TEXT_BYTES];
+		int64_t started_us;
+		int64_t started_ms;
+		int64_t forwarded_ms; /* 0: nothing left the gate */
+		int64_t upstream_us;
+		bool intended; /* an INTENT is written */
+		enum book_outcome outcome;
+		const char *error_type;
+		const char *error_message;
+	} record;
+};
+
+/* The methods that clients may use. A table in methods.c. */
+struct method {
+	const char *name;
+	unsigned eras; /* bits of 1 << enum mcp_era */
+	/* Answers by itself; NULL: the call is forwarded. */
+	enum step_result (*answer)(struct call *call);
+};
+const struct method *method_find(enum mcp_era era, const char *name);
+
+/* Continues after a WAIT: with the next step, or at OUTCOME if the answer is a failure. */
+void call_resume(struct call *call, enum step_result result);
+
+/* The steps, in their files. */
+enum step_result call_authenticate(struct call *call); /* call_admit.c */
+enum step_result call_configure(struct call *call);
+enum step_result call_accept(struct call *call);
+enum step_result call_session(struct call *call);
+/* call_route.c */
+/* The name that the client sent, for the book: also of a call that is refused before ROUTE. */
+void call_note_tool(struct call *call);
+enum step_result call_route(struct call *call);
+enum step_result call_policy(struct call *call);
+enum step_result call_intent(struct call *call); /* call_record.c */
+enum step_result call_outcome(struct call *call);
+enum step_result call_forward(struct call *call); /* call_forward.c */
+
+bool call_is_notification(const struct call *call);
+struct session_key call_session_key(const struct call *call);
+
+/* Setting the answer (call_answer.c). Each may be called again: the last one counts. */
+void answer_result(struct call *call, struct span result);
+/* message is copied. data absent: none. */
+void answer_error(struct call *call, int http_status, int rpc_code, enum book_outcome outcome,
+		  struct span data, const char *format, ...) ERR_PRINTF(6, 7);
+/* The JSON-RPC error object of an upstream, byte for byte. */
+void answer_relayed_error(struct call *call, int rpc_code, struct span error);
+/* A tool's failure as the model can read it: a result with isError. */
+void answer_tool_error(struct call *call, enum book_outcome outcome, const char *format, ...)
+	ERR_PRINTF(3, 4);
+/* 503 with Retry-After. */
+void answer_unavailable(struct call *call, const char *message);
+/* No body: a notification taken, or a cancelled request. */
+void answer_nothing(struct call *call);
+
+/* A JSON string as C text, NUL bytes replaced, cut at max_bytes; NULL if it is no string. */
+char *call_text(struct arena *arena, struct span string, size_t max_bytes);
+
+#endif

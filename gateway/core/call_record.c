@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* INTENT and OUTCOME: what the book hears of a call. */
+
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/core/call_priv.h"
+
+#define MAX_CLIENT_BYTES 200
+#define MAX_REFUSED_NAME_BYTES 65536
+
+static struct span client_of(struct call *call)
+{
+	struct span info = call->params.request.client_info;
+	const char *name = call_text(call->arena, span_get(info, "name"), MAX_CLIENT_BYTES);
+	const char *version = call_text(call->arena, span_get(info, "version"), MAX_CLIENT_BYTES);
+
+	if (name != NULL)
+		return span_of(
+			arena_printf(call->arena, "%s/%s", name, version != NULL ? version : ""));
+	if (call->session != NULL && call->session->client != NULL)
+		return span_of(call->session->client);
+	return span_of(call->params.user_agent);
+}
+
+static void describe_principal(const struct call *call, struct book_call *out)
+{
+	const struct principal *principal = call->principal;
+
+	if (principal == NULL)
+		return;
+	out->tenant_id = principal->tenant_id;
+	out->tenant = principal->tenant;
+	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
+	out->user_name = principal->user_name;
+	out->api_key = principal->api_key;
+}
+
+/* The tool of a call that was refused before it was routed. */
+static void name_refused_tool(struct call *call)
+{
+	const struct mcp_request *request = &call->params.request;
+
+	if (call->tool_sent != NULL || request->method == NULL ||
+	    strcmp(request->method, "tools/call") != 0)
+		return;
+	call->tool_sent =
+		call_text(call->arena, span_get(request->params, "name"), MAX_REFUSED_NAME_BYTES);
+	if (call->tool_sent != NULL)
+		call->tool_sent_bytes = strlen(call->tool_sent);
+}
+
+static void describe(struct call *call, struct book_call *out)
+{
+	const struct mcp_request *request = &call->params.request;
+
+	*out = (struct book_call){
+		.call_id = call->record.id,
+		.started_us = call->record.started_us,
+		.client = client_of(call),
+		.method = span_of(request->method),
+		.request_id = request->id,
+		.protocol_version = request->version,
+		.session_id = call->session != NULL ? call->session->id_digest : NULL,
+		.source_ip = call->params.source_ip,
+		.request_bytes = call->params.body.n,
+	};
+	if (out->protocol_version == NULL && call->session != NULL)
+		out->protocol_version = call->session->protocol_version;
+	describe_principal(call, out);
+	if (call->connection != NULL) {
+		out->connection_id = call->connection->id;
+		out->connection = call->connection->name;
+	}
+	name_refused_tool(call);
+	if (call->tool_sent != NULL) {
+		out->tool = (struct span){ call->tool_sent, call->tool_sent_bytes };
+		out->arguments = span_trim(span_get(request->params, "arguments"));
+	}
+}
+
+static void on_intended(void *ctx, const struct err *err)
+{
+	struct call *call = ctx;
+
+	if (err != NULL) {
+		answer_unavailable(call, "the call cannot be recorded now");
+		call->record.intended = false;
+		call_resume(call, STEP_FAIL);
+	} else {
+		call_resume(call, STEP_NEXT);
+	}
+}
+
+enum step_result call_intent(struct call *call)
+{
+	struct book_call what;
+	struct err err;
+
+	if (call->tool == NULL)
+		return STEP_NEXT; /* answered already: nothing leaves the gate */
+	describe(call, &what);
+	if (book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
+		answer_unavailable(call, "the call cannot be recorded now");
+		return STEP_FAIL;
+	}
+	call->record.intended = true;
+	return STEP_WAIT;
+}
+
+/* What cannot be recorded is not answered: fail closed. */
+static void unrecorded(struct call *call, const struct err *err)
+{
+	const struct log_subject subject = {
+		.component = "call",
+		.tenant = call->principal != NULL ? call->principal->tenant : NULL,
+		.call_id = call->record.id,
+	};
+
+	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
+	answer_unavailable(call, "the call cannot be recorded now");
+}
+
+static void on_recorded(void *ctx, const struct err *err)
+{
+	struct call *call = ctx;
+
+	if (err != NULL)
+		unrecorded(call, err);
+	call_resume(call, STEP_NEXT);
+}
+
+/* Notifications are no calls; refused ones are, because nobody can tell what they were. */
+static bool has_row(const struct call *call)
+{
+	return !call_is_notification(call) || call->answer.http_status >= 400;
+}
+
+/* The wall clock may have been set back meanwhile. */
+static int64_t duration_us(const struct call *call)
+{
+	int64_t us = loop_unix_us() - call->record.started_us;
+
+	return us > 0 ? us : 0;
+}
+
+enum step_result call_outcome(struct call *call)
+{
+	struct book_result result;
+	struct book_call what;
+	struct err err;
+	int ret;
+
+	if (!has_row(call))
+		return STEP_NEXT;
+	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
+		call->record.outcome = BOOK_CLIENT_CLOSED;
+	result = (struct book_result){
+		.outcome = call->record.outcome,
+		.duration_us = duration_us(call),
+		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
+		.error_type = call->record.error_type,
+		.error_message = span_of(call->record.error_message),
+		.response_bytes = call->answer.body.len,
+		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+	};
+	describe(call, &what);
+	ret = (call->record.intended ? book_outcome : book_entry)(
+		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
+	if (ret == 0)
+		return STEP_WAIT;
+	unrecorded(call, &err);
+	return STEP_NEXT;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_CORE_KEEPER_H
+#define GATEWAY_CORE_KEEPER_H
+
+/*
+ * Watches connections: lists the tools of each, stores them as its catalog, and says in its
+ * status how it fares. One worker of a node runs it; all read what it found.
+ */
+
+#include "base/db.h"
+#include "base/loop.h"
+#include "gateway/core/tenant.h"
+
+struct keeper;
+struct upstreams;
+
+#define KEEPER_POLL_MS	       60000 /* between two lists of a healthy upstream */
+#define KEEPER_RETRY_MIN_MS    1000  /* after a failure; doubles, with jitter */
+#define KEEPER_RETRY_MAX_MS    60000
+#define KEEPER_LIST_TIMEOUT_MS 30000
+
+struct keeper *keeper_new(struct loop *loop, struct db *db, struct upstreams *upstreams);
+void keeper_free(struct keeper **keeper);
+/* The tenant's snapshot was replaced; NULL: the tenant has gone. */
+void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct tenant *tenant);
+
+#endif

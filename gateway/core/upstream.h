@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_CORE_UPSTREAM_H
+#define GATEWAY_CORE_UPSTREAM_H
+
+/*
+ * Speaking to upstream MCP servers, of either era, as the rest of the gateway sees it.
+ * Implemented in gateway/upstream/.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/db.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+#include "gateway/core/mcp.h"
+#include "gateway/core/tenant.h"
+
+struct upstreams;   /* what this worker knows of all upstreams */
+struct upstream_op; /* one running request: the slot */
+
+struct upstreams *upstreams_new(struct loop *loop, struct db *db);
+/* No request may be running. */
+void upstreams_free(struct upstreams **upstreams);
+/* The connection was edited or removed: what was learnt of it is forgotten. */
+void upstreams_forget(struct upstreams *upstreams, const char *tenant_id,
+		      const char *connection_id);
+
+/* What an upstream said when it was last opened. Borrowed until the loop turns. */
+struct upstream_facts {
+	enum mcp_era era;
+	const char *protocol_version;
+	/* False if the session was opened by another worker: then the rest is not known. */
+	bool introduced;
+	const char *server_name; /* NULL: it did not say; so the two below */
+	const char *server_version;
+	const char *instructions;
+};
+/* NULL if it was never open as it is now configured. */
+const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
+					    const char *connection_id);
+
+/* tenant is referenced, connection stands in it; the rest is borrowed until upstream_start
+ * returns, but params are copied. */
+struct upstream_request {
+	struct tenant *tenant;
+	const struct connection *connection;
+	const char *method;    /* "tools/list", "tools/call" */
+	struct span params;    /* the client's params object, or absent */
+	const char *name;      /* replaces params.name; NULL: leave it */
+	bool progress;	       /* the caller wants notifications/progress */
+	const char *log_level; /* least level of notifications/message wanted; NULL: none said */
+	int64_t timeout_ms;    /* over everything, sessions and discovery included */
+};
+
+/* Exactly one of result and error is present. Borrowed. */
+struct upstream_answer {
+	enum mcp_era era; /* of the upstream */
+	struct span result;
+	struct span error; /* the whole JSON-RPC error object */
+};
+
+struct upstream_events {
+	/* A notification that belongs to this request, while it runs: method
+	 * "notifications/progress" (params without progressToken's meaning: the caller puts its
+	 * client's token back) or "notifications/message". Borrowed. */
+	void (*message)(void *ctx, const char *method, struct span params);
+	/* err NULL: the upstream answered, if only with a JSON-RPC error. Otherwise
+	 * ERR_TIMEOUT; ERR_UPSTREAM unreachable, broke, or spoke nonsense; ERR_UNAUTHENTICATED it
+	 * refused our credential (401, 403); ERR_TOO_LARGE; ERR_FORBIDDEN the egress policy. */
+	void (*done)(void *ctx, const struct upstream_answer *answer, const struct err *err);
+};
+
+/* The client's `_meta` members that are not the protocol's own pass through; ids, progress
+ * tokens, versions, headers and sessions are the upstream side's own business. */
+void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
+		    const struct upstream_request *request, const struct upstream_events *events,
+		    void *ctx);
+/* Silence; and the upstream is told (notifications/cancelled, or by closing its stream). */
+void upstream_cancel(struct upstream_op **slot, const char *reason);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the admin API answers: JSON, pages of a list, and problems. */
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "gateway/http/api.h"
+#include "gateway/http/problem.h"
+
+#define NUMBER_BYTES   16
+#define MAX_TEXT_BYTES 512
+
+static enum api_result answer(struct api_request *request, int status, struct span body,
+			      const char *etag)
+{
+	const struct http_header header = { "ETag", etag };
+
+	exchange_answer(request->exchange, &(struct exchange_answer){
+						   .status = status,
+						   .content_type = "application/json",
+						   .headers = &header,
+						   .n_headers = etag != NULL ? 1 : 0,
+						   .body = body,
+					   });
+	return API_DONE;
+}
+
+enum api_result api_answer(struct api_request *request, int status, json_t *body, const char *etag)
+{
+	enum api_result result;
+	struct buf text;
+
+	buf_init(&text, API_MAX_ANSWER_BYTES);
+	if (json_write(body, &text) == 0)
+		result = answer(request, status, buf_span(&text), etag);
+	else
+		result = api_fail(request, ERR_TOO_LARGE,
+				  "the answer is too large; ask for fewer items with ?limit=");
+	buf_fini(&text);
+	json_decref(body);
+	return result;
+}
+
+enum api_result api_answer_text(struct api_request *request, struct span body)
+{
+	return answer(request, 200, body, NULL);
+}
+
+enum api_result api_answer_nothing(struct api_request *request)
+{
+	exchange_answer(request->exchange, &(struct exchange_answer){ .status = 204 });
+	return API_DONE;
+}
+
+/* What HTTP wants to go with some of them. */
+static void fail(struct api_request *request, const struct problem *problem)
+{
+	struct http_header header = { "Retry-After", NULL };
+	struct problem whole = *problem;
+	char retry_after[NUMBER_BYTES];
+
+	snprintf(retry_after, sizeof(retry_after), "%d", API_RETRY_AFTER_S);
+	header.value = retry_after;
+	if (problem->status == 401) {
+		header.name = "WWW-Authenticate";
+		/* RFC 6750 section 3.1: error only when a credential was sent. */
+		header.value =
+			exchange_header(request->exchange, "authorization") != NULL ||
+					exchange_header(request->exchange, "x-api-key") != NULL
+				? "Bearer error=\"invalid_token\""
+				: "Bearer";
+	}
+	whole.headers = &header;
+	whole.n_headers = problem->status == 401 || problem->status == 503 ? 1 : 0;
+	problem_send(request->exchange, &whole);
+}
+
+enum api_result api_fail_as(struct api_request *request, int status, const char *code,
+			    const char *detail)
+{
+	fail(request, &(struct problem){ .status = status, .code = code, .detail = detail });
+	return API_DONE;
+}
+
+enum api_result api_fail(struct api_request *request, enum err_code code, const char *format, ...)
+{
+	char text[MAX_TEXT_BYTES];
+	struct err err;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	err_set(&err, code, "%s", text);
+	return api_fail_as(request, err_http_status(code), err_name(code), err.text);
+}
+
+enum api_result api_fail_body(struct api_request *request, const struct api_fault *fault)
+{
+	fail(request, &(struct problem){
+			      .status = err_http_status(fault->err.code),
+			      .code = fault->code != NULL ? fault->code : err_name(fault->err.code),
+			      .detail = fault->err.text,
+			      .pointer = fault->pointer,
+		      });
+	return API_DONE;
+}
+
+enum api_result api_fail_stale(struct api_request *request)
+{
+	return api_fail(request, ERR_PRECONDITION,
+			"it has been changed since the version in If-Match; read it again");
+}
+
+void api_etag(int64_t version, char out[API_ETAG_BYTES])
+{
+	snprintf(out, API_ETAG_BYTES, "\"%lld\"", (long long)version);
+}
+
+/* Opaque to clients: base64url of "1/" and the key. */
+static void encode_cursor(const char *key, char out[2 * API_MAX_SORT_KEY_BYTES])
+{
+	char text[API_MAX_SORT_KEY_BYTES + sizeof(API_CURSOR_VERSION)];
+	int n = snprintf(text, sizeof(text), API_CURSOR_VERSION "%s", key);
+
+	assert(n > 0 && (size_t)n < sizeof(text));
+	base64url_encode(text, (size_t)n, out);
+}
+
+void api_add_cursor(struct buf *out, const char *key)
+{
+	char cursor[2 * API_MAX_SORT_KEY_BYTES];
+
+	encode_cursor(key, cursor);
+	buf_printf(out, "\"%s\"", cursor);
+}
+
+enum api_result api_answer_rows(struct api_request *request, const struct db_result *rows,
+				json_t *(*show)(const struct api_request *request,
+						const struct db_result *rows, size_t row))
+{
+	size_t n = db_rows(rows) <= request->page_limit ? db_rows(rows) : request->page_limit;
+	json_t *items = json_array();
+	json_t *next = json_null();
+	char cursor[2 * API_MAX_SORT_KEY_BYTES];
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, show(request, rows, i));
+	if (n < db_rows(rows)) {
+		encode_cursor(db_text(rows, n - 1, "name"), cursor);
+		next = json_string(cursor);
+	}
+	return api_answer(request, 200, json_pack("{s:o, s:o}", "items", items, "next", next),
+			  NULL);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_HTTP_APP_H
+#define GATEWAY_HTTP_APP_H
+
+/* What HTTP handlers need of the worker: exchange_app points to it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/core/call.h"
+#include "gateway/http/server.h"
+
+struct db;
+struct keyring;
+
+struct http_app {
+	struct gate *gate;
+	struct db *db;
+	struct keyring *keyring;
+	const char *deployment;
+	const char *public_url;
+	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
+	const char *const *allowed_hosts;
+	size_t n_allowed_hosts;
+	bool development;   /* loopback names with any port are served too */
+	bool draining;	    /* /readyz says no */
+	int64_t started_us; /* Unix microseconds: when this worker began to serve */
+};
+
+extern const struct route http_routes[];
+/* What no route matches: 404, or 405 with the methods that would. */
+void http_unrouted(struct exchange *exchange, const char *allow);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/http/mcp_http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "gateway/http/app.h"
+#include "gateway/http/cors.h"
+#include "gateway/http/credential.h"
+#include "gateway/http/era.h"
+#include "gateway/http/guard.h"
+#include "gateway/http/mcp_answer.h"
+
+/* Proxies cut a stream that is silent for 30 or 60 seconds. */
+#define KEEP_ALIVE_MS 15000
+#define EVENT_START   "event: message\ndata: "
+#define EVENT_END     "\n\n"
+#define MAX_HEADERS   (CORS_MAX_HEADERS + 2)
+
+enum answer_state {
+	ANSWER_OPEN,   /* nothing has been sent */
+	ANSWER_STREAM, /* events are being sent */
+};
+
+/* One POST, until its answer is complete or its client has left. */
+struct post {
+	struct exchange *exchange;
+	struct call *call;
+	struct loop *loop;
+	enum answer_state state;
+	const char *origin; /* borrowed from the exchange; NULL: no CORS headers */
+	struct timer keep_alive;
+};
+
+static void post_free(struct post *post)
+{
+	timer_stop(&post->keep_alive);
+	free(post);
+}
+
+static void on_gone(void *ctx)
+{
+	struct post *post = ctx;
+	struct call *call = post->call;
+
+	post_free(post);
+	call_client_gone(call);
+}
+
+/* SSE ends a line at CR and LF. In JSON they stand between tokens only and mean nothing. */
+static void write_event(struct post *post, struct span text)
+{
+	struct buf event;
+
+	buf_init(&event, text.n + sizeof(EVENT_START) + sizeof(EVENT_END));
+	buf_add(&event, EVENT_START);
+	while (text.n > 0) {
+		size_t n = 0;
+
+		while (n < text.n && text.p[n] != '\n' && text.p[n] != '\r')
+			n++;
+		buf_append(&event, text.p, n);
+		n += n < text.n ? 1 : 0;
+		text.p += n;
+		text.n -= n;
+	}
+	buf_add(&event, EVENT_END);
+	exchange_stream_write(post->exchange, buf_span(&event));
+	buf_fini(&event);
+}
+
+static void on_keep_alive(void *ctx)
+{
+	struct post *post = ctx;
+
+	timer_start(post->loop, &post->keep_alive, KEEP_ALIVE_MS, on_keep_alive, post);
+	exchange_stream_write(post->exchange, SPAN(":\n\n"));
+}
+
+static void start_stream(struct post *post)
+{
+	struct http_header headers[MAX_HEADERS];
+	size_t n = cors_headers(post->origin, headers);
+
+	headers[n++] = (struct http_header){ "Cache-Control", "no-store, no-cache, no-transform" };
+	headers[n++] = (struct http_header){ "X-Accel-Buffering", "no" };
+	post->state = ANSWER_STREAM;
+	exchange_stream_start(post->exchange, &(struct exchange_answer){
+						      .status = 200,
+						      .content_type = "text/event-stream",
+						      .headers = headers,
+						      .n_headers = n,
+					      });
+	timer_start(post->loop, &post->keep_alive, KEEP_ALIVE_MS, on_keep_alive, post);
+}
+
+static void on_message(void *ctx, struct span text)
+{
+	struct post *post = ctx;
+
+	if (post->state == ANSWER_OPEN)
+		start_stream(post);
+	write_event(post, text);
+}
+
+static void on_finish(void *ctx, const struct call_reply *reply)
+{
+	struct post *post = ctx;
+
+	if (post->state == ANSWER_OPEN) {
+		mcp_answer(post->exchange, post->origin, NULL, reply);
+	} else {
+		if (reply->body.n > 0)
+			write_event(post, reply->body);
+		exchange_stream_end(post->exchange);
+	}
+	post_free(post);
+}
+
+static void refuse(struct call_refusal *refusal, int status, int code, const char *message)
+{
+	*refusal = (struct call_refusal){ .before_auth = true,
+					  .http_status = status,
+					  .rpc_code = code };
+	snprintf(refusal->message, sizeof(refusal->message), "%.*s",
+		 (int)sizeof(refusal->message) - 1, message);
+}
+
+/* Before anybody is asked who they are. */
+static int check_caller(struct exchange *exchange, const char **credential,
+			struct call_refusal *refusal)
+{
+	const struct http_app *app = exchange_app(exchange);
+	const char *origin = exchange_header(exchange, "origin");
+	struct err err;
+
+	if (!guard_host(app, exchange_header(exchange, "host")))
+		refuse(refusal, 403, RPC_SERVER_ERROR, "Forbidden: this host is not served");
+	else if (origin != NULL && !guard_origin(app, origin))
+		refuse(refusal, 403, RPC_SERVER_ERROR, "Forbidden: this origin is not served");
+	else if (credential_read(exchange_header(exchange, "authorization"),
+				 exchange_header(exchange, "x-api-key"), credential, &err) < 0)
+		refuse(refusal, 400, RPC_INVALID_REQUEST, err.text);
+	else
+		return 0;
+	return -1;
+}
+
+static const char *keep(struct arena *arena, const char *text)
+{
+	return text == NULL ? NULL : arena_strdup(arena, text);
+}
+
+/* A legacy call outlives its client, so nothing is left in the exchange. */
+static struct call_params *read_call(struct exchange *exchange, struct arena *arena)
+{
+	struct call_params *params = arena_alloc(arena, sizeof(*params));
+	struct call_refusal *refusal = arena_alloc(arena, sizeof(*refusal));
+	struct span body = exchange_body(exchange);
+	const char *credential = NULL;
+	struct era_headers headers = {
+		.accept = exchange_header(exchange, "accept"),
+		.content_type = exchange_header(exchange, "content-type"),
+		.version = keep(arena, exchange_header(exchange, "mcp-protocol-version")),
+		.method = exchange_header(exchange, "mcp-method"),
+		.name = exchange_header(exchange, "mcp-name"),
+		.session = keep(arena, exchange_header(exchange, "mcp-session-id")),
+	};
+
+	params->body = (struct span){ arena_dup(arena, body.p, body.n), body.n };
+	if (check_caller(exchange, &credential, refusal) < 0 ||
+	    era_read(&headers, params->body, arena, &params->request, refusal) < 0)
+		params->refusal = refusal;
+	params->tenant = keep(arena, exchange_param(exchange, "tenant"));
+	params->endpoint = keep(arena, exchange_param(exchange, "connection"));
+	params->credential = keep(arena, credential);
+	if (params->request.era == MCP_LEGACY)
+		params->session_id = headers.session;
+	params->source_ip = keep(arena, exchange_source_ip(exchange));
+	params->user_agent = keep(arena, exchange_header(exchange, "user-agent"));
+	return params;
+}
+
+void mcp_post(struct exchange *exchange)
+{
+	struct http_app *app = exchange_app(exchange);
+	struct arena *arena = arena_new();
+	const struct call_params *params = read_call(exchange, arena);
+	struct post *post = mem_new(sizeof(*post));
+	struct call_sink *sink = arena_alloc(arena, sizeof(*sink));
+
+	*sink = (struct call_sink){ .message = on_message, .finish = on_finish, .ctx = post };
+	post->exchange = exchange;
+	post->loop = app->gate->loop;
+	post->origin = mcp_origin(exchange);
+	post->call = call_new(app->gate, arena, params, sink);
+	exchange_on_gone(exchange, on_gone, post);
+	call_run(post->call);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_HTTP_MCP_HTTP_H
+#define GATEWAY_HTTP_MCP_HTTP_H
+
+/* The handlers of the MCP paths: streamable HTTP toward clients. */
+
+#include "gateway/http/exchange.h"
+
+/* One JSON-RPC message: a call (mcp_http.c). */
+void mcp_post(struct exchange *exchange);
+/* Ends a legacy session (mcp_session.c). */
+void mcp_delete(struct exchange *exchange);
+/* There is no stream that a client could open yet. */
+void mcp_get(struct exchange *exchange);
+
+#endif

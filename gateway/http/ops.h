@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_HTTP_OPS_H
+#define GATEWAY_HTTP_OPS_H
+
+/* The handlers of the operations listener. */
+
+#include "gateway/http/exchange.h"
+
+void ops_livez(struct exchange *exchange);  /* the process turns its loop */
+void ops_readyz(struct exchange *exchange); /* it should be sent requests */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/http/query.h"
+
+#include <string.h>
+
+#include "base/crypto.h"
+
+/* out has room for raw.n + 1 bytes. */
+static bool decode(struct span raw, char *out)
+{
+	for (size_t i = 0; i < raw.n; i++) {
+		char c = raw.p[i];
+
+		if (c == '+')
+			c = ' ';
+		if (c == '%') {
+			if (raw.n - i < 3 ||
+			    hex_decode((struct span){ raw.p + i + 1, 2 }, &c, 1) < 0)
+				return false;
+			i += 2;
+		}
+		if (c == '\0')
+			return false;
+		*out++ = c;
+	}
+	*out = '\0';
+	return true;
+}
+
+/* Takes a piece up to the separator off text. */
+static struct span cut(struct span *text, char separator)
+{
+	const char *end = text->n > 0 ? memchr(text->p, separator, text->n) : NULL;
+	struct span piece = { text->p, end == NULL ? text->n : (size_t)(end - text->p) };
+	size_t taken = end == NULL ? text->n : piece.n + 1;
+
+	text->p += taken;
+	text->n -= taken;
+	return piece;
+}
+
+bool query_find(struct span query, const char *name, char *room)
+{
+	while (query.n > 0) {
+		struct span value = cut(&query, '&');
+		struct span key = cut(&value, '=');
+
+		if (decode(key, room) && strcmp(room, name) == 0)
+			return decode(value, room);
+	}
+	return false;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_HTTP_QUERY_H
+#define GATEWAY_HTTP_QUERY_H
+
+/* application/x-www-form-urlencoded pairs: of a query, or of a form's body. Pure. */
+
+#include <stdbool.h>
+
+#include "base/span.h"
+
+/* Decodes the first pair of that name into room, which has query.n + 1 bytes. False if there is
+ * none, or if it holds NUL or a broken escape. */
+bool query_find(struct span query, const char *name, char *room);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/http/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/http/http_priv.h"
+
+#define ACCEPTS_AT_ONCE 16
+#define ACCEPT_PAUSE_MS 100
+#define FREE_MAX_ROUNDS 100
+#define FREE_ROUND_MS	10
+#define NO_SNIFF_HEADER "x-content-type-options"
+#define ANY_PORT	65535
+
+static const char *const kind_names[N_LISTENER_KINDS] = {
+	[LISTENER_PUBLIC] = "public",
+	[LISTENER_KEY] = "key",
+	[LISTENER_OPS] = "ops",
+};
+
+static void add_header(h2o_req_t *request, const char *name, const char *value)
+{
+	h2o_add_header_by_str(&request->pool, &request->res.headers, name, strlen(name), 1, NULL,
+			      value, strlen(value));
+}
+
+/* What stands on every answer, h2o's own included. */
+static void on_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
+{
+	(void)self;
+	if (h2o_find_header(&request->res.headers, H2O_TOKEN_CACHE_CONTROL, -1) < 0)
+		add_header(request, "cache-control", "no-store");
+	add_header(request, NO_SNIFF_HEADER, "nosniff");
+	h2o_setup_next_ostream(request, slot);
+}
+
+/* The fallback path answers only what h2o refuses by itself: then a body may be on its way. */
+static void on_refusal(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
+{
+	connection_linger(connection_of(request));
+	on_answer(self, request, slot);
+}
+
+/* One host of h2o's for each kind: a listener sees only its own. */
+static void set_host(struct http_server *server, enum listener_kind kind)
+{
+	const char *name = kind_names[kind];
+	h2o_hostconf_t *host = h2o_config_register_host(
+		&server->config, h2o_iovec_init(name, strlen(name)), ANY_PORT);
+	h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+	struct dispatcher *dispatcher = (void *)h2o_create_handler(path, sizeof(*dispatcher));
+
+	dispatcher->super.on_req = dispatch_request;
+	dispatcher->server = server;
+	dispatcher->kind = kind;
+	h2o_create_filter(path, sizeof(h2o_filter_t))->on_setup_ostream = on_answer;
+	h2o_create_filter(&host->fallback_path, sizeof(h2o_filter_t))->on_setup_ostream =
+		on_refusal;
+	server->hosts[kind][0] = host;
+}
+
+struct http_server *http_server_new(const struct http_server_params *params)
+{
+	struct http_server *server = mem_new(sizeof(*server));
+
+	server->params = *params;
+	/* h2o writes with writev: a client that has left must not end the process. */
+	signal(SIGPIPE, SIG_IGN);
+	h2o_config_init(&server->config);
+	server->config.server_name = h2o_iovec_init(NULL, 0);
+	server->config.max_request_entity_size = params->max_body_bytes;
+	server->config.http1.req_timeout = (uint64_t)params->request_timeout_ms;
+	/* Debian's libh2o has no fix for CVE-2023-44487; this also refuses prior knowledge. */
+	server->config.http1.upgrade_to_http2 = 0;
+	for (int kind = 0; kind < N_LISTENER_KINDS; kind++)
+		set_host(server, (enum listener_kind)kind);
+	h2o_context_init(&server->context, loop_h2o(params->loop), &server->config);
+	return server;
+}
+
+static void on_acceptable(h2o_socket_t *socket, const char *problem);
+
+static void on_pause_over(void *ctx)
+{
+	struct listener *listener = ctx;
+
+	h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+static bool short_of_descriptors(int reason)
+{
+	return reason == EMFILE || reason == ENFILE || reason == ENOBUFS || reason == ENOMEM;
+}
+
+/* The queue stays readable while no descriptor can be had: waiting on it would spin. */
+static void pause_accepting(struct listener *listener, int reason)
+{
+	if (listener->pauses++ == 0)
+		log_warn(&(struct log_subject){ .component = "http" }, "cannot accept: %s",
+			 strerror(reason));
+	h2o_socket_read_stop(listener->socket);
+	timer_start(listener->server->params.loop, &listener->pause, ACCEPT_PAUSE_MS, on_pause_over,
+		    listener);
+}
+
+static void on_acceptable(h2o_socket_t *socket, const char *problem)
+{
+	struct listener *listener = socket->data;
+
+	if (problem != NULL)
+		return;
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		struct sockaddr_storage address = { 0 };
+		socklen_t n = sizeof(address);
+		int fd = accept4(h2o_socket_get_fd(socket), (struct sockaddr *)&address, &n,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			listener->pauses = 0;
+			connection_open(listener, fd, (struct sockaddr *)&address);
+		} else if (short_of_descriptors(errno)) {
+			pause_accepting(listener, errno);
+			return;
+		} else if (errno != ECONNABORTED && errno != EINTR) {
+			return;
+		}
+	}
+}
+
+void http_server_listen(struct http_server *server, int fd, enum listener_kind kind)
+{
+	struct listener *listener = mem_new(sizeof(*listener));
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	assert(server->state == SERVER_SERVING);
+	assert(copy >= 0);
+	listener->server = server;
+	listener->accept.ctx = &server->context;
+	listener->accept.hosts = server->hosts[kind];
+	listener->socket = h2o_evloop_socket_create(loop_h2o(server->params.loop), copy,
+						    H2O_SOCKET_FLAG_DONT_READ);
+	listener->socket->data = listener;
+	listener->next = server->listeners;
+	server->listeners = listener;
+	h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+static void close_listeners(struct http_server *server)
+{
+	while (server->listeners != NULL) {
+		struct listener *listener = server->listeners;
+
+		server->listeners = listener->next;
+		timer_stop(&listener->pause);
+		h2o_socket_close(listener->socket);
+		free(listener);
+	}
+}
+
+static void on_drained(void *ctx)
+{
+	struct http_server *server = ctx;
+
+	server->drained(server->drained_ctx);
+}
+
+void http_server_check_drained(struct http_server *server)
+{
+	if (server->drained != NULL && server->n_connections == 0)
+		loop_defer(server->params.loop, &server->drained_call, on_drained, server);
+}
+
+void http_server_drain(struct http_server *server, void (*drained)(void *ctx), void *ctx)
+{
+	assert(server->state == SERVER_SERVING);
+	server->state = SERVER_DRAINING;
+	server->drained = drained;
+	server->drained_ctx = ctx;
+	close_listeners(server);
+	for (struct connection *at = server->connections; at != NULL; at = at->next)
+		connection_drain(at);
+	http_server_check_drained(server);
+}
+
+size_t http_server_connections(const struct http_server *server)
+{
+	return server->n_connections;
+}
+
+static void drop_everybody(struct http_server *server)
+{
+	for (struct connection *at = server->connections; at != NULL; at = at->next) {
+		struct exchange *exchange = at->exchange;
+
+		if (exchange == NULL || exchange->state == EXCHANGE_SENDING ||
+		    exchange->state == EXCHANGE_LOST)
+			connection_abort(at);
+		else
+			exchange_lose(exchange);
+	}
+	/* h2o closes a connection only from its loop. */
+	for (int i = 0; i < FREE_MAX_ROUNDS && server->n_connections > 0; i++)
+		(void)h2o_evloop_run(loop_h2o(server->params.loop), FREE_ROUND_MS);
+	assert(server->n_connections == 0);
+}
+
+void http_server_free(struct http_server **server)
+{
+	struct http_server *was = *server;
+
+	if (was == NULL)
+		return;
+	*server = NULL;
+	close_listeners(was);
+	was->state = SERVER_DRAINING;
+	was->drained = NULL;
+	drop_everybody(was);
+	deferred_cancel(&was->drained_call);
+	farewell_end_all(was);
+	h2o_context_dispose(&was->context);
+	h2o_config_dispose(&was->config);
+	free(was);
+}

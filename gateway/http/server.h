@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_HTTP_SERVER_H
+#define GATEWAY_HTTP_SERVER_H
+
+/*
+ * The HTTP server of one worker: listeners, connections, limits, the route table. HTTP/1.1 only.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/loop.h"
+#include "gateway/http/exchange.h"
+
+struct http_server;
+
+/* One row of the surface. Patterns are exact: "/t/{tenant}/mcp" matches one segment per brace. */
+struct route {
+	unsigned listeners; /* bits of 1 << enum listener_kind */
+	const char *method;
+	const char *pattern;
+	void (*handle)(struct exchange *exchange);
+};
+
+struct http_server_params {
+	struct loop *loop;
+	void *app;		    /* for exchange_app */
+	const struct route *routes; /* ends with a NULL method */
+	/* Answers what no route matches: 404, or 405 with `allow` (a list of methods) set. */
+	void (*unrouted)(struct exchange *exchange, const char *allow);
+	size_t max_body_bytes;		    /* over it 413 */
+	int64_t request_timeout_ms;	    /* head and body of one request, and keep-alive idle */
+	const char *const *trusted_proxies; /* addresses whose X-Forwarded-For is read */
+	size_t n_trusted_proxies;
+};
+struct http_server *http_server_new(const struct http_server_params *params);
+/* fd is a bound, listening, non-blocking socket; the server does not close it: the supervisor's
+ * copy lives on. */
+void http_server_listen(struct http_server *server, int fd, enum listener_kind kind);
+/* Stops accepting; idle connections close, busy ones after their answer. drained runs once when
+ * none is left. */
+void http_server_drain(struct http_server *server, void (*drained)(void *ctx), void *ctx);
+size_t http_server_connections(const struct http_server *server);
+/* Not from a callback of the loop: whoever is still connected is dropped (on_gone runs), for
+ * which it runs the loop. Drain first. */
+void http_server_free(struct http_server **server);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What comes back from an upstream for one request. */
+
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/upstream/upstream_priv.h"
+
+/* Progress of another request, or log messages without a home, may be somebody else's: the
+ * session is shared. A log message on this stream is this request's. */
+static void take_notification(struct upstream_op *op, const struct envelope *message)
+{
+	int64_t token;
+
+	if (strcmp(message->method, "notifications/message") == 0) {
+		if (message->params.p != NULL)
+			op->events.message(op->ctx, message->method, message->params);
+		return;
+	}
+	if (strcmp(message->method, "notifications/progress") != 0 || !op->request.progress)
+		return;
+	if (span_int64(span_trim(span_get(message->params, "progressToken")), &token) == 0 &&
+	    token == op->id)
+		op->events.message(op->ctx, message->method, message->params);
+}
+
+/* What it means is known when the whole HTTP answer is. */
+static void keep_refusal(struct upstream_op *op, const struct envelope *message, bool ours)
+{
+	int64_t code = 0;
+
+	if (span_int64(span_get(message->error, "code"), &code) < 0 || code < INT32_MIN ||
+	    code > INT32_MAX)
+		code = 0;
+	op->refusal.code = (int)code;
+	op->refusal.is_ours = ours;
+	buf_clear(&op->refusal.error);
+	buf_add_span(&op->refusal.error, message->error);
+}
+
+static void take_response(struct upstream_op *op, int status, const struct envelope *message)
+{
+	int64_t id = 0;
+	bool ours = span_int64(message->id, &id) == 0 && id == op->id;
+
+	if (status >= 400)
+		keep_refusal(op, message, ours);
+	else if (ours)
+		op_finish(op,
+			  &(struct upstream_answer){ .era = op->terms.era,
+						     .result = message->result,
+						     .error = message->error },
+			  NULL);
+}
+
+static void on_message(void *ctx, const struct post_end *head, const struct envelope *message)
+{
+	struct upstream_op *op = ctx;
+
+	if (op->state != OP_SENT)
+		return;
+	switch (message->kind) {
+	case ENVELOPE_NOTIFICATION:
+		take_notification(op, message);
+		break;
+	case ENVELOPE_REQUEST:
+		note_answer(op, message);
+		break;
+	case ENVELOPE_RESPONSE:
+		take_response(op, head->status, message);
+		break;
+	case ENVELOPE_BATCH:
+		break; /* no revision that we agree to has them */
+	}
+}
+
+/* The session we sent is not known to it: 404 by the specification, 400 without our request's id
+ * by servers that check the header before they read the body. */
+static bool refuses_session(const struct upstream_op *op, int status)
+{
+	if (op->terms.era != MCP_LEGACY || op->terms.session_id[0] == '\0')
+		return false;
+	return status == 404 || (status == 400 && !op->refusal.is_ours);
+}
+
+/* It speaks another era than we thought. A modern server refuses a request without its envelope
+ * with 400; a legacy one does not know ours. */
+static bool refuses_era(const struct upstream_op *op, int status)
+{
+	if (op->request.connection->era != ERA_AUTO)
+		return false;
+	if (op->refusal.code == RPC_UNSUPPORTED_VERSION)
+		return true;
+	if (op->terms.era == MCP_LEGACY)
+		return status == 400 && op->refusal.is_ours &&
+		       (op->refusal.code == RPC_INVALID_PARAMS ||
+			op->refusal.code == RPC_HEADER_MISMATCH);
+	return !op->refusal.is_ours && (status == 400 || status == 404 || status == 405);
+}
+
+/* It was refused before it ran, so it may be sent again; once. */
+static bool try_again(struct upstream_op *op, int status)
+{
+	struct peer *peer = op->peer;
+	bool era = refuses_era(op, status);
+
+	if (op->attempts > 1 || (!era && !refuses_session(op, status)))
+		return false;
+	/* Else somebody has opened it anew since. */
+	if (peer->state == PEER_OPEN && peer->round == op->round) {
+		memcpy(peer->lost_session, op->terms.session_id, sizeof(peer->lost_session));
+		peer->doubtful = peer->doubtful || era;
+		peer_close(peer);
+	}
+	op_run(op);
+	return true;
+}
+
+static void take_http_error(struct upstream_op *op, int status)
+{
+	struct err err;
+
+	if (status == 401 || status == 403) {
+		err_set(&err, ERR_UNAUTHENTICATED, "it refuses the credential with HTTP %d",
+			status);
+	} else if (try_again(op, status)) {
+		return;
+	} else if (op->refusal.is_ours && op->refusal.error.len > 0) {
+		op_finish(op,
+			  &(struct upstream_answer){ .era = op->terms.era,
+						     .error = buf_span(&op->refusal.error) },
+			  NULL);
+		return;
+	} else {
+		err_set(&err, ERR_UPSTREAM, "it answered HTTP %d", status);
+	}
+	op_finish(op, NULL, &err);
+}
+
+static void on_sent_done(struct upstream_op *op, const struct post_end *end, const struct err *err)
+{
+	if (err != NULL)
+		op_finish(op, NULL, err);
+	else if (end->status >= 400)
+		take_http_error(op, end->status);
+	else if (end->status >= 300)
+		op_fail(op, ERR_UPSTREAM, "it answered with a redirect");
+	else
+		op_fail(op, ERR_UPSTREAM, "its answer ended without a result");
+}
+
+static void on_done(void *ctx, const struct post_end *end, const struct err *err)
+{
+	struct upstream_op *op = ctx;
+
+	switch (op->state) {
+	case OP_LEVEL:
+		op_send_request(op); /* an upstream without logging refuses: no matter */
+		break;
+	case OP_SENT:
+		on_sent_done(op, end, err);
+		break;
+	case OP_LINGERING:
+		op_free(op);
+		break;
+	case OP_WAITING:
+		assert(!"a post in OP_WAITING");
+	}
+}
+
+const struct post_events op_events = { on_message, on_done };

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_UPSTREAM_POST_H
+#define GATEWAY_UPSTREAM_POST_H
+
+/*
+ * One POST to an upstream MCP endpoint and the JSON-RPC messages that come back, whether as one
+ * JSON body or as a stream of events. Knows no era.
+ */
+
+#include "base/http_client.h"
+#include "base/mem.h"
+#include "gateway/core/envelope.h"
+#include "gateway/core/tenant.h"
+
+#define POST_MAX_MESSAGE_BYTES (16 * 1024 * 1024)
+#define POST_MAX_STREAM_BYTES  (256 * 1024 * 1024) /* all messages of one answer */
+#define POST_MAX_ERROR_BYTES   (64 * 1024)
+#define POST_SESSION_BYTES     1025
+#define POST_MAX_HEADERS       64 /* beside the connection's own */
+
+struct post; /* the slot */
+
+struct post_params {
+	struct http_client *client;
+	const struct tenant *tenant;
+	const struct connection *connection;
+	struct span body; /* borrowed until the post has ended */
+	/* Beside content type, accept, credential and the connection's own headers. */
+	const struct http_header *headers;
+	size_t n_headers;
+	int64_t timeout_ms;
+};
+
+/* What the head of the HTTP answer said. */
+struct post_end {
+	int status;
+	char session_id[POST_SESSION_BYTES]; /* Mcp-Session-Id, or "" */
+};
+
+struct post_events {
+	/* A JSON-RPC message that was checked; borrowed. May cancel the post. That of an HTTP
+	 * error may be an error whose id is absent, because the server could not tell it. */
+	void (*message)(void *ctx, const struct post_end *head, const struct envelope *message);
+	/* Every message has been delivered. err: as of http_events.done, and ERR_UPSTREAM for an
+	 * answer that is no JSON-RPC; end is NULL then. */
+	void (*done)(void *ctx, const struct post_end *end, const struct err *err);
+};
+
+void post_start(struct post **slot, const struct post_params *params,
+		const struct post_events *events, void *ctx);
+void post_cancel(struct post **slot);
+
+#endif

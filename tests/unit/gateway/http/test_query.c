@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/http/query.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void finds_and_decodes_a_pair(void **state)
+{
+	static const struct {
+		const char *query;
+		const char *name;
+		const char *value; /* NULL: none */
+	} rows[] = {
+		{"",			  "a",	   NULL	},
+		{ "a=1",			 "a",      "1"	  },
+		{ "a=1",			 "b",      NULL	   },
+		{ "a=1&b=2",		     "b",	  "2"	      },
+		{ "a=1&a=2",		     "a",	  "1"	      },
+		{ "a",			"a",	    ""	       },
+		{ "a=",			"a",	     ""		},
+		{ "&&a=1",			   "a",	"1"	    },
+		{ "=x",			"",	    "x"	},
+		{ "ab=1&a=2",		      "a",	   "2"	       },
+		{ "a=x+y%20z",		       "a",	    "x y z"    },
+		{ "a=%2B%26%3D",		 "a",      "+&="	    },
+		{ "a=b=c",			   "a",	"b=c"      },
+		{ "%61=1",			   "a",	"1"	    },
+		{ "a=%C3%A9",		      "a",	   "\xc3\xa9" },
+		{ "a=%c3%a9",		      "a",	   "\xc3\xa9" },
+		{ "a=%",			 "a",      NULL	   },
+		{ "a=%4",			  "a",      NULL	    },
+		{ "a=%4g",			   "a",	NULL	     },
+		{ "a=1%00",		    "a",	 NULL	      },
+		{ "%zz=1&a=2",		       "a",	    "2"	},
+		{ "cursor=%7B%22x%22%3A1%7D", "cursor", "{\"x\":1}"},
+	};
+	char room[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		bool found = query_find(span_of(rows[i].query), rows[i].name, room);
+
+		if (found != (rows[i].value != NULL))
+			fail_msg("%s in %s", rows[i].name, rows[i].query);
+		if (found)
+			assert_string_equal(room, rows[i].value);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_and_decodes_a_pair),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
