@@ -283,6 +283,9 @@ CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.connection_status FOR EA
   WHEN ((OLD.state, OLD.tools_count, OLD.era) IS DISTINCT FROM
         (NEW.state, NEW.tools_count, NEW.era))
   EXECUTE FUNCTION tollgate.on_runtime_change();
+CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.mcp_sessions FOR EACH ROW
+  WHEN (OLD.log_level IS DISTINCT FROM NEW.log_level)
+  EXECUTE FUNCTION tollgate.on_runtime_change();
 CREATE TRIGGER runtime_removed AFTER DELETE ON tollgate.mcp_sessions FOR EACH ROW
   EXECUTE FUNCTION tollgate.on_runtime_change();
 

@@ -136,10 +136,12 @@ export -f fuzz_one
 
 # The programs that say what we read, against Node: generated texts, the same ones each time.
 compare_with_node() {
+  local name
+  name=$(basename "$1" .c)
   if tests/e2e/node_modules/.bin/node tests/fuzz/diff_node.mjs "build/san/${1%.c}" "$2" 2>&1; then
-    echo "ok 1 - $(basename "$1" .c) agrees with Node"
+    echo "ok 1 - $name agrees with Node"
   else
-    echo "not ok 1 - $(basename "$1" .c) agrees with Node"
+    echo "not ok 1 - $name agrees with Node"
   fi
 }
 export -f compare_with_node

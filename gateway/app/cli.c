@@ -14,6 +14,7 @@
 
 #define MAX_OPTIONS 32
 #define MAX_MESSAGE 1024
+#define MAX_LINE    8192 /* a message, escaped */
 #define READ_BYTES  65536
 #define FIRST_LONG  256 /* above all letters */
 #define KEY_HINT    "the key comes from --key or TOLLGATE_KEY"
@@ -255,7 +256,7 @@ static void print_failure(int exit_code, const char *code, const char *message)
 	const char *hint = hint_of(exit_code);
 	struct buf line;
 
-	buf_init(&line, 8 * MAX_MESSAGE);
+	buf_init(&line, MAX_LINE);
 	buf_add(&line, "{\"error\":{");
 	add_member(&line, "code", code);
 	buf_add(&line, ",");
@@ -269,6 +270,8 @@ static void print_failure(int exit_code, const char *code, const char *message)
 	buf_fini(&line);
 }
 
+static int fail(const struct cli *cli, int exit_code, const char *code, const char *format,
+		va_list args) ERR_PRINTF(4, 0);
 static int fail(const struct cli *cli, int exit_code, const char *code, const char *format,
 		va_list args)
 {

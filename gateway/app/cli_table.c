@@ -238,11 +238,11 @@ int cli_print_object(struct cli *cli, struct span body)
 void cli_print_text(FILE *out, struct span text)
 {
 	bool terminal = isatty(fileno(out));
-	char at[3] = "";
 
 	for (size_t i = 0; i < text.n; i++) {
-		at[0] = text.p[i];
-		at[1] = i + 1 < text.n ? text.p[i + 1] : '\0';
+		char at[3] = { 0 };
+
+		memcpy(at, text.p + i, i + 1 < text.n ? 2 : 1);
 		if (terminal && at[0] != '\n' && at[0] != '\t' && is_control(at)) {
 			fputc('?', out);
 			i += (unsigned char)at[0] == 0xc2;

@@ -40,7 +40,7 @@ static int read_dev_file(struct cli *cli, struct span *out, bool *exists, struct
 
 static int find_in_dev_file(struct cli *cli, enum cli_role role)
 {
-	struct span file;
+	struct span file = { 0 };
 	struct err err;
 	bool exists;
 

@@ -267,6 +267,20 @@ static double seconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
+/* The command line looks for .run below the directory where it is started. */
+static void print_call(const struct dev *dev, int public_port)
+{
+	char *usual = realpath(".run", NULL);
+
+	if (usual != NULL && strcmp(usual, dev->dir) == 0)
+		printf("  build/tollgate call clock__now      call a tool\n");
+	else
+		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
+		       " build/tollgate call clock__now\n",
+		       public_port, dev->dir, DEV_USER);
+	free(usual);
+}
+
 static void print_banner(const struct dev *dev)
 {
 	int public_port = supervisor_port(dev->supervisor, LISTENER_PUBLIC);
@@ -285,7 +299,7 @@ static void print_banner(const struct dev *dev)
 	printf("  Admin key      %s/admin.key\n", dev->dir);
 	printf("  SQL            psql '%s'\n", psql);
 	printf("\nNext\n");
-	printf("  build/tollgate call clock__now      call a tool\n");
+	print_call(dev, public_port);
 	printf("  claude mcp add --transport http tollgate http://127.0.0.1:%d/mcp"
 	       " -H \"Authorization: Bearer $(cat %s/%s.key)\"\n",
 	       key_port, dev->dir, DEV_USER);

@@ -8,7 +8,7 @@
 
 #define CALL_TIMEOUT_MS	  3600000 /* the connection's own call_timeout ends it before */
 #define MAX_MESSAGE_BYTES 500
-#define STATUS_NOT_FOUND  404
+#define UNKNOWN_TOOL	  "unknown_tool"
 
 struct list_options {
 	const char *connection;
@@ -32,20 +32,17 @@ static const struct cli_option call_options[] = {
 	{ NULL,	0,   CLI_TEXT, 0	       },
 };
 
-static bool is_of(struct cli *cli, struct span tool, const char *connection)
+static bool is_of(struct span tool, const char *connection)
 {
-	const char *name = cli_cell(cli->arena, tool, "name");
-	size_t n = strlen(connection);
-
-	return name != NULL && strncmp(name, connection, n) == 0 && strncmp(name + n, "__", 2) == 0;
+	return connection == NULL || span_string_is(span_get(tool, "connection"), connection);
 }
 
 static int list(struct cli *cli, const void *ctx)
 {
 	static const struct cli_column columns[] = {
-		{"NAME",	  "name"		 },
-		{ "DESCRIPTION", "tool.description"},
-		{ NULL,		NULL		     },
+		{"NAME",	  "name"	 },
+		{ "DESCRIPTION", "description"},
+		{ NULL,		NULL	     },
 	};
 	const struct list_options *options = ctx;
 	struct span *items;
@@ -56,7 +53,7 @@ static int list(struct cli *cli, const void *ctx)
 	if (code != EXIT_OK)
 		return code;
 	for (size_t i = 0; i < n; i++) {
-		if (options->connection == NULL || is_of(cli, items[i], options->connection))
+		if (is_of(items[i], options->connection))
 			items[kept++] = items[i];
 	}
 	return cli_print_list(cli, columns, items, kept);
@@ -171,7 +168,7 @@ static int call(struct cli *cli, const void *ctx)
 				       .path = "/tools/call",
 				       .timeout_ms = CALL_TIMEOUT_MS };
 	struct cli_answer answer;
-	struct span arguments;
+	struct span arguments = { 0 };
 	struct err err;
 	int code;
 
@@ -181,8 +178,8 @@ static int call(struct cli *cli, const void *ctx)
 	code = cli_send(cli, &request, &answer);
 	if (code != EXIT_OK)
 		return code;
-	if (answer.status == STATUS_NOT_FOUND)
-		return cli_fail(cli, EXIT_TOOL_ERROR, "unknown_tool", "there is no tool %s",
+	if (span_string_is(span_get(answer.body, "code"), UNKNOWN_TOOL))
+		return cli_fail(cli, EXIT_TOOL_ERROR, UNKNOWN_TOOL, "there is no tool %s",
 				cli->words[0]);
 	return answer.status >= 400 ? cli_refused(cli, &answer) : print_result(cli, answer.body);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/app/config.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
@@ -242,8 +243,10 @@ int config_check(const struct config *config, struct err *err)
 
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
 		const struct setting *setting = setting_find(required[i]);
-		const char *value = *(const char *const *)((const char *)config + setting->at);
+		const char *value;
 
+		assert(setting != NULL);
+		value = *(const char *const *)((const char *)config + setting->at);
 		if (value == NULL || value[0] == '\0')
 			return err_set(err, ERR_BAD_REQUEST,
 				       "%s must be set: --set %s=… or TOLLGATE_… in the "

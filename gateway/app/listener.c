@@ -94,7 +94,7 @@ static int check_unused(const union address *address, const char *name, struct e
 
 int listener_bind(const char *text, struct err *err)
 {
-	union address address;
+	union address address = { 0 };
 
 	if (address_parse(text, &address, err) < 0 || check_unused(&address, text, err) < 0)
 		return -1;

@@ -11,7 +11,7 @@
 
 #define CONNECT_TIMEOUT_MS 10000
 /* Of one migration, waiting for another program's included. */
-#define TEXT_TIMEOUT_MS (15 * 60 * 1000)
+#define TEXT_TIMEOUT_MS INT64_C(900000)
 
 /* Every round begins so, and locks anew: another program may have been faster. The number is
  * ours alone; ensure_partitions has its own. */

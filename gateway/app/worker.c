@@ -177,10 +177,9 @@ static void collect_hosts(struct worker *worker)
 	worker->hosts[worker->n_hosts++] = config->listen;
 	worker->hosts[worker->n_hosts++] = config->key_listen;
 	if (url_parse(worker->params->public_url, url, &ignored) == 0)
-		worker->hosts[worker->n_hosts++] =
-			arena_printf(config->arena, strchr(url->host, ':') != NULL ? "[%s]:%u"
-										   : "%s:%u",
-				     url->host, url->port);
+		worker->hosts[worker->n_hosts++] = arena_printf(
+			config->arena, strchr(url->host, ':') != NULL ? "[%s]:%u" : "%s:%u",
+			url->host, url->port);
 }
 
 static void wire(struct worker *worker, const char *deployment)

@@ -180,6 +180,8 @@ enum step_result call_forward(struct call *call)
 		.name = call->tool,
 		.progress = call->params.request.progress_token.p != NULL,
 		.log_level = wanted_level_name(call),
+		/* Legacy clients are sent messages without having asked (2025-11-25, logging). */
+		.unsaid_log_level = call->params.request.era == MCP_LEGACY ? "info" : NULL,
 		.timeout_ms = call->tool != NULL ? call->connection->call_timeout_ms : 0,
 	};
 

@@ -98,7 +98,7 @@ static int refuse(struct err *err)
 
 static bool expired(const struct principal *principal)
 {
-	return principal->expires_at != 0 && principal->expires_at <= loop_unix_us() / 1000000;
+	return principal->expires_at_us != 0 && principal->expires_at_us <= loop_unix_us();
 }
 
 static bool watched(const struct identity *identity, const struct principal *principal)
@@ -201,7 +201,7 @@ static struct principal *principal_of(const struct db_result *row)
 	p->tenant = mem_strdup(db_text(row, 0, "tenant_name"));
 	p->api_key = mem_strdup(db_text(row, 0, "name"));
 	p->role = least_role(db_text(row, 0, "role"), db_text(row, 0, "user_role"));
-	p->expires_at = db_int(row, 0, "expires_at_s");
+	p->expires_at_us = db_int(row, 0, "expires_at_us");
 	if (user_id != NULL) {
 		snprintf(p->user_id, sizeof(p->user_id), "%s", user_id);
 		p->user_name = mem_strdup(db_text(row, 0, "user_name"));
@@ -292,7 +292,7 @@ void identity_start(struct identity *identity, struct identity_op **slot, const 
 	}
 	id = span_of(op->parts.id);
 	db_query(identity->db, &op->query, NULL,
-		 "SELECT *, extract(epoch FROM expires_at)::bigint AS expires_at_s"
+		 "SELECT *, (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_at_us"
 		 " FROM tollgate.find_key($1)",
 		 &id, 1, on_row, op);
 }

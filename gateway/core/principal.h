@@ -22,7 +22,7 @@ struct principal {
 	char api_key_id[UUID_TEXT_BYTES];
 	char *api_key;			/* name */
 	enum role role;
-	int64_t expires_at;		/* Unix seconds; 0: never */
+	int64_t expires_at_us;		/* Unix microseconds; 0: never */
 	/* "user:<uuid>" or "key:<uuid>": what sessions are bound to. */
 	char subject[5 + UUID_TEXT_BYTES];
 };

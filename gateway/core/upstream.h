@@ -51,6 +51,9 @@ struct upstream_request {
 	const char *name;      /* replaces params.name; NULL: leave it */
 	bool progress;	       /* the caller wants notifications/progress */
 	const char *log_level; /* least level of notifications/message wanted; NULL: none said */
+	/* A constant: what a modern upstream, which sends nothing unasked, is told in its place;
+	 * NULL: nothing. */
+	const char *unsaid_log_level;
 	int64_t timeout_ms;    /* over everything, sessions and discovery included */
 };
 

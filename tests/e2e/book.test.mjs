@@ -248,6 +248,7 @@ describe('one row for a call that', () => {
       key: key(),
       method: 'tools/call',
       tool: 'new__echo',
+      id: '1',
       outcome: ['ok'],
     });
     const { code, stderr } = await gateway.cli(['call', 'new__echo', '-a', 'a=1'], {

@@ -56,7 +56,14 @@ const asPlatform = {
 };
 const items = (value) => (Array.isArray(value) ? value : value.items);
 const owed = (tool, outcome, key = tenant.adminKey) =>
-  record({ url: gateway.dev.public_url, key, method: 'tools/call', tool, outcome: [outcome] });
+  record({
+    url: gateway.dev.public_url,
+    key,
+    method: 'tools/call',
+    tool,
+    id: '1',
+    outcome: [outcome],
+  });
 
 describe('without a gateway', () => {
   const version = fs.readFileSync(path.join(import.meta.dirname, '../../VERSION'), 'utf8').trim();

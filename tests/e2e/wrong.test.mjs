@@ -191,7 +191,7 @@ describe('MCP', () => {
 // --- API -----------------------------------------------------------------------------------------
 
 const fill = (text, values) =>
-  text.replace(/\{(name|upstream|dead|user_key)\}/g, (_, name) => values[name]);
+  text.replace(/\{(name|upstream|dead|user_key|platform_key)\}/g, (_, name) => values[name]);
 const values = () => ({
   name: 'old',
   upstream: upstream.url,
@@ -269,6 +269,7 @@ describe('CLI', () => {
           key: tenant.adminKey,
           method: 'tools/call',
           tool: args[1],
+          id: '1',
           outcome: ['tool_error', 'protocol_error', 'denied'],
         });
       const { code, stdout, stderr } = await gateway.cli(args, {

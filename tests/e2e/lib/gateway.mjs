@@ -364,7 +364,7 @@ export async function apiCall(gateway, name, args, { key = gateway.dev.admin_key
     key,
     method: 'tools/call',
     tool: name,
-    id: undefined,
+    id: '1',
   });
   const reply = await gateway.api('POST', '/tools/call', body, { key });
   entry.outcome =

@@ -311,6 +311,16 @@ static void a_full_spool_refuses_calls_until_postgres_is_back(void **state)
 	put_intent(d, call_number(&call, 2));
 }
 
+static void a_spool_that_another_book_holds_is_refused(void **state)
+{
+	struct desk *d = *state;
+	struct err err;
+
+	open_book(d);
+	assert_null(try_open(d, d->base.loop, d->writer, &err));
+	assert_int_equal(err.code, ERR_CONFLICT);
+}
+
 /* Flush. */
 
 static void a_flush_of_nothing_ends_from_the_loop(void **state)
@@ -423,6 +433,7 @@ int main(void)
 		DESK_TEST(nothing_is_inserted_by_anyone_but_the_writer),
 		DESK_TEST(each_record_says_when_it_is_durable),
 		DESK_TEST(a_full_spool_refuses_calls_until_postgres_is_back),
+		DESK_TEST(a_spool_that_another_book_holds_is_refused),
 		DESK_TEST(a_flush_of_nothing_ends_from_the_loop),
 		DESK_TEST(a_flush_ends_after_its_time_at_the_latest),
 		DESK_TEST(cancel_means_silence),

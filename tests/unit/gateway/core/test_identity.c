@@ -197,7 +197,7 @@ static void a_key_of_a_user_is_asked_for_once_and_then_remembered(void **state)
 	assert_string_equal(p->api_key_id, key.row_id);
 	assert_string_equal(p->api_key, key.row_id);
 	assert_int_equal(p->role, ROLE_USER);
-	assert_int_equal(p->expires_at, 0);
+	assert_int_equal(p->expires_at_us, 0);
 	assert_memory_equal(p->subject, "user:", 5);
 	assert_string_equal(p->subject + 5, world.user);
 	principal_unref(&asked.principal);
