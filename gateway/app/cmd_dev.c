@@ -195,7 +195,10 @@ static int prepare(struct dev *dev, struct err *err)
 		.clock_port = listener_port(dev->clock_fd),
 	};
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
-		return err_set(err, ERR_INTERNAL, "the development database cannot be prepared");
+		return err_set(err, ERR_INTERNAL,
+			       "the development database cannot be prepared; "
+			       "tollgate dev --dir %s --reset forgets it",
+			       dev->dir);
 	return 0;
 }
 

@@ -81,7 +81,8 @@ int cmd_serve(int argc, char **argv)
 	configure_log(&config);
 	supervisor = supervisor_new(&config, &err);
 	if (supervisor == NULL) {
-		code = complain(EXIT_UNEXPECTED, "%s", err.text);
+		code = complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
+				err.text);
 		goto out;
 	}
 	code = supervisor_run(supervisor, on_ready, supervisor);

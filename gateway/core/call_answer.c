@@ -6,7 +6,7 @@
 #include "gateway/core/call_priv.h"
 #include "gateway/core/envelope.h"
 
-#define MAX_MESSAGE_BYTES 1000
+#define MAX_MESSAGE_BYTES ((size_t)1000)
 
 static void begin(struct call *call, int http_status, enum book_outcome outcome)
 {

@@ -7,7 +7,7 @@
 #include "gateway/core/call_priv.h"
 #include "gateway/core/envelope.h"
 
-#define MAX_MESSAGE_BYTES (1024 * 1024)
+#define MAX_MESSAGE_BYTES ((size_t)1024 << 10)
 #define MAX_LEVEL_BYTES	  16
 
 static void send_message(struct call *call, const char *method, struct span params)

@@ -14,7 +14,7 @@
 #include "gateway/core/upstream.h"
 
 #define CALL_MAGIC	      0x7447ca11
-#define CALL_MAX_ANSWER_BYTES (32 * 1024 * 1024)
+#define CALL_MAX_ANSWER_BYTES ((size_t)32 << 20)
 #define CALL_RETRY_AFTER_S    2
 
 /* In the order they run; call_steps in call.c names them. */

@@ -7,7 +7,6 @@
 #include "gateway/core/call_priv.h"
 
 #define MAX_CLIENT_BYTES 200
-#define MAX_REFUSED_NAME_BYTES 65536
 
 static struct span client_of(struct call *call)
 {
@@ -36,20 +35,6 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->api_key = principal->api_key;
 }
 
-/* The tool of a call that was refused before it was routed. */
-static void name_refused_tool(struct call *call)
-{
-	const struct mcp_request *request = &call->params.request;
-
-	if (call->tool_sent != NULL || request->method == NULL ||
-	    strcmp(request->method, "tools/call") != 0)
-		return;
-	call->tool_sent =
-		call_text(call->arena, span_get(request->params, "name"), MAX_REFUSED_NAME_BYTES);
-	if (call->tool_sent != NULL)
-		call->tool_sent_bytes = strlen(call->tool_sent);
-}
-
 static void describe(struct call *call, struct book_call *out)
 {
 	const struct mcp_request *request = &call->params.request;
@@ -72,7 +57,6 @@ static void describe(struct call *call, struct book_call *out)
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
 	}
-	name_refused_tool(call);
 	if (call->tool_sent != NULL) {
 		out->tool = (struct span){ call->tool_sent, call->tool_sent_bytes };
 		out->arguments = span_trim(span_get(request->params, "arguments"));

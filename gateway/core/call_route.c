@@ -7,7 +7,7 @@
 #include "gateway/core/names.h"
 #include "gateway/core/policy.h"
 
-#define MAX_SENT_NAME_BYTES  (1024 * 1024)
+#define MAX_SENT_NAME_BYTES  ((size_t)1024 << 10)
 #define MAX_SHOWN_NAME_BYTES 128
 
 static void take_notification(struct call *call)

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "gateway/core/keeper_priv.h"
 
-#define MAX_CATALOG_BYTES (16 * 1024 * 1024)
+#define MAX_CATALOG_BYTES ((size_t)16 << 20)
 #define MAX_CATALOG_TOOLS 10000
 #define MAX_PAGES	  200
 #define MAX_CURSOR_BYTES  4096

@@ -8,8 +8,8 @@
 #include "gateway/core/tool_list.h"
 
 #define MAX_NAME_BYTES	       200
-#define MAX_INSTRUCTIONS_BYTES (64 * 1024)
-#define MAX_CAPABILITIES_BYTES (64 * 1024)
+#define MAX_INSTRUCTIONS_BYTES ((size_t)64 << 10)
+#define MAX_CAPABILITIES_BYTES ((size_t)64 << 10)
 
 static enum step_result invalid_params(struct call *call, const char *message)
 {

@@ -9,8 +9,8 @@
 
 #include "base/mem.h"
 
-#define NAME_MAX_BYTES 32     /* of connections, tenants, users, keys */
-#define EXPOSED_MAX_BYTES 64  /* model APIs refuse longer tool names */
+#define NAME_MAX_BYTES	   32 /* of connections, tenants, users, keys */
+#define EXPOSED_MAX_BYTES  64 /* model APIs refuse longer tool names */
 #define EXPOSED_WARN_BYTES 48 /* clients prepend their own prefix */
 
 /* [a-z0-9]+([_-][a-z0-9]+)*, at most NAME_MAX_BYTES. `__` cannot occur. */

@@ -11,7 +11,7 @@
 #define PREFIX		 "Mcp-Param-"
 #define MAX_NAME_BYTES	 128
 #define MAX_KEY_BYTES	 1024
-#define MAX_SCHEMA_BYTES (1024 * 1024)
+#define MAX_SCHEMA_BYTES ((size_t)1024 << 10)
 #define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
 
 /* What a keyword of JSON Schema holds. Only what stands under `properties` alone is reachable for

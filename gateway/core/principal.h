@@ -16,13 +16,13 @@ int role_parse(const char *name, enum role *out, struct err *err) MUST_CHECK;
 struct principal {
 	unsigned refs;
 	char tenant_id[UUID_TEXT_BYTES];
-	char *tenant;			/* name */
-	char user_id[UUID_TEXT_BYTES];	/* "" for a service key */
-	char *user_name;		/* NULL for a service key */
+	char *tenant;		       /* name */
+	char user_id[UUID_TEXT_BYTES]; /* "" for a service key */
+	char *user_name;	       /* NULL for a service key */
 	char api_key_id[UUID_TEXT_BYTES];
-	char *api_key;			/* name */
+	char *api_key; /* name */
 	enum role role;
-	int64_t expires_at_us;		/* Unix microseconds; 0: never */
+	int64_t expires_at_us; /* Unix microseconds; 0: never */
 	/* "user:<uuid>" or "key:<uuid>": what sessions are bound to. */
 	char subject[5 + UUID_TEXT_BYTES];
 };

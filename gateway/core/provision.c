@@ -42,7 +42,8 @@ static struct span bytea(struct provision *provision, const void *p, size_t n)
 {
 	char *text = arena_alloc(provision->arena, 2 + 2 * n + 1);
 
-	memcpy(text, "\\x", 2);
+	text[0] = '\\';
+	text[1] = 'x';
 	hex_encode(p, n, text + 2);
 	return (struct span){ text, 2 + 2 * n };
 }

@@ -60,10 +60,10 @@ struct connection_row {
 	const char *url;
 	const char *era;
 	const char *auth_mode;
-	const char *auth_header;   /* or NULL */
-	struct span credential;	   /* plain; absent: none */
-	struct span headers;	   /* plain JSON object; absent: none */
-	const char *header_names;  /* JSON array of strings */
+	const char *auth_header;  /* or NULL */
+	struct span credential;	  /* plain; absent: none */
+	struct span headers;	  /* plain JSON object; absent: none */
+	const char *header_names; /* JSON array of strings */
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
 	const char *trust_level;

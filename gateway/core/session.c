@@ -109,7 +109,8 @@ void sessions_forget(struct sessions *sessions, const char *tenant_id)
 static void digest_of(const char *id, uint8_t digest[SHA256_BYTES], char text[DIGEST_TEXT_BYTES])
 {
 	crypto_sha256(id, strlen(id), digest);
-	memcpy(text, "\\x", 2);
+	text[0] = '\\';
+	text[1] = 'x';
 	hex_encode(digest, SHA256_BYTES, text + 2);
 }
 

@@ -68,13 +68,14 @@ static int compare_names(const void *a, const void *b)
 /* Of two tools with one name the first in order is the one that can be called. */
 static void drop_duplicates(struct arena *arena, struct connection *connection)
 {
-	struct tool **sorted = arena_alloc(arena, (connection->n_tools + 1) * sizeof(*sorted));
+	struct tool **sorted =
+		arena_alloc(arena, (connection->n_tools + 1) * sizeof(struct tool *));
 	const char *last = NULL;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < connection->n_tools; i++)
 		sorted[i] = &connection->tools[i];
-	qsort(sorted, connection->n_tools, sizeof(sorted[0]), compare_names);
+	qsort(sorted, connection->n_tools, sizeof(struct tool *), compare_names);
 	for (size_t i = 0; i < connection->n_tools; i++) {
 		const char *name = sorted[i]->name;
 

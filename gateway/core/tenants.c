@@ -95,7 +95,6 @@ static void op_finish(struct tenants_op *op, struct tenant *tenant, const struct
 {
 	struct tenants_op was = *op;
 
-	DL_DELETE(*op->list, op);
 	*op->slot = NULL;
 	free(op);
 	was.done(was.ctx, tenant, err);
@@ -113,8 +112,10 @@ static void tell_waiting(struct entry *entry, struct tenant *tenant, const struc
 	{
 		op->list = &entry->telling;
 	}
-	while (entry->telling != NULL)
-		op_finish(entry->telling, tenant, err);
+	while ((op = entry->telling) != NULL) {
+		DL_DELETE(entry->telling, op);
+		op_finish(op, tenant, err);
+	}
 }
 
 static void replace(struct entry *entry, struct tenant *tenant)

@@ -13,7 +13,7 @@ struct tenant;
 
 #define TOOLS_PER_PAGE 100
 /* A page also ends when it has grown over this. */
-#define TOOL_PAGE_MAX_BYTES (8 * 1024 * 1024)
+#define TOOL_PAGE_MAX_BYTES   ((size_t)8 << 20)
 #define TOOL_CURSOR_MAX_BYTES 256
 
 struct tool_list_params {

@@ -54,7 +54,7 @@ struct upstream_request {
 	/* A constant: what a modern upstream, which sends nothing unasked, is told in its place;
 	 * NULL: nothing. */
 	const char *unsaid_log_level;
-	int64_t timeout_ms;    /* over everything, sessions and discovery included */
+	int64_t timeout_ms; /* over everything, sessions and discovery included */
 };
 
 /* Exactly one of result and error is present. Borrowed. */

@@ -8,7 +8,7 @@
 #include "gateway/core/envelope.h"
 #include "version.h"
 
-#define MAX_META_BYTES	(1024 * 1024)
+#define MAX_META_BYTES	((size_t)1024 << 10)
 #define MAX_KEY_BYTES	1024
 #define MAX_ADDED_BYTES 64
 #define CLIENT_INFO                                                                                \

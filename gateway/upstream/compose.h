@@ -16,7 +16,7 @@
 #include "gateway/core/mcp.h"
 #include "gateway/core/param_headers.h"
 
-#define COMPOSE_MAX_BYTES   (9 * 1024 * 1024)
+#define COMPOSE_MAX_BYTES   ((size_t)9 << 20)
 #define COMPOSE_MAX_HEADERS (3 + PARAM_HEADERS_MAX)
 
 struct compose_params {

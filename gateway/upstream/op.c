@@ -99,12 +99,12 @@ void peer_opened(struct peer *peer, const struct err *err)
 
 	peer->n_ops++; /* the last of its operations must not take it away meanwhile */
 	while ((op = peer->waiting) != NULL && op->round <= round) {
-		if (err != NULL) {
+		DL_DELETE(peer->waiting, op);
+		op->state = OP_SENT; /* on no list */
+		if (err != NULL)
 			op_finish(op, NULL, err);
-		} else {
-			DL_DELETE(peer->waiting, op);
+		else
 			op_run(op);
-		}
 	}
 	peer_release(peer);
 }

@@ -67,8 +67,8 @@ void op_send_request(struct upstream_op *op)
 		.name = request->name,
 		.tool = annotated_tool(op),
 		.progress = request->progress,
-		.log_level = request->log_level != NULL ? request->log_level
-							: request->unsaid_log_level,
+		.log_level =
+			request->log_level != NULL ? request->log_level : request->unsaid_log_level,
 	};
 
 	op->state = OP_SENT;

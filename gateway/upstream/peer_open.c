@@ -8,7 +8,7 @@
 #include "gateway/upstream/compose.h"
 #include "gateway/upstream/upstream_priv.h"
 
-#define MAX_TEXT_BYTES (64 * 1024)
+#define MAX_TEXT_BYTES ((size_t)64 << 10)
 
 void peer_stop_opening(struct peer *peer)
 {

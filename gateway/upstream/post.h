@@ -12,9 +12,9 @@
 #include "gateway/core/envelope.h"
 #include "gateway/core/tenant.h"
 
-#define POST_MAX_MESSAGE_BYTES (16 * 1024 * 1024)
-#define POST_MAX_STREAM_BYTES  (256 * 1024 * 1024) /* all messages of one answer */
-#define POST_MAX_ERROR_BYTES   (64 * 1024)
+#define POST_MAX_MESSAGE_BYTES ((size_t)16 << 20)
+#define POST_MAX_STREAM_BYTES  ((size_t)256 << 20) /* all messages of one answer */
+#define POST_MAX_ERROR_BYTES   ((size_t)64 << 10)
 #define POST_SESSION_BYTES     1025
 #define POST_MAX_HEADERS       64 /* beside the connection's own */
 

@@ -235,6 +235,7 @@ static void a_cancel_of_anything_else_does_nothing(void **state)
 		expect_journal(world, "reply 202\n");
 		assert_int_equal(call_count(&world->gate), 1);
 	}
+	world->finishes = 0;
 	upstream_answers(world, MCP_LEGACY, "{}", NULL);
 	expect_end(world, 200);
 }

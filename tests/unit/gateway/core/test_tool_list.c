@@ -14,7 +14,7 @@
 #include "gateway/core/tool_list.h"
 
 #define MAX_BYTES (1024 * 1024)
-#define MANY 250
+#define MANY	  250
 
 static const struct principal ana = { .refs = 1 };
 static const char *all[] = { "*" };
@@ -155,11 +155,14 @@ static void a_cursor_behind_a_connection_that_went_goes_on_with_the_next(void **
 static void foreign_cursors_are_refused(void **state)
 {
 	static const char *const cursors[] = {
-		"", "x", "!!", "MS9hbHBoYQ", /* 1/alpha */
-		"MS9BTFBIQS8x",		     /* 1/ALPHA/1 */
-		"MS9hbHBoYS8tMQ",	     /* 1/alpha/-1 */
-		"Mi9hbHBoYS8x",		     /* 2/alpha/1 */
-		"MS9hbHBoYS8x=",	     /* padding */
+		"",
+		"x",
+		"!!",
+		"MS9hbHBoYQ",	  /* 1/alpha */
+		"MS9BTFBIQS8x",	  /* 1/ALPHA/1 */
+		"MS9hbHBoYS8tMQ", /* 1/alpha/-1 */
+		"Mi9hbHBoYS8x",	  /* 2/alpha/1 */
+		"MS9hbHBoYS8x=",  /* padding */
 	};
 	struct world *world = *state;
 	struct buf out;
@@ -184,9 +187,28 @@ static void a_disabled_connection_lists_nothing(void **state)
 	buf_fini(&out);
 }
 
+/* Its exposed name belongs to another one: it can be called at its connection's endpoint only. */
+static void a_tool_without_an_exposed_name_is_listed_at_its_endpoint_only(void **state)
+{
+	struct world *world = *state;
+	struct buf out;
+
+	world->connections[0].tools[0].exposed = NULL;
+	world->tenant.n_connections = 1;
+	buf_init(&out, MAX_BYTES);
+	assert_int_equal(list(world, NULL, NULL, MCP_LEGACY, &out), 0);
+	assert_string_equal(buf_str(&out), "{\"tools\":[{\"name\":\"alpha__t2\"}]}");
+	assert_int_equal(list(world, &world->connections[0], NULL, MCP_LEGACY, &out), 0);
+	assert_string_equal(buf_str(&out), "{\"tools\":[{\"name\":\"t0\"},{\"name\":\"t2\"}]}");
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_tool_without_an_exposed_name_is_listed_at_its_endpoint_only, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(one_connection_lists_its_own_names, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(pages_join_to_the_whole_without_gap_or_repeat,

@@ -32,41 +32,44 @@ static void legacy_params_keep_their_bytes(void **state)
 	(void)state;
 	assert_body(&(struct compose_params){ .era = MCP_LEGACY, .id = 5, .method = "tools/list" },
 		    "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/list\"}");
-	assert_body(&(struct compose_params){ .era = MCP_LEGACY,
-					      .id = 5,
-					      .method = "tools/call",
-					      .name = "get",
-					      .params = SPAN("{ \"name\" : \"crm__get\",\"x\":1e400,"
-							     "\"arguments\":{\"b\":1,\"a\":-0}}") },
-		    "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":"
-		    "{ \"name\" : \"get\",\"x\":1e400,\"arguments\":{\"b\":1,\"a\":-0}}}");
+	assert_body(
+		&(struct compose_params){ .era = MCP_LEGACY,
+					  .id = 5,
+					  .method = "tools/call",
+					  .name = "get",
+					  .params = SPAN("{ \"name\" : \"crm__get\",\"x\":1e400,"
+							 "\"arguments\":{\"b\":1,\"a\":-0}}") },
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":"
+		"{ \"name\" : \"get\",\"x\":1e400,\"arguments\":{\"b\":1,\"a\":-0}}}");
 }
 
 static void the_clients_own_dialogue_is_taken_out_of_meta(void **state)
 {
 	(void)state;
-	assert_body(&(struct compose_params){
-			    .era = MCP_LEGACY,
-			    .id = 6,
-			    .method = "tools/call",
-			    .name = "t",
-			    .progress = true,
-			    .params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
-					   "\"traceparent\":\"00-1\","
-					   "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
-					   "\"mine\":{\"deep\":[1.0]}}}") },
-		    "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
-		    "{\"name\":\"t\",\"_meta\":{\"traceparent\":\"00-1\",\"mine\":{\"deep\":[1.0]},"
-		    "\"progressToken\":6}}}");
-	assert_body(&(struct compose_params){
-			    .era = MCP_LEGACY,
-			    .id = 6,
-			    .method = "tools/call",
-			    .name = "t",
-			    .params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":0},"
-					   "\"z\":1}") },
-		    "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
-		    "{\"name\":\"t\",\"z\":1}}");
+	assert_body(
+		&(struct compose_params){
+			.era = MCP_LEGACY,
+			.id = 6,
+			.method = "tools/call",
+			.name = "t",
+			.progress = true,
+			.params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
+				       "\"traceparent\":\"00-1\","
+				       "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+				       "\"mine\":{\"deep\":[1.0]}}}") },
+		"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
+		"{\"name\":\"t\",\"_meta\":{\"traceparent\":\"00-1\",\"mine\":{\"deep\":[1.0]},"
+		"\"progressToken\":6}}}");
+	assert_body(
+		&(struct compose_params){
+			.era = MCP_LEGACY,
+			.id = 6,
+			.method = "tools/call",
+			.name = "t",
+			.params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":0},"
+				       "\"z\":1}") },
+		"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
+		"{\"name\":\"t\",\"z\":1}}");
 }
 
 static void modern_requests_say_who_speaks(void **state)
@@ -75,18 +78,19 @@ static void modern_requests_say_who_speaks(void **state)
 	assert_body(&(struct compose_params){ .era = MCP_MODERN, .id = 7, .method = "tools/list" },
 		    "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/list\",\"params\":"
 		    "{\"_meta\":{" MODERN_META "}}}");
-	assert_body(&(struct compose_params){
-			    .era = MCP_MODERN,
-			    .id = 8,
-			    .method = "tools/call",
-			    .name = "t",
-			    .progress = true,
-			    .log_level = "info",
-			    .params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"a\":1,"
-					   "\"io.modelcontextprotocol/logLevel\":\"debug\"}}") },
-		    "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\",\"params\":"
-		    "{\"name\":\"t\",\"_meta\":{\"a\":1," MODERN_META
-		    ",\"io.modelcontextprotocol/logLevel\":\"info\",\"progressToken\":8}}}");
+	assert_body(
+		&(struct compose_params){
+			.era = MCP_MODERN,
+			.id = 8,
+			.method = "tools/call",
+			.name = "t",
+			.progress = true,
+			.log_level = "info",
+			.params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"a\":1,"
+				       "\"io.modelcontextprotocol/logLevel\":\"debug\"}}") },
+		"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\",\"params\":"
+		"{\"name\":\"t\",\"_meta\":{\"a\":1," MODERN_META
+		",\"io.modelcontextprotocol/logLevel\":\"info\",\"progressToken\":8}}}");
 }
 
 static void headers_are_those_of_the_era(void **state)
@@ -97,18 +101,18 @@ static void headers_are_those_of_the_era(void **state)
 		const char *name;
 		const char *expected; /* name=value lines */
 	} rows[] = {
-		{ MCP_LEGACY, NULL, "t", "mcp-protocol-version=v\n" },
-		{ MCP_LEGACY, "s1", "t", "mcp-protocol-version=v\nmcp-session-id=s1\n" },
-		{ MCP_MODERN, "s1", "t", "mcp-protocol-version=v\nmcp-method=m\nmcp-name=t\n" },
-		{ MCP_MODERN, NULL, NULL, "mcp-protocol-version=v\nmcp-method=m\n" },
+		{MCP_LEGACY,  NULL, "t",		 "mcp-protocol-version=v\n"			    },
+		{ MCP_LEGACY, "s1", "t",		 "mcp-protocol-version=v\nmcp-session-id=s1\n"       },
+		{ MCP_MODERN, "s1", "t",		 "mcp-protocol-version=v\nmcp-method=m\nmcp-name=t\n"},
+		{ MCP_MODERN, NULL, NULL,		  "mcp-protocol-version=v\nmcp-method=m\n"		   },
 		{ MCP_MODERN, NULL, "\xc3\xa4",
-		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?w6Q=?=\n" },
+		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?w6Q=?=\n"		     },
 		{ MCP_MODERN, NULL, " t",
-		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?IHQ=?=\n" },
+		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?IHQ=?=\n"		     },
 		{ MCP_MODERN, NULL, "a\r\nb",
-		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?YQ0KYg==?=\n" },
+		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?YQ0KYg==?=\n"		 },
 		{ MCP_MODERN, NULL, "=?base64?x?=",
-		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?PT9iYXNlNjQ/eD89?=\n" },
+		  "mcp-protocol-version=v\nmcp-method=m\nmcp-name==?base64?PT9iYXNlNjQ/eD89?=\n"	 },
 	};
 
 	(void)state;
@@ -132,6 +136,39 @@ static void headers_are_those_of_the_era(void **state)
 	}
 }
 
+static void annotated_arguments_travel_as_headers_to_modern_upstreams(void **state)
+{
+	static const enum mcp_era eras[] = { MCP_LEGACY, MCP_MODERN };
+	static const char *const expected[] = {
+		"mcp-protocol-version=v\n",
+		"mcp-protocol-version=v\nmcp-method=tools/call\nmcp-name=t\nMcp-Param-Region=eu\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(eras); i++) {
+		const struct compose_params params = {
+			.era = eras[i],
+			.version = "v",
+			.method = "tools/call",
+			.name = "t",
+			.params = SPAN("{\"name\":\"c__t\",\"arguments\":{\"r\":\"eu\"}}"),
+			.tool = SPAN("{\"inputSchema\":{\"properties\":{\"r\":{\"type\":\"string\","
+				     "\"x-mcp-header\":\"Region\"}}}}"),
+		};
+		struct http_header headers[COMPOSE_MAX_HEADERS];
+		struct arena *arena = arena_new();
+		struct buf lines;
+		size_t n = compose_headers(&params, arena, headers);
+
+		buf_init(&lines, 1024);
+		for (size_t j = 0; j < n; j++)
+			buf_printf(&lines, "%s=%s\n", headers[j].name, headers[j].value);
+		assert_string_equal(buf_str(&lines), expected[i]);
+		buf_fini(&lines);
+		arena_free(&arena);
+	}
+}
+
 static void a_cancel_names_the_request(void **state)
 {
 	struct buf out;
@@ -139,9 +176,10 @@ static void a_cancel_names_the_request(void **state)
 	(void)state;
 	buf_init(&out, 1024);
 	compose_cancelled(9, "why \"now\"", &out);
-	assert_string_equal(buf_str(&out),
-			    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
-			    "{\"requestId\":9,\"reason\":\"why \\\"now\\\"\"}}");
+	assert_string_equal(
+		buf_str(&out),
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":9,\"reason\":\"why \\\"now\\\"\"}}");
 	buf_fini(&out);
 }
 
@@ -152,6 +190,7 @@ int main(void)
 		cmocka_unit_test(the_clients_own_dialogue_is_taken_out_of_meta),
 		cmocka_unit_test(modern_requests_say_who_speaks),
 		cmocka_unit_test(headers_are_those_of_the_era),
+		cmocka_unit_test(annotated_arguments_travel_as_headers_to_modern_upstreams),
 		cmocka_unit_test(a_cancel_names_the_request),
 	};
 

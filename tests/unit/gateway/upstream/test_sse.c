@@ -10,7 +10,7 @@
 #include "gateway/upstream/sse.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MAX_EVENT 64
+#define MAX_EVENT    64
 
 /* Events joined by '|'. */
 static void on_event(void *ctx, struct span data)
@@ -25,29 +25,31 @@ static const struct {
 	const char *stream;
 	const char *events;
 } cases[] = {
-	{ "data: a\n\n", "a|" },
-	{ "data:a\n\n", "a|" },
-	{ "data:  a\n\n", " a|" },
-	{ "data: a\r\n\r\n", "a|" },
-	{ "data: a\r\r", "a|" },
-	{ "data: a\r\n\rdata: b\n\n", "a|b|" },
-	{ "data: a\ndata: b\n\n", "a\nb|" },
-	{ "data\n\n", "|" },
-	{ "data:\ndata:\n\n", "\n|" },
-	{ "\n\n\n", "" },
-	{ ": comment\n\n", "" },
-	{ ":\n\ndata: a\n\n", "a|" },
-	{ "event: message\nid: 7\nretry: 10\ndata: a\n\n", "a|" },
-	{ "id: 7\ndata:\n\n", "|" },
-	{ "event: x\n\n", "" },
-	{ "dat: a\n\n", "" },
-	{ "datax: a\n\n", "" },
-	{ " data: a\n\n", "" },
-	{ "data: a", "" },
-	{ "data: a\n", "" },
-	{ "\xef\xbb\xbf" "data: a\n\n", "a|" },
-	{ "data: a\n\n\xef\xbb\xbf" "data: b\n\n", "a|" },
-	{ "data: {\"a\":\n\ndata: 1}\n\n", "{\"a\":|1}|" },
+	{"data: a\n\n",				    "a|"	      },
+	{ "data:a\n\n",				    "a|"	     },
+	{ "data:  a\n\n",				  " a|"	},
+	{ "data: a\r\n\r\n",			       "a|"	  },
+	{ "data: a\r\r",				   "a|"	      },
+	{ "data: a\r\n\rdata: b\n\n",		      "a|b|"	     },
+	{ "data: a\ndata: b\n\n",			  "a\nb|"	  },
+	{ "data\n\n",				      "|"	  },
+	{ "data:\ndata:\n\n",			      "\n|"	    },
+	{ "\n\n\n",					""	       },
+	{ ": comment\n\n",				 ""	      },
+	{ ":\n\ndata: a\n\n",			      "a|"	   },
+	{ "event: message\nid: 7\nretry: 10\ndata: a\n\n", "a|"		},
+	{ "id: 7\ndata:\n\n",			      "|"	  },
+	{ "event: x\n\n",				  ""	     },
+	{ "dat: a\n\n",				    ""	   },
+	{ "datax: a\n\n",				  ""	     },
+	{ " data: a\n\n",				  ""	     },
+	{ "data: a",				       ""		},
+	{ "data: a\n",				     ""		  },
+	{ "\xef\xbb\xbf"
+	  "data: a\n\n",			  "a|"	       },
+	{ "data: a\n\n\xef\xbb\xbf"
+	  "data: b\n\n",			  "a|"	       },
+	{ "data: {\"a\":\n\ndata: 1}\n\n",		   "{\"a\":|1}|"},
 };
 
 static void streams_give_their_events(void **state)
