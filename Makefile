@@ -56,7 +56,7 @@ PACKAGES := libh2o-evloop libcurl libpq jansson openssl
 # Asked when the first recipe needs them, because `make run` may have to install them before.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(patsubst -I%,-isystem %,$$(call pkg,--cflags)) -DH2O_USE_LIBUV=0)$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(call pkg,--libs) -lpthread -lm)$(PKG_LIBS)
-pkg = $(or $(shell pkg-config $(1) $(PACKAGES)),$(error libraries are missing. $(shell .ci/deps.sh line)))
+pkg = $(or $(shell pkg-config $(1) $(PACKAGES) 2>/dev/null),$(error libraries are missing. $(shell .ci/deps.sh line)))
 
 COMMON = -std=gnu11 -D_GNU_SOURCE -I. -Ibuild/gen $(PKG_CFLAGS) -g -pthread
 WARN := -Werror -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
