@@ -63,9 +63,9 @@ install_packages() {
   fi
   echo "  APT     $*"
   if [ "$(id -u)" = 0 ]; then
-    sh "$0" as-root "$@"
+    sh .ci/deps.sh as-root "$@"
   elif command -v sudo >/dev/null; then
-    sudo sh "$0" as-root "$@"
+    sudo sh .ci/deps.sh as-root "$@"
   else
     echo "Neither root nor sudo. As root: apt-get install $*" >&2
     exit 1

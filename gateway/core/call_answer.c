@@ -30,6 +30,8 @@ void answer_result(struct call *call, struct span result)
 }
 
 static const char *format_message(struct call *call, const char *format, va_list args)
+	ERR_PRINTF(2, 0);
+static const char *format_message(struct call *call, const char *format, va_list args)
 {
 	char message[MAX_MESSAGE_BYTES];
 

@@ -85,6 +85,7 @@ static bool has_ended(void *ctx)
 	return asked->ended;
 }
 
+static void ask(struct gate_db *gate, const char *format, va_list args) ERR_PRINTF(2, 0);
 static void ask(struct gate_db *gate, const char *format, va_list args)
 {
 	struct asked asked = { .gate = gate };

@@ -10,7 +10,7 @@
 #include "gateway/core/bridge.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MAX_BYTES 4096
+#define MAX_BYTES    4096
 
 static void results_change_only_where_the_eras_differ(void **state)
 {
@@ -19,29 +19,29 @@ static void results_change_only_where_the_eras_differ(void **state)
 		enum mcp_era from, to;
 		const char *expected; /* NULL: refused */
 	} rows[] = {
-		{ "{\"content\":[ ],\"x\":12345678901234567890}", MCP_LEGACY, MCP_LEGACY,
-		  "{\"content\":[ ],\"x\":12345678901234567890}" },
-		{ "{\"x\":1e400}", MCP_LEGACY, MCP_MODERN,
-		  "{\"resultType\":\"complete\",\"x\":1e400}" },
-		{ "{}", MCP_LEGACY, MCP_MODERN, "{\"resultType\":\"complete\"}" },
-		{ "{\"resultType\":\"strange\"}", MCP_LEGACY, MCP_MODERN,
-		  "{\"resultType\":\"complete\"}" },
-		{ "{\"resultType\":\"complete\",\"x\":-0}", MCP_MODERN, MCP_MODERN,
-		  "{\"resultType\":\"complete\",\"x\":-0}" },
-		{ "{\"x\":-0}", MCP_MODERN, MCP_MODERN, "{\"resultType\":\"complete\",\"x\":-0}" },
-		{ "{\"resultType\":\"complete\",\"x\":-0}", MCP_MODERN, MCP_LEGACY, "{\"x\":-0}" },
+		{"{\"content\":[ ],\"x\":12345678901234567890}",			  MCP_LEGACY, MCP_LEGACY,
+		  "{\"content\":[ ],\"x\":12345678901234567890}"										      },
+		{ "{\"x\":1e400}",						   MCP_LEGACY, MCP_MODERN,
+		  "{\"resultType\":\"complete\",\"x\":1e400}"											 },
+		{ "{}",							      MCP_LEGACY, MCP_MODERN, "{\"resultType\":\"complete\"}"		},
+		{ "{\"resultType\":\"strange\"}",					  MCP_LEGACY, MCP_MODERN,
+		  "{\"resultType\":\"complete\"}"												     },
+		{ "{\"resultType\":\"complete\",\"x\":-0}",			    MCP_MODERN, MCP_MODERN,
+		  "{\"resultType\":\"complete\",\"x\":-0}"											    },
+		{ "{\"x\":-0}",						      MCP_MODERN, MCP_MODERN, "{\"resultType\":\"complete\",\"x\":-0}"},
+		{ "{\"resultType\":\"complete\",\"x\":-0}",			    MCP_MODERN, MCP_LEGACY, "{\"x\":-0}"				 },
 		{ "{\"a\":1,\"resultType\":\"complete\",\"structuredContent\":[1]}", MCP_MODERN,
-		  MCP_LEGACY, "{\"a\":1}" },
-		{ "{\"structuredContent\":7,\"a\":1}", MCP_MODERN, MCP_LEGACY, "{\"a\":1}" },
-		{ "{\"structuredContent\":{\"n\":1E2}}", MCP_MODERN, MCP_LEGACY,
-		  "{\"structuredContent\":{\"n\":1E2}}" },
-		{ "{\"structuredContent\":[1]}", MCP_MODERN, MCP_MODERN,
-		  "{\"resultType\":\"complete\",\"structuredContent\":[1]}" },
-		{ "{\"resultType\":\"input_required\"}", MCP_MODERN, MCP_MODERN, NULL },
-		{ "{\"resultType\":\"input_required\"}", MCP_MODERN, MCP_LEGACY, NULL },
-		{ "{\"resultType\":\"task\"}", MCP_MODERN, MCP_MODERN, NULL },
-		{ "[]", MCP_LEGACY, MCP_LEGACY, NULL },
-		{ "\"x\"", MCP_MODERN, MCP_MODERN, NULL },
+		  MCP_LEGACY,										 "{\"a\":1}"				  },
+		{ "{\"structuredContent\":7,\"a\":1}",			       MCP_MODERN, MCP_LEGACY, "{\"a\":1}"				   },
+		{ "{\"structuredContent\":{\"n\":1E2}}",				 MCP_MODERN, MCP_LEGACY,
+		  "{\"structuredContent\":{\"n\":1E2}}"											       },
+		{ "{\"structuredContent\":[1]}",					 MCP_MODERN, MCP_MODERN,
+		  "{\"resultType\":\"complete\",\"structuredContent\":[1]}"									    },
+		{ "{\"resultType\":\"input_required\"}",				 MCP_MODERN, MCP_MODERN, NULL				      },
+		{ "{\"resultType\":\"input_required\"}",				 MCP_MODERN, MCP_LEGACY, NULL				      },
+		{ "{\"resultType\":\"task\"}",				       MCP_MODERN, MCP_MODERN, NULL				    },
+		{ "[]",							      MCP_LEGACY, MCP_LEGACY, NULL				     },
+		{ "\"x\"",							   MCP_MODERN, MCP_MODERN, NULL					},
 	};
 
 	(void)state;
@@ -66,17 +66,17 @@ static void tools_keep_every_member_but_the_name(void **state)
 		enum mcp_era to;
 		const char *expected;
 	} rows[] = {
-		{ "{\"name\":\"t\", \"odd\":[1e400],\"_meta\":{}}", "c__t", MCP_LEGACY,
-		  "{\"name\":\"c__t\", \"odd\":[1e400],\"_meta\":{}}" },
-		{ "{\"odd\":1,\"name\":\"t\"}", NULL, MCP_MODERN, "{\"odd\":1,\"name\":\"t\"}" },
-		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"array\"}}", "c__t", MCP_LEGACY,
-		  "{\"name\":\"c__t\"}" },
-		{ "{\"outputSchema\":{\"type\":\"array\"},\"name\":\"t\"}", "c__t", MCP_LEGACY,
-		  "{\"name\":\"c__t\"}" },
-		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"array\"}}", "c__t", MCP_MODERN,
-		  "{\"name\":\"c__t\",\"outputSchema\":{\"type\":\"array\"}}" },
+		{"{\"name\":\"t\", \"odd\":[1e400],\"_meta\":{}}",	    "c__t", MCP_LEGACY,
+		  "{\"name\":\"c__t\", \"odd\":[1e400],\"_meta\":{}}"							      },
+		{ "{\"odd\":1,\"name\":\"t\"}",				NULL,   MCP_MODERN, "{\"odd\":1,\"name\":\"t\"}"},
+		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"array\"}}",  "c__t", MCP_LEGACY,
+		  "{\"name\":\"c__t\"}"										       },
+		{ "{\"outputSchema\":{\"type\":\"array\"},\"name\":\"t\"}",  "c__t", MCP_LEGACY,
+		  "{\"name\":\"c__t\"}"										       },
+		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"array\"}}",  "c__t", MCP_MODERN,
+		  "{\"name\":\"c__t\",\"outputSchema\":{\"type\":\"array\"}}"						      },
 		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"object\"}}", "c__t", MCP_LEGACY,
-		  "{\"name\":\"c__t\",\"outputSchema\":{\"type\":\"object\"}}" },
+		  "{\"name\":\"c__t\",\"outputSchema\":{\"type\":\"object\"}}"						       },
 	};
 
 	(void)state;
@@ -96,10 +96,16 @@ static void codes_of_the_gateways_own_dialogue_do_not_pass(void **state)
 		int code;
 		bool legacy, modern;
 	} rows[] = {
-		{ -32602, true, true },	  { -32603, true, true },   { -32000, true, true },
-		{ -32020, false, false }, { -32021, false, false }, { -32022, false, false },
-		{ -32042, true, false },  { -32099, true, true }, { -32100, true, true },
-		{ 7, true, true },
+		{-32602,  true,	true },
+		  { -32603, true,  true },
+		    { -32000, true,  true },
+		{ -32020, false, false},
+		  { -32021, false, false},
+		    { -32022, false, false},
+		{ -32042, true,	false},
+		  { -32099, true,  true },
+		    { -32100, true,  true },
+		{ 7,	     true,  true },
 	};
 
 	(void)state;

@@ -17,26 +17,26 @@ static void names_of_connections_follow_one_rule(void **state)
 		const char *name;
 		bool valid;
 	} rows[] = {
-		{ "a", true },
-		{ "crm", true },
-		{ "crm-2", true },
-		{ "a_b-c_d", true },
-		{ "0", true },
-		{ "abcdefghijklmnopqrstuvwxyz012345", true },
-		{ "abcdefghijklmnopqrstuvwxyz0123456", false },
-		{ "", false },
-		{ "-a", false },
-		{ "a-", false },
-		{ "_a", false },
-		{ "a_", false },
-		{ "a__b", false },
-		{ "a--b", false },
-		{ "a-_b", false },
-		{ "A", false },
-		{ "a.b", false },
-		{ "a b", false },
-		{ "a/b", false },
-		{ "\xc3\xa4", false },
+		{"a",				  true },
+		{ "crm",			       true },
+		{ "crm-2",			     true },
+		{ "a_b-c_d",			     true },
+		{ "0",				 true },
+		{ "abcdefghijklmnopqrstuvwxyz012345",  true },
+		{ "abcdefghijklmnopqrstuvwxyz0123456", false},
+		{ "",				  false},
+		{ "-a",				false},
+		{ "a-",				false},
+		{ "_a",				false},
+		{ "a_",				false},
+		{ "a__b",			      false},
+		{ "a--b",			      false},
+		{ "a-_b",			      false},
+		{ "A",				 false},
+		{ "a.b",			       false},
+		{ "a b",			       false},
+		{ "a/b",			       false},
+		{ "\xc3\xa4",			      false},
 	};
 
 	(void)state;
@@ -99,11 +99,16 @@ static void a_name_splits_at_its_first_double_underscore(void **state)
 		const char *connection;
 		const char *tool;
 	} rows[] = {
-		{ "crm__get", "crm", "get" },	 { "crm__a__b", "crm", "a__b" },
-		{ "crm__", "crm", "" },		 { "a_b__c", "a_b", "c" },
-		{ "crm_get", NULL, NULL },	 { "__get", NULL, NULL },
-		{ "CRM__get", NULL, NULL },	 { "", NULL, NULL },
-		{ "a___b", "a", "_b" },		 { "abcdefghijklmnopqrstuvwxyz0123456__x", NULL, NULL },
+		{"crm__get",			      "crm", "get" },
+		{ "crm__a__b",			       "crm", "a__b"},
+		{ "crm__",				"crm", ""    },
+		{ "a_b__c",			       "a_b", "c"   },
+		{ "crm_get",			      NULL,  NULL	},
+		{ "__get",				NULL,	 NULL  },
+		{ "CRM__get",			      NULL,  NULL	 },
+		{ "",				     NULL,  NULL	 },
+		{ "a___b",				"a",	"_b"  },
+		{ "abcdefghijklmnopqrstuvwxyz0123456__x", NULL,	NULL  },
 	};
 	char connection[NAME_MAX_BYTES + 1];
 

@@ -16,82 +16,81 @@
 #define PROPS(props) TOOL("{\"type\":\"object\",\"properties\":{" props "}}")
 #define ANNOTATED    "{\"type\":\"string\",\"x-mcp-header\":\"A\"}"
 
+static const struct {
+	const char *tool;
+	int expected; /* annotations; -1: against the rules */
+} judged[] = {
+	{"{\"name\":\"t\"}",							       0 },
+	{ TOOL("{}"),								      0 },
+	{ TOOL("[]"),								      0 },
+	{ TOOL("\"x-mcp-header\""),							0 },
+	{ PROPS("\"a\":{\"type\":\"string\"}"),						0 },
+	{ PROPS("\"a\":" ANNOTATED),						       1 },
+	{ PROPS("\"a\":{\"x-mcp-header\":\"A\",\"type\":\"integer\"}"),			1 },
+	{ PROPS("\"a\":{\"type\":\"boolean\",\"x-mcp-header\":\"A-b_c.1\"}"),	      1 },
+	{ PROPS("\"a\":{\"type\":\"string\",\"x\\u002dmcp-header\":\"\\u0041\"}"),	   1 },
+	{ PROPS("\"a\":" ANNOTATED ",\"b\":{\"type\":\"string\",\"x-mcp-header\":\"B\"}"), 2 },
+ /* At any depth of properties. */
+	{ PROPS("\"o\":{\"type\":\"object\",\"properties\":{\"p\":{\"properties\":{"
+		"\"a\":" ANNOTATED "}}}}"),
+	  1										   },
+ /* A property of that name, and data that happen to look so, are no annotations. */
+	{ PROPS("\"x-mcp-header\":{\"type\":\"number\"}"),				   0 },
+	{ PROPS("\"a\":{\"type\":\"object\",\"default\":" ANNOTATED ",\"enum\":[" ANNOTATED
+		"],\"const\":" ANNOTATED ",\"examples\":[" ANNOTATED "]}"),
+	  0										   },
+ /* The name. */
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\"}"),		      -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a b\"}"),			 -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a:b\"}"),			 -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a\\r\\nb\"}"),	      -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a\\u0000\"}"),	      -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\\u00e4\"}"),		     -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":7}"),			   -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":null}"),		      -1},
+	{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":[\"A\"]}"),			 -1},
+ /* Unique without regard to case, at whatever depth. */
+	{ PROPS("\"a\":" ANNOTATED ",\"b\":" ANNOTATED),					 -1},
+	{ PROPS("\"a\":" ANNOTATED ",\"o\":{\"properties\":{\"b\":{\"type\":\"string\","
+		"\"x-mcp-header\":\"a\"}}}"),
+	  -1										  },
+ /* The type. */
+	{ PROPS("\"a\":{\"type\":\"number\",\"x-mcp-header\":\"A\"}"),		       -1},
+	{ PROPS("\"a\":{\"type\":\"object\",\"x-mcp-header\":\"A\"}"),		       -1},
+	{ PROPS("\"a\":{\"type\":\"array\",\"x-mcp-header\":\"A\"}"),		      -1},
+	{ PROPS("\"a\":{\"type\":\"null\",\"x-mcp-header\":\"A\"}"),			     -1},
+	{ PROPS("\"a\":{\"type\":[\"string\",\"null\"],\"x-mcp-header\":\"A\"}"),	  -1},
+	{ PROPS("\"a\":{\"x-mcp-header\":\"A\"}"),					   -1},
+ /* The place. */
+	{ TOOL("{\"type\":\"string\",\"x-mcp-header\":\"A\"}"),				-1},
+	{ PROPS("\"a\":{\"type\":\"array\",\"items\":" ANNOTATED "}"),		       -1},
+	{ PROPS("\"a\":{\"prefixItems\":[{}," ANNOTATED "]}"),			       -1},
+	{ PROPS("\"a\":{\"items\":{\"properties\":{\"b\":" ANNOTATED "}}}"),		     -1},
+	{ TOOL("{\"additionalProperties\":" ANNOTATED "}"),				    -1},
+	{ TOOL("{\"patternProperties\":{\"^a\":" ANNOTATED "}}"),			  -1},
+	{ TOOL("{\"oneOf\":[{\"properties\":{\"a\":" ANNOTATED "}}]}"),			-1},
+	{ TOOL("{\"anyOf\":[" ANNOTATED "]}"),					       -1},
+	{ TOOL("{\"allOf\":[" ANNOTATED "]}"),					       -1},
+	{ TOOL("{\"not\":" ANNOTATED "}"),						 -1},
+	{ TOOL("{\"if\":" ANNOTATED "}"),						  -1},
+	{ TOOL("{\"then\":" ANNOTATED "}"),						-1},
+	{ TOOL("{\"else\":" ANNOTATED "}"),						-1},
+	{ TOOL("{\"dependentSchemas\":{\"a\":" ANNOTATED "}}"),				-1},
+	{ TOOL("{\"$defs\":{\"a\":" ANNOTATED "}}"),					     -1},
+	{ TOOL("{\"definitions\":{\"a\":" ANNOTATED "}}"),				   -1},
+	{ TOOL("{\"$defs\":{\"x-mcp-header\":{\"type\":\"number\"}}}"),			0 },
+	{ "{\"x-mcp-header\":\"A\",\"outputSchema\":" ANNOTATED "}",			     0 },
+};
+
 static void tools_are_judged_by_where_and_how_they_annotate(void **state)
 {
-	static const struct {
-		const char *tool;
-		int expected; /* annotations; -1: against the rules */
-	} rows[] = {
-		{"{\"name\":\"t\"}",								 0 },
-		{ TOOL("{}"),									0 },
-		{ TOOL("[]"),									0 },
-		{ TOOL("\"x-mcp-header\""),							  0 },
-		{ PROPS("\"a\":{\"type\":\"string\"}"),						0 },
-		{ PROPS("\"a\":" ANNOTATED),							 1 },
-		{ PROPS("\"a\":{\"x-mcp-header\":\"A\",\"type\":\"integer\"}"),			1 },
-		{ PROPS("\"a\":{\"type\":\"boolean\",\"x-mcp-header\":\"A-b_c.1\"}"),		      1 },
-		{ PROPS("\"a\":{\"type\":\"string\",\"x\\u002dmcp-header\":\"\\u0041\"}"),	   1 },
-		{ PROPS("\"a\":" ANNOTATED ",\"b\":{\"type\":\"string\",\"x-mcp-header\":\"B\"}"),
-		  2										     },
- /* At any depth of properties. */
-		{ PROPS("\"o\":{\"type\":\"object\",\"properties\":{\"p\":{\"properties\":{"
-			"\"a\":" ANNOTATED "}}}}"),
-		  1										     },
- /* A property of that name, and data that happen to look so, are no annotations. */
-		{ PROPS("\"x-mcp-header\":{\"type\":\"number\"}"),				   0 },
-		{ PROPS("\"a\":{\"type\":\"object\",\"default\":" ANNOTATED ",\"enum\":[" ANNOTATED
-			"],\"const\":" ANNOTATED ",\"examples\":[" ANNOTATED "]}"),
-		  0										     },
- /* The name. */
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\"}"),			      -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a b\"}"),			 -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a:b\"}"),			 -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a\\r\\nb\"}"),		      -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a\\u0000\"}"),		      -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\\u00e4\"}"),		     -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":7}"),			   -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":null}"),			      -1},
-		{ PROPS("\"a\":{\"type\":\"string\",\"x-mcp-header\":[\"A\"]}"),			 -1},
- /* Unique without regard to case, at whatever depth. */
-		{ PROPS("\"a\":" ANNOTATED ",\"b\":" ANNOTATED),					 -1},
-		{ PROPS("\"a\":" ANNOTATED ",\"o\":{\"properties\":{\"b\":{\"type\":\"string\","
-			"\"x-mcp-header\":\"a\"}}}"),
-		  -1										    },
- /* The type. */
-		{ PROPS("\"a\":{\"type\":\"number\",\"x-mcp-header\":\"A\"}"),		       -1},
-		{ PROPS("\"a\":{\"type\":\"object\",\"x-mcp-header\":\"A\"}"),		       -1},
-		{ PROPS("\"a\":{\"type\":\"array\",\"x-mcp-header\":\"A\"}"),			      -1},
-		{ PROPS("\"a\":{\"type\":\"null\",\"x-mcp-header\":\"A\"}"),			     -1},
-		{ PROPS("\"a\":{\"type\":[\"string\",\"null\"],\"x-mcp-header\":\"A\"}"),		  -1},
-		{ PROPS("\"a\":{\"x-mcp-header\":\"A\"}"),					   -1},
- /* The place. */
-		{ TOOL("{\"type\":\"string\",\"x-mcp-header\":\"A\"}"),				-1},
-		{ PROPS("\"a\":{\"type\":\"array\",\"items\":" ANNOTATED "}"),		       -1},
-		{ PROPS("\"a\":{\"prefixItems\":[{}," ANNOTATED "]}"),			       -1},
-		{ PROPS("\"a\":{\"items\":{\"properties\":{\"b\":" ANNOTATED "}}}"),		     -1},
-		{ TOOL("{\"additionalProperties\":" ANNOTATED "}"),				    -1},
-		{ TOOL("{\"patternProperties\":{\"^a\":" ANNOTATED "}}"),				  -1},
-		{ TOOL("{\"oneOf\":[{\"properties\":{\"a\":" ANNOTATED "}}]}"),			-1},
-		{ TOOL("{\"anyOf\":[" ANNOTATED "]}"),					       -1},
-		{ TOOL("{\"allOf\":[" ANNOTATED "]}"),					       -1},
-		{ TOOL("{\"not\":" ANNOTATED "}"),						   -1},
-		{ TOOL("{\"if\":" ANNOTATED "}"),						    -1},
-		{ TOOL("{\"then\":" ANNOTATED "}"),						    -1},
-		{ TOOL("{\"else\":" ANNOTATED "}"),						    -1},
-		{ TOOL("{\"dependentSchemas\":{\"a\":" ANNOTATED "}}"),				-1},
-		{ TOOL("{\"$defs\":{\"a\":" ANNOTATED "}}"),					     -1},
-		{ TOOL("{\"definitions\":{\"a\":" ANNOTATED "}}"),				   -1},
-		{ TOOL("{\"$defs\":{\"x-mcp-header\":{\"type\":\"number\"}}}"),			0 },
-		{ "{\"x-mcp-header\":\"A\",\"outputSchema\":" ANNOTATED "}",			     0 },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < COUNT(judged); i++) {
 		struct err err;
-		int n = param_headers_check(span_of(rows[i].tool), &err);
+		int n = param_headers_check(span_of(judged[i].tool), &err);
 
-		if (n != rows[i].expected)
-			fail_msg("%s: %d, not %d", rows[i].tool, n, rows[i].expected);
+		if (n != judged[i].expected)
+			fail_msg("%s: %d, not %d", judged[i].tool, n, judged[i].expected);
 	}
 }
 

@@ -24,18 +24,18 @@ static void globs_decide_and_denied_wins(void **state)
 		const char *tool;
 		bool allowed;
 	} rows[] = {
-		{ { "*" }, 1, { NULL }, 0, "get", true },
-		{ { NULL }, 0, { NULL }, 0, "get", false },
-		{ { "get_*" }, 1, { NULL }, 0, "get_x", true },
-		{ { "get_*" }, 1, { NULL }, 0, "set_x", false },
-		{ { "*" }, 1, { "delete_*" }, 1, "delete_all", false },
-		{ { "*" }, 1, { "delete_*" }, 1, "undelete_all", true },
-		{ { "delete_all" }, 1, { "*" }, 1, "delete_all", false },
-		{ { "a", "b*", "c" }, 3, { NULL }, 0, "bee", true },
-		{ { "get" }, 1, { NULL }, 0, "GET", false },
-		{ { "[a-z]" }, 1, { NULL }, 0, "b", false },
-		{ { "*" }, 1, { NULL }, 0, NULL, true },
-		{ { NULL }, 0, { "*" }, 1, NULL, true }, /* the connection itself */
+		{{ "*" },		   1, { NULL },	0, "get",	  true },
+		{ { NULL },	    0, { NULL },	 0, "get",	   false},
+		{ { "get_*" },	       1, { NULL },	    0, "get_x",	true },
+		{ { "get_*" },	       1, { NULL },	    0, "set_x",	false},
+		{ { "*" },		   1, { "delete_*" }, 1, "delete_all",   false},
+		{ { "*" },		   1, { "delete_*" }, 1, "undelete_all", true },
+		{ { "delete_all" },   1, { "*" },	1, "delete_all",	 false},
+		{ { "a", "b*", "c" }, 3, { NULL },	   0, "bee",	     true },
+		{ { "get" },	     1, { NULL },	  0, "GET",	    false},
+		{ { "[a-z]" },	       1, { NULL },	    0, "b",	    false},
+		{ { "*" },		   1, { NULL },	0, NULL,		 true },
+		{ { NULL },	    0, { "*" },	1, NULL,		 true }, /* the connection itself */
 	};
 
 	(void)state;

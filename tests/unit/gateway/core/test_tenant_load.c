@@ -158,7 +158,8 @@ static void a_snapshot_has_what_was_written(void **state)
 	assert_true(tenant->enabled);
 	assert_int_equal(
 		tenant->version,
-		atoll(gate_db_ask(world.gate, "SELECT config_version AS v FROM tollgate.tenants")));
+		strtoll(gate_db_ask(world.gate, "SELECT config_version AS v FROM tollgate.tenants"),
+			NULL, 10));
 	assert_int_equal(tenant->n_keys, 1);
 	assert_int_equal(tenant_seal_key(tenant)->dek_id, 1);
 	assert_int_equal(egress_check_url(tenant->egress, "http://10.0.0.1:8080/", &err), 0);
@@ -283,7 +284,8 @@ static void too_many_headers_make_a_row_bad(void **state)
 	add(&world, &(struct connection_row){ .name = "bad", .headers = buf_span(&headers) });
 	buf_fini(&headers);
 	tenant = load(&world);
-	assert_string_equal(tenant->connections[0].invalid, "its headers: expected an object of at most 64");
+	assert_string_equal(tenant->connections[0].invalid,
+			    "its headers: expected an object of at most 64");
 	tenant_unref(&tenant);
 }
 

@@ -60,7 +60,7 @@ static void other_refusals_and_failures_say_nothing_of_the_era(void **state)
 		{ { MCP_ANSWER, 503, NULL, NULL, NULL, 0 },		    ERR_UPSTREAM,	  "HTTP 503"			     },
 		{ { MCP_ANSWER, 200, "text/html", NULL, "<p>welcome", 0 },
 		  ERR_UPSTREAM,								      "neither JSON nor an event stream"},
-		{ { MCP_CLOSE, 0, NULL, NULL, NULL, 0 },			 ERR_UPSTREAM,	       "127.0.0.1"	       },
+		{ { MCP_CLOSE, 0, NULL, NULL, NULL, 0 },			 ERR_UPSTREAM,	       "127.0.0.1"			   },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {

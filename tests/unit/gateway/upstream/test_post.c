@@ -21,6 +21,7 @@ struct world {
 	struct loop *loop;
 	struct http_client *client;
 	struct peer *peer;
+	const struct peer_step *scripts[1]; /* that it plays */
 	struct timer guard;
 	struct tenant tenant;
 	struct connection connection;
@@ -131,10 +132,9 @@ static void run(struct world *world)
 
 static void serve(struct world *world, const struct peer_step *script)
 {
-	const struct peer_step *const scripts[] = { script };
-
 	peer_stop(&world->peer);
-	world->peer = peer_start(scripts, 1);
+	world->scripts[0] = script;
+	world->peer = peer_start(world->scripts, 1);
 	snprintf(world->url, sizeof(world->url), "http://127.0.0.1:%u/mcp", peer_port(world->peer));
 	world->connection.url = world->url;
 }
@@ -211,7 +211,7 @@ static void each_kind_of_answer_is_read_as_what_it_is(void **state)
 		if (world->failed)
 			assert_int_equal(world->err.code, ERR_UPSTREAM);
 		else
-			assert_int_equal(world->end.status, atoi(rows[i].head));
+			assert_int_equal(world->end.status, strtol(rows[i].head, NULL, 10));
 	}
 }
 
@@ -293,13 +293,14 @@ static void it_may_be_cancelled_at_any_message(void **state)
 		  "data: " NOTE("a") "\n\ndata: " NOTE("b") "\n\ndata: " NOTE("c") "\n\n",
 		  0									  },
 		{ PEER_AWAIT_CLOSE, NULL,						  0},
+		{ PEER_CLOSE,	      NULL,						  0},
 	};
 	static const struct peer_step json[] = {
-		{PEER_REQUEST, NULL,     0},
+		{PEER_REQUEST, NULL,	      0},
 		{ PEER_SEND,
-		  "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: "
-		  "32\r\n\r\n" NOTE("a"),
-		  0			},
+		  "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: "
+		  "close\r\n\r\n" NOTE("a"),
+		  0			    },
 		{ PEER_CLOSE,  NULL,	    0},
 	};
 	struct world *world = *state;
@@ -322,7 +323,8 @@ static void it_may_be_cancelled_at_any_message(void **state)
 static void cancel_before_anything_is_silence(void **state)
 {
 	static const struct peer_step script[] = {
-		{PEER_AWAIT_CLOSE, NULL, 0}
+		{PEER_AWAIT_CLOSE, NULL, 0},
+		{ PEER_CLOSE,      NULL, 0},
 	};
 	struct world *world = *state;
 
@@ -341,11 +343,12 @@ static void a_long_page_behind_an_error_is_not_kept(void **state)
 	struct world *world = *state;
 	struct buf answer;
 
-	buf_init(&answer, 4 * POST_MAX_ERROR_BYTES);
-	buf_printf(&answer,
-		   "HTTP/1.1 404 X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		   2 * POST_MAX_ERROR_BYTES);
-	for (int i = 0; i < 2 * POST_MAX_ERROR_BYTES; i++)
+	buf_init(&answer, (size_t)4 * POST_MAX_ERROR_BYTES);
+	buf_printf(
+		&answer,
+		"HTTP/1.1 404 X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+		(size_t)2 * POST_MAX_ERROR_BYTES);
+	for (size_t i = 0; i < (size_t)2 * POST_MAX_ERROR_BYTES; i++)
 		buf_append(&answer, " ", 1);
 	post(world, buf_str(&answer));
 	assert_false(world->failed);

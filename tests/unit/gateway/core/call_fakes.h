@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_UNIT_GATEWAY_CORE_CALL_FAKES_H
+#define TESTS_UNIT_GATEWAY_CORE_CALL_FAKES_H
+
+/*
+ * Everything that a call needs of a worker, played by functions that stand here in place of the
+ * real ones. Each does nothing until it is told, and writes down what it was asked in one journal.
+ * Included once in a program, by call_world.h.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "audit/book.h"
+#include "base/log.h"
+#include "gateway/core/call.h"
+#include "gateway/core/identity.h"
+#include "gateway/core/session.h"
+#include "gateway/core/tenant.h"
+#include "gateway/core/upstream.h"
+
+#define JOURNAL_BYTES (256 * 1024)
+#define KEY	      "tgk_key"
+#define MODERN_ID     "\"m-1\""
+
+struct world;
+
+/* One operation of any of the played modules. */
+struct pending {
+	struct world *world;
+	void **slot; /* NULL: none runs */
+	void *done;
+	void *ctx;
+};
+
+struct identity {
+	struct world *world;
+};
+struct tenants {
+	struct world *world;
+};
+struct sessions {
+	struct world *world;
+};
+struct upstreams {
+	struct world *world;
+};
+struct book {
+	struct world *world;
+};
+struct identity_op {
+	struct pending pending;
+};
+struct tenants_op {
+	struct pending pending;
+};
+struct session_op {
+	struct pending pending;
+};
+struct upstream_op {
+	struct pending pending;
+	struct upstream_events events;
+};
+
+struct world {
+	struct loop *loop;
+	struct gate gate;
+	struct identity identity;
+	struct tenants tenants;
+	struct sessions sessions;
+	struct upstreams upstreams;
+	struct book book;
+	struct buf journal;
+
+	enum identity_found found;
+	struct principal *principal;
+	struct tenant *tenant;
+	bool tenant_in_memory;
+	struct session *session;
+	bool session_in_memory;
+	bool book_refuses; /* at once */
+
+	struct identity_op identity_op;
+	struct tenants_op tenants_op;
+	struct session_op session_op;
+	struct upstream_op upstream_op;
+	/* The record that is on its way to the disk. */
+	struct spool_wait *record;
+	void (*durable)(void *ctx, const struct err *err);
+	void *durable_ctx;
+
+	/* What the upstream was asked. */
+	char sent_name[64];
+	char sent_params[512];
+	bool sent_progress;
+	char sent_level[16];
+	int64_t sent_timeout_ms;
+
+	/* What the book was told last. */
+	struct book_call recorded;
+	char recorded_tool[128];
+	char recorded_connection[64];
+	struct book_result result;
+	char error_type[64];
+
+	/* The last reply. */
+	int finishes;
+	int status;
+	char body[4096];
+	char session_id[64];
+	int retry_after_s;
+	char authenticate[64];
+	/* The call, while it may be touched. */
+	struct call *call;
+	void (*on_message)(struct world *world);
+	void (*on_finish)(struct world *world);
+};
+
+static inline void note(struct world *world, const char *format, ...) ERR_PRINTF(2, 3);
+static inline void note(struct world *world, const char *format, ...)
+{
+	char line[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	assert_int_equal(buf_add(&world->journal, line), 0);
+	assert_int_equal(buf_add(&world->journal, "\n"), 0);
+}
+
+/* And begins a new page. */
+static inline void expect_journal(struct world *world, const char *expected)
+{
+	assert_string_equal(buf_str(&world->journal), expected);
+	buf_clear(&world->journal);
+}
+
+static inline void pend(struct pending *pending, struct world *world, void *slot, void *op,
+			void *done, void *ctx)
+{
+	assert_null(pending->slot);
+	*pending = (struct pending){ world, slot, done, ctx };
+	assert_null(*pending->slot);
+	*pending->slot = op;
+}
+
+static inline struct pending take(struct pending *pending)
+{
+	struct pending was = *pending;
+
+	assert_non_null(was.slot);
+	*was.slot = NULL;
+	pending->slot = NULL;
+	return was;
+}
+
+static inline void drop(struct pending *pending, const char *what)
+{
+	if (pending->slot == NULL)
+		return;
+	note(pending->world, "cancel %s", what);
+	take(pending);
+}
+
+/* --- the book -------------------------------------------------------------------------------- */
+
+void spool_wait_cancel(struct spool_wait *wait)
+{
+	struct world *world = (struct world *)wait->spool;
+
+	if (world == NULL)
+		return;
+	wait->spool = NULL;
+	world->record = NULL;
+}
+
+static inline int record(struct book *book, const char *what, const struct book_call *call,
+			 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
+			 void *ctx, struct err *err)
+{
+	struct world *world = book->world;
+
+	note(world, "%s", what);
+	world->recorded = *call;
+	snprintf(world->recorded_tool, sizeof(world->recorded_tool), "%.*s", (int)call->tool.n,
+		 call->tool.p != NULL ? call->tool.p : "");
+	snprintf(world->recorded_connection, sizeof(world->recorded_connection), "%s",
+		 call->connection != NULL ? call->connection : "");
+	if (world->book_refuses)
+		return err_set(err, ERR_UNAVAILABLE, "the disk is full");
+	assert_null(world->record);
+	world->record = wait;
+	wait->spool = (struct spool *)world;
+	world->durable = durable;
+	world->durable_ctx = ctx;
+	return 0;
+}
+
+static inline void keep_result(struct book *book, const struct book_result *result)
+{
+	struct world *world = book->world;
+
+	world->result = *result;
+	snprintf(world->error_type, sizeof(world->error_type), "%s",
+		 result->error_type != NULL ? result->error_type : "");
+}
+
+const char *book_outcome_name(enum book_outcome outcome)
+{
+	static const char *const names[] = {
+#define X(name, text) [BOOK_##name] = (text),
+		BOOK_OUTCOMES(X)
+#undef X
+	};
+
+	return names[outcome];
+}
+
+int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
+		void (*durable)(void *ctx, const struct err *err), void *ctx, struct err *err)
+{
+	return record(book, "intent", call, wait, durable, ctx, err);
+}
+
+int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
+		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
+		 void *ctx, struct err *err)
+{
+	char what[64];
+
+	keep_result(book, result);
+	snprintf(what, sizeof(what), "outcome %s", book_outcome_name(result->outcome));
+	return record(book, what, call, wait, durable, ctx, err);
+}
+
+int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
+	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
+	       void *ctx, struct err *err)
+{
+	char what[64];
+
+	keep_result(book, result);
+	snprintf(what, sizeof(what), "entry %s", book_outcome_name(result->outcome));
+	return record(book, what, call, wait, durable, ctx, err);
+}
+
+/* The record reaches the disk, or does not. */
+static inline void disk_says(struct world *world, const struct err *err)
+{
+	assert_non_null(world->record);
+	world->record->spool = NULL;
+	world->record = NULL;
+	world->durable(world->durable_ctx, err);
+}
+
+static inline void durable(struct world *world)
+{
+	disk_says(world, NULL);
+}
+
+/* --- identity, tenants, sessions ------------------------------------------------------------- */
+
+enum identity_found identity_find(struct identity *identity, const char *credential,
+				  struct principal **principal, struct err *err)
+{
+	struct world *world = identity->world;
+
+	assert_string_equal(credential, KEY);
+	if (world->found == IDENTITY_KNOWN)
+		*principal = principal_ref(world->principal);
+	if (world->found == IDENTITY_REFUSED)
+		err_set(err, ERR_UNAUTHENTICATED, "the API key is not valid");
+	return world->found;
+}
+
+void identity_start(struct identity *identity, struct identity_op **slot, const char *credential,
+		    identity_done *done, void *ctx)
+{
+	assert_string_equal(credential, KEY);
+	note(identity->world, "identity");
+	pend(&identity->world->identity_op.pending, identity->world, slot,
+	     &identity->world->identity_op, (void *)done, ctx);
+}
+
+void identity_cancel(struct identity_op **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "identity");
+}
+
+static inline void identity_says(struct world *world, struct principal *principal,
+				 const struct err *err)
+{
+	struct pending was = take(&world->identity_op.pending);
+
+	((identity_done *)was.done)(was.ctx, principal, err);
+}
+
+struct tenant *tenants_find(struct tenants *tenants, const char *tenant_id)
+{
+	assert_string_equal(tenant_id, tenants->world->principal->tenant_id);
+	return tenants->world->tenant_in_memory ? tenant_ref(tenants->world->tenant) : NULL;
+}
+
+void tenants_start(struct tenants *tenants, struct tenants_op **slot, const char *tenant_id,
+		   tenants_done *done, void *ctx)
+{
+	(void)tenant_id;
+	note(tenants->world, "tenant");
+	pend(&tenants->world->tenants_op.pending, tenants->world, slot, &tenants->world->tenants_op,
+	     (void *)done, ctx);
+}
+
+void tenants_cancel(struct tenants_op **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "tenant");
+}
+
+static inline void tenants_says(struct world *world, struct tenant *tenant, const struct err *err)
+{
+	struct pending was = take(&world->tenants_op.pending);
+
+	((tenants_done *)was.done)(was.ctx, tenant, err);
+}
+
+struct session *session_ref(struct session *session)
+{
+	session->refs++;
+	return session;
+}
+
+void session_unref(struct session **session)
+{
+	struct session *was = *session;
+
+	*session = NULL;
+	if (was != NULL)
+		was->refs--;
+}
+
+struct session *session_find(struct sessions *sessions, const struct session_key *key)
+{
+	assert_ptr_equal(key->principal, sessions->world->principal);
+	return sessions->world->session_in_memory ? session_ref(sessions->world->session) : NULL;
+}
+
+static inline void start_session(struct sessions *sessions, struct session_op **slot,
+				 const char *what, session_done *done, void *ctx)
+{
+	note(sessions->world, "%s", what);
+	pend(&sessions->world->session_op.pending, sessions->world, slot,
+	     &sessions->world->session_op, (void *)done, ctx);
+}
+
+void session_find_start(struct sessions *sessions, struct session_op **slot,
+			const struct session_key *key, session_done *done, void *ctx)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "session %s of %s", key->id, key->endpoint);
+	start_session(sessions, slot, what, done, ctx);
+}
+
+void session_create_start(struct sessions *sessions, struct session_op **slot,
+			  const struct session_new *params, char id_out[SESSION_ID_BYTES],
+			  session_done *done, void *ctx)
+{
+	char what[256];
+
+	snprintf(id_out, SESSION_ID_BYTES, "new-session");
+	snprintf(what, sizeof(what), "create session at '%s' for %s/%s, %s, %.*s", params->endpoint,
+		 params->client_name, params->client_version, params->protocol_version,
+		 (int)params->capabilities.n, params->capabilities.p);
+	start_session(sessions, slot, what, done, ctx);
+}
+
+void session_log_level_start(struct sessions *sessions, struct session_op **slot,
+			     const struct session_key *key, const char *level, session_done *done,
+			     void *ctx)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "level %s of %s", level, key->id);
+	start_session(sessions, slot, what, done, ctx);
+}
+
+void session_cancel(struct session_op **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "session");
+}
+
+static inline void session_says(struct world *world, struct session *session, const struct err *err)
+{
+	struct pending was = take(&world->session_op.pending);
+
+	((session_done *)was.done)(was.ctx, session, err);
+}
+
+/* --- the upstream ---------------------------------------------------------------------------- */
+
+void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
+		    const struct upstream_request *request, const struct upstream_events *events,
+		    void *ctx)
+{
+	struct world *world = upstreams->world;
+
+	note(world, "send %s to %s", request->method, request->connection->name);
+	snprintf(world->sent_name, sizeof(world->sent_name), "%s",
+		 request->name != NULL ? request->name : "");
+	snprintf(world->sent_params, sizeof(world->sent_params), "%.*s", (int)request->params.n,
+		 request->params.p != NULL ? request->params.p : "");
+	snprintf(world->sent_level, sizeof(world->sent_level), "%s",
+		 request->log_level != NULL ? request->log_level : "");
+	world->sent_progress = request->progress;
+	world->sent_timeout_ms = request->timeout_ms;
+	world->upstream_op.events = *events;
+	pend(&world->upstream_op.pending, world, slot, &world->upstream_op, NULL, ctx);
+}
+
+void upstream_cancel(struct upstream_op **slot, const char *reason)
+{
+	assert_non_null(reason);
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "upstream");
+}
+
+static inline void upstream_notifies(struct world *world, const char *method, const char *params)
+{
+	assert_non_null(world->upstream_op.pending.slot);
+	world->upstream_op.events.message(world->upstream_op.pending.ctx, method, span_of(params));
+}
+
+static inline void upstream_answers(struct world *world, enum mcp_era era, const char *result,
+				    const char *error)
+{
+	const struct upstream_answer answer = { era, span_of(result), span_of(error) };
+	struct pending was = take(&world->upstream_op.pending);
+
+	world->upstream_op.events.done(was.ctx, &answer, NULL);
+}
+
+static inline void upstream_fails(struct world *world, enum err_code code, const char *why)
+{
+	struct pending was = take(&world->upstream_op.pending);
+	struct err err;
+
+	err_set(&err, code, "%s", why);
+	world->upstream_op.events.done(was.ctx, NULL, &err);
+}
+
+#endif
