@@ -448,9 +448,19 @@ static void stop_children(struct supervisor *supervisor, struct child *children,
 	}
 }
 
+/* Or the kernel goes on to take connections that nobody will accept. */
+static void close_listeners(struct supervisor *supervisor)
+{
+	for (size_t i = 0; i < supervisor->n_workers; i++) {
+		for (int kind = 0; kind < N_LISTENERS; kind++)
+			close_fd(&supervisor->children[i].listeners[kind]);
+	}
+}
+
 void supervisor_stop(struct supervisor *supervisor)
 {
 	stop_with(supervisor, EXIT_UNEXPECTED);
+	close_listeners(supervisor);
 	stop_children(supervisor, supervisor->children, supervisor->n_workers,
 		      supervisor->config->drain_timeout_ms + KILL_AFTER_MS);
 	for (size_t i = supervisor->n_children; i > supervisor->n_workers; i--)

@@ -153,9 +153,11 @@ static void serve(struct worker *worker)
 		.trusted_proxies = config->trusted_proxies,
 		.n_trusted_proxies = config->n_trusted_proxies,
 	});
-	for (int kind = 0; kind < N_LISTENERS; kind++)
+	for (int kind = 0; kind < N_LISTENERS; kind++) {
 		http_server_listen(worker->server, worker->params->listeners[kind],
 				   (enum listener_kind)kind);
+		close(worker->params->listeners[kind]); /* the server has its own */
+	}
 	worker->state = WORKER_SERVING;
 	if (write(worker->params->ready_fd, "r", 1) != 1)
 		log_warn(&subject, "the supervisor does not listen");

@@ -38,6 +38,7 @@ struct connection_watch {
 	struct tenant *tenant; /* the snapshot that connection stands in */
 	const struct connection *connection;
 	unsigned failures;
+	int64_t retry_ms; /* from a failure to the next listing */
 	unsigned seen; /* the keeper's round in which its tenant still had it */
 	struct timer timer;
 	struct upstream_op *listing;
@@ -53,6 +54,7 @@ struct keeper {
 	struct db *db;
 	struct upstreams *upstreams;
 	struct connection_watch *watches;
+	size_t n_busy; /* watches that are LISTING or STORING */
 	unsigned round;
 };
 
@@ -75,8 +77,21 @@ static struct log_subject subject_of(const struct connection_watch *watch)
 	};
 }
 
+static bool is_busy(enum watch_state state)
+{
+	return state == WATCH_LISTING || state == WATCH_STORING;
+}
+
+static void watch_set(struct connection_watch *watch, enum watch_state state)
+{
+	watch->keeper->n_busy -= is_busy(watch->state);
+	watch->state = state;
+	watch->keeper->n_busy += is_busy(watch->state);
+}
+
 static void watch_halt(struct connection_watch *watch)
 {
+	watch_set(watch, WATCH_STOPPED);
 	timer_stop(&watch->timer);
 	upstream_cancel(&watch->listing, "the listing is no longer wanted");
 	db_cancel(&watch->storing);
@@ -107,36 +122,50 @@ void keeper_free(struct keeper **keeper)
 	*keeper = NULL;
 }
 
+static void begin_listing(void *ctx);
+
+static void rest(struct connection_watch *watch, int64_t delay_ms)
+{
+	watch_set(watch, WATCH_RESTING);
+	timer_start(watch->keeper->loop, &watch->timer, delay_ms, begin_listing, watch);
+}
+
+/* Anything from half of it to all of it. */
+static int64_t jittered(int64_t delay_ms)
+{
+	uint32_t random;
+
+	crypto_random(&random, sizeof(random));
+	return delay_ms / 2 + (int64_t)(random % (uint32_t)(delay_ms / 2 + 1));
+}
+
 static void begin_listing(void *ctx)
 {
 	struct connection_watch *watch = ctx;
 
+	/* A tenant with thousands of connections must not crowd out calls. */
+	if (watch->keeper->n_busy >= KEEPER_MAX_BUSY) {
+		rest(watch, jittered(KEEPER_CROWDED_MS));
+		return;
+	}
 	buf_clear(&watch->tools);
 	buf_add(&watch->tools, "[");
 	watch->n_tools = 0;
 	watch->n_pages = 0;
-	watch->state = WATCH_LISTING;
+	watch_set(watch, WATCH_LISTING);
 	list_page(watch, (struct span){ 0 });
 }
 
-static void rest(struct connection_watch *watch, int64_t delay_ms)
-{
-	watch->state = WATCH_RESTING;
-	timer_start(watch->keeper->loop, &watch->timer, delay_ms, begin_listing, watch);
-}
-
-/* Doubles from the minimum to the maximum; then anything between half of it and all of it. */
+/* Doubles from the minimum to the maximum. */
 static int64_t retry_delay(unsigned failures)
 {
 	int64_t delay = KEEPER_RETRY_MIN_MS;
-	uint32_t random;
 
 	for (unsigned i = 1; i < failures && delay < KEEPER_RETRY_MAX_MS; i++)
 		delay *= 2;
 	if (delay > KEEPER_RETRY_MAX_MS)
 		delay = KEEPER_RETRY_MAX_MS;
-	crypto_random(&random, sizeof(random));
-	return delay / 2 + (int64_t)(random % (uint32_t)(delay / 2 + 1));
+	return jittered(delay);
 }
 
 static void on_state_stored(void *ctx, const struct db_result *const *results, size_t n,
@@ -149,6 +178,8 @@ static void on_state_stored(void *ctx, const struct db_result *const *results, s
 	(void)n;
 	if (err != NULL)
 		log_warn(&subject, "the status cannot be stored: %s", err->text);
+	if (watch->state == WATCH_STORING)
+		rest(watch, watch->retry_ms);
 }
 
 static void store_state(struct connection_watch *watch, const char *state, const char *problem,
@@ -164,12 +195,13 @@ static void listing_failed(struct connection_watch *watch, const struct err *err
 {
 	const struct log_subject subject = subject_of(watch);
 	const char *state = err->code == ERR_UNAUTHENTICATED ? "auth_failed" : "unreachable";
-	int64_t delay = retry_delay(++watch->failures);
 
-	log_info(&subject, "its tools cannot be listed: %s; next try in %lld ms", err->text,
-		 (long long)delay);
-	rest(watch, delay);
-	store_state(watch, state, err->text, delay);
+	watch->retry_ms = retry_delay(++watch->failures);
+	log_write(watch->failures == 1 ? LOG_INFO : LOG_DEBUG, &subject,
+		  "its tools cannot be listed: %s; next try in %lld ms", err->text,
+		  (long long)watch->retry_ms);
+	watch_set(watch, WATCH_STORING);
+	store_state(watch, state, err->text, watch->retry_ms);
 }
 
 static void on_catalog_stored(void *ctx, const struct db_result *const *results, size_t n,
@@ -205,7 +237,7 @@ static void store_catalog(struct connection_watch *watch)
 		rest(watch, KEEPER_RETRY_MIN_MS);
 		return;
 	}
-	watch->state = WATCH_STORING;
+	watch_set(watch, WATCH_STORING);
 	db_cancel(&watch->storing);
 	keeper_store_catalog(watch->keeper->db, &watch->storing, &finding, on_catalog_stored,
 			     watch);
@@ -308,7 +340,6 @@ static void list_page(struct connection_watch *watch, struct span cursor)
 static void stop_with(struct connection_watch *watch, const char *state, const char *problem)
 {
 	watch_halt(watch);
-	watch->state = WATCH_STOPPED;
 	store_state(watch, state, problem, -1);
 }
 
@@ -341,6 +372,7 @@ static struct connection_watch *watch_get(struct keeper *keeper, const struct te
 	watch = mem_new(sizeof(*watch));
 	watch->key = key;
 	watch->keeper = keeper;
+	watch->state = WATCH_STOPPED;
 	buf_init(&watch->tools, MAX_CATALOG_BYTES);
 	HASH_ADD(hh, keeper->watches, key, sizeof(key), watch);
 	return watch;

@@ -18,6 +18,8 @@ struct upstreams;
 #define KEEPER_RETRY_MIN_MS    1000  /* after a failure; doubles, with jitter */
 #define KEEPER_RETRY_MAX_MS    60000
 #define KEEPER_LIST_TIMEOUT_MS 30000
+#define KEEPER_MAX_BUSY	       128 /* listings and their writes at one time */
+#define KEEPER_CROWDED_MS      200 /* over that: about when to ask again */
 
 struct keeper *keeper_new(struct loop *loop, struct db *db, struct upstreams *upstreams);
 void keeper_free(struct keeper **keeper);

@@ -128,6 +128,7 @@ struct api_request {
 	struct db_op *query;
 	struct tenants_op *loading;
 	struct call *call;
+	bool called; /* a call was made, which records itself */
 };
 
 /* The handler of every row. */
@@ -156,6 +157,10 @@ const struct db_result *api_last_result(const struct api_request *request);
 enum api_result api_query(struct api_request *request, const char *sql, const struct span *params,
 			  size_t n);
 enum api_result api_run(struct api_request *request, const struct provision *provision);
+
+/* A refusal of the route that calls tools is a call that was refused: it has its row (api_tools.c).
+ * Nothing for other routes, and for calls that were made. */
+void api_record_refusal(const struct api_request *request, int status, const char *detail);
 
 /* Answers (api_answer.c): each returns API_DONE. */
 enum api_result api_fail(struct api_request *request, enum err_code code, const char *format, ...)

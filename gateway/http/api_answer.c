@@ -63,6 +63,7 @@ static void fail(struct api_request *request, const struct problem *problem)
 	struct problem whole = *problem;
 	char retry_after[NUMBER_BYTES];
 
+	api_record_refusal(request, problem->status, problem->detail);
 	snprintf(retry_after, sizeof(retry_after), "%d", API_RETRY_AFTER_S);
 	header.value = retry_after;
 	if (problem->status == 401) {

@@ -8,6 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "audit/book.h"
+#include "base/crypto.h"
+#include "base/log.h"
 #include "gateway/core/mcp.h"
 #include "gateway/core/policy.h"
 #include "gateway/core/tenant.h"
@@ -162,6 +165,7 @@ static enum api_result run_call(struct api_request *request)
 	};
 	const struct call_sink sink = { on_message, on_finish, request };
 
+	request->called = true;
 	request->call = call_new(request->app->gate, arena, &call, &sink);
 	call_run(request->call);
 	return API_WAIT;
@@ -208,6 +212,62 @@ static enum api_result show_reply(struct api_request *request)
 	if (result.p != NULL)
 		return api_answer_text(request, result);
 	return fail_call(request, reply->http_status, span_get(reply->body, "error"));
+}
+
+static enum book_outcome outcome_of(int status)
+{
+	static const struct {
+		int status;
+		enum book_outcome outcome;
+	} outcomes[] = {
+		{ 401, BOOK_UNAUTHENTICATED },
+		{ 403, BOOK_DENIED },
+		{ 404, BOOK_DENIED },
+		{ 500, BOOK_UNKNOWN },
+		{ 503, BOOK_UNAVAILABLE },
+	};
+
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+		if (outcomes[i].status == status)
+			return outcomes[i].outcome;
+	}
+	return BOOK_MALFORMED;
+}
+
+/* The answer does not wait for the disk: nothing has left the gate, and nothing will. */
+void api_record_refusal(const struct api_request *request, int status, const char *detail)
+{
+	const struct principal *principal = request->principal;
+	const int64_t now_us = loop_unix_us();
+	char call_id[UUID_TEXT_BYTES];
+	struct book_call call = {
+		.call_id = call_id,
+		.started_us = now_us,
+		.method = SPAN("tools/call"),
+		.source_ip = exchange_source_ip(request->exchange),
+		.request_bytes = exchange_body(request->exchange).n,
+	};
+	const struct book_result result = {
+		.outcome = outcome_of(status),
+		.upstream_us = -1,
+		.error_message = span_of(detail),
+		.http_status = status,
+	};
+	struct err err;
+
+	if (request->route->steps != api_tool_call || request->called)
+		return;
+	uuid_v7(now_us / 1000, call_id);
+	if (principal != NULL) {
+		call.tenant_id = principal->tenant_id;
+		call.tenant = principal->tenant;
+		call.user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
+		call.user_name = principal->user_name;
+		call.api_key = principal->api_key;
+	}
+	if (book_entry(request->app->gate->book, &call, &result, NULL, NULL, NULL, &err) < 0)
+		log_error(&(struct log_subject){ .component = "api" },
+			  "a refused call cannot be recorded: %s", err.text);
 }
 
 api_step *const api_tool_call[] = { api_read_text, read_call, run_call, show_reply, NULL };

@@ -217,8 +217,7 @@ async function askApi(row) {
         key,
         method: 'tools/call',
         tool: undefined,
-        optional: true,
-        outcome: ['malformed', 'protocol_error'],
+        outcome: ['malformed'],
       }),
     );
   return gateway.api(
