@@ -43,6 +43,7 @@ enum behaviour {
 	CRASH,	     /* ends at once */
 	NO_CONFIG,   /* ends with EXIT_CONFIG before it serves */
 	LATE_CONFIG, /* the same, after it has said that it serves */
+	LINGER,	     /* once it is told to stop it closes its sockets, and stays until told */
 };
 
 struct shared {
@@ -53,7 +54,8 @@ struct shared {
 	_Atomic int ready; /* how often the daemon said so */
 	_Atomic int port;
 	_Atomic int url_is_right;
-	_Atomic int hear; /* SERVE_DEAF may accept */
+	_Atomic int hear;      /* SERVE_DEAF may accept, LINGER may end */
+	_Atomic int lingering; /* LINGER has closed its sockets */
 	_Atomic int n_ended;
 	_Atomic int ended[MAX_NAMES]; /* in order: slots, and 'a', 'b' for companions */
 	_Atomic int companion_starts[2];
@@ -122,6 +124,15 @@ static void serve_until_stopped(const struct worker_params *params)
 	}
 }
 
+static void linger(const struct worker_params *params)
+{
+	for (int kind = 0; kind < N_LISTENERS; kind++)
+		close(params->listeners[kind]);
+	shared->lingering = 1;
+	while (!shared->hear)
+		wait_a_moment();
+}
+
 int worker_run(const struct worker_params *params)
 {
 	const sigset_t signals = stop_signals();
@@ -148,6 +159,8 @@ int worker_run(const struct worker_params *params)
 		return EXIT_CONFIG;
 	}
 	serve_until_stopped(params);
+	if (behaviour == LINGER)
+		linger(params);
 	note_end((int)slot);
 	return 0;
 }
@@ -267,14 +280,25 @@ static void await(_Atomic int *number, int at_least, const char *what)
 		fail_msg("%s: %d of %d", what, *number, at_least);
 }
 
-static int connect_to_daemon(void)
+/* A connected socket, or -1. */
+static int try_to_connect(void)
 {
 	const struct sockaddr_in address = { .sin_family = AF_INET,
 					     .sin_port = htons((uint16_t)shared->port),
 					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int connect_to_daemon(void)
+{
+	int fd = try_to_connect();
+
+	assert_true(fd >= 0);
 	return fd;
 }
 
@@ -418,6 +442,24 @@ static void stops_the_workers_before_their_companions(void **state)
 	assert_int_equal(shared->ended[3], 'a');
 }
 
+static void new_clients_are_refused_while_the_workers_drain(void **state)
+{
+	int64_t deadline = now_ms() + PATIENCE_MS;
+	struct fixture *f = *state;
+	int fd;
+
+	shared->behaviour[0] = LINGER;
+	start_daemon(f, 1, 0);
+	await(&shared->ready, 1, "ready");
+	assert_int_equal(kill(f->daemon, SIGTERM), 0);
+	await(&shared->lingering, 1, "the worker drains");
+	while ((fd = try_to_connect()) >= 0 && now_ms() < deadline)
+		close(fd);
+	assert_int_equal(fd, -1);
+	shared->hear = 1;
+	assert_int_equal(await_daemon(f), EXIT_OK);
+}
+
 static void an_interrupt_stops_it_too(void **state)
 {
 	struct fixture *f = *state;
@@ -518,6 +560,7 @@ int main(void)
 		TEST(a_configuration_that_no_worker_can_start_with_ends_it),
 		TEST(a_worker_that_has_served_is_replaced_whatever_it_says),
 		TEST(stops_the_workers_before_their_companions),
+		TEST(new_clients_are_refused_while_the_workers_drain),
 		TEST(an_interrupt_stops_it_too),
 		TEST(a_companion_that_dies_is_started_again),
 		TEST(a_data_directory_is_of_one_daemon),
