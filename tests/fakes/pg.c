@@ -108,6 +108,8 @@ static pid_t spawn(const struct pg_cluster *cluster, const char *const *argv)
 	snprintf(path, sizeof(path), "%s/%s", dir, argv[0]);
 	for (size_t i = 0; i < MAX_ARGS && argv[i] != NULL; i++)
 		args[i] = (char *)(uintptr_t)argv[i];
+	/* initdb finds postgres beside itself, by the name it was started with. */
+	args[0] = path;
 	pid = fork();
 	if (pid != 0)
 		return pid;
