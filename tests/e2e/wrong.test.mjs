@@ -217,7 +217,7 @@ async function askApi(row) {
         key,
         method: 'tools/call',
         tool: undefined,
-        outcome: ['malformed'],
+        outcome: row.expect.status === 401 ? ['unauthenticated'] : ['malformed'],
       }),
     );
   return gateway.api(

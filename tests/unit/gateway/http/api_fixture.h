@@ -66,6 +66,8 @@ struct exchange {
 	struct call_params call;
 	struct call_sink sink;
 	bool call_left;
+	int n_entries; /* in the book, of calls that were refused */
+	enum book_outcome entry;
 };
 
 /* Handlers and fakes of one test share it; there is one at a time. */
@@ -357,6 +359,23 @@ void call_client_gone(struct call *call)
 uint64_t book_backlog(const struct book *book)
 {
 	(void)book;
+	return 0;
+}
+
+int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
+	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
+	       void *ctx, struct err *err)
+{
+	(void)book;
+	(void)wait;
+	(void)durable;
+	(void)ctx;
+	(void)err;
+	assert_true(span_is(call->method, "tools/call"));
+	assert_true(uuid_valid(call->call_id));
+	assert_int_equal(the_exchange->status, 0); /* before the answer */
+	the_exchange->n_entries++;
+	the_exchange->entry = result->outcome;
 	return 0;
 }
 

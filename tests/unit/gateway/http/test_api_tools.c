@@ -34,6 +34,8 @@ static void a_call_is_checked_and_passed_on_byte_for_byte(void **state)
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		exchange = call(bad[i]);
 		assert_int_equal(exchange->status, 400);
+		assert_int_equal(exchange->n_entries, 1);
+		assert_int_equal(exchange->entry, BOOK_MALFORMED);
 		assert_null(exchange->call_arena);
 		end(exchange);
 	}
@@ -44,6 +46,7 @@ static void a_call_is_checked_and_passed_on_byte_for_byte(void **state)
 	assert_true(span_is(exchange->call.request.id, "1"));
 	assert_int_equal(exchange->call.request.era, MCP_MODERN);
 	assert_string_equal(exchange->call.principal->tenant_id, OWN_TENANT);
+	assert_int_equal(exchange->n_entries, 0); /* the call records itself */
 	end(exchange);
 }
 
