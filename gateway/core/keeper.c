@@ -39,7 +39,7 @@ struct connection_watch {
 	const struct connection *connection;
 	unsigned failures;
 	int64_t retry_ms; /* from a failure to the next listing */
-	unsigned seen; /* the keeper's round in which its tenant still had it */
+	unsigned seen;	  /* the keeper's round in which its tenant still had it */
 	struct timer timer;
 	struct upstream_op *listing;
 	struct db_op *storing;

@@ -220,11 +220,11 @@ static enum book_outcome outcome_of(int status)
 		int status;
 		enum book_outcome outcome;
 	} outcomes[] = {
-		{ 401, BOOK_UNAUTHENTICATED },
-		{ 403, BOOK_DENIED },
-		{ 404, BOOK_DENIED },
-		{ 500, BOOK_UNKNOWN },
-		{ 503, BOOK_UNAVAILABLE },
+		{401,  BOOK_UNAUTHENTICATED},
+		       { 403, BOOK_DENIED	  },
+		  { 404, BOOK_DENIED	     },
+		{ 500, BOOK_UNKNOWN	    },
+		       { 503, BOOK_UNAVAILABLE    },
 	};
 
 	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
