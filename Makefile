@@ -162,17 +162,18 @@ run: build/tollgate
 run-reset: build/tollgate
 	@exec build/tollgate dev --dir .run --reset
 
-# What the static checks compile with.
-lint test: export LINT_CFLAGS = $(COMMON) $(WARN)
+# What the static checks compile with. Stands in the recipes: a target's exported variable would be
+# expanded for its prerequisites too, and so before they have installed the libraries.
+lint_cflags = LINT_CFLAGS='$(COMMON) $(WARN)'
 
 test: build build/san/tollgate $(UNIT) $(CLIS) $(FUZZERS)
-	@tests/run.sh $(SUITES)
+	@$(lint_cflags) tests/run.sh $(SUITES)
 
 check: $(UNIT)
 	@tests/run.sh unit
 
 lint: build
-	@tests/lint/run.sh
+	@$(lint_cflags) tests/lint/run.sh
 
 fuzz: $(FUZZERS)
 	@for f in $^; do tests/fuzz/run.sh $$f -max_total_time=$(TIME) || exit 1; done
