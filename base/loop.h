@@ -35,11 +35,13 @@ typedef void loop_cb(void *ctx);
 struct timer {
 	struct loop *loop; /* NULL while stopped */
 	int64_t due_ms;
+	uint64_t order; /* among those due at the same time */
 	uint32_t heap_index;
 	loop_cb *cb;
 	void *ctx;
 };
-/* One shot, at least delay_ms from now. Starting a running timer moves it. */
+/* One shot, at least delay_ms from now. Starting a running timer moves it. Those due in the same
+ * millisecond run in the order they were started. */
 void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ms, loop_cb *cb, void *ctx);
 void timer_stop(struct timer *timer);
 

@@ -9,6 +9,12 @@
 
 #define FIRST_ROOM 64
 
+/* Those due at the same time go in the order they were added: a heap alone would shuffle them. */
+static bool goes_before(const struct timer *a, const struct timer *b)
+{
+	return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->order < b->order;
+}
+
 static void put(struct timer_heap *heap, uint32_t at, struct timer *timer)
 {
 	heap->timers[at] = timer;
@@ -20,7 +26,7 @@ static void sift_up(struct timer_heap *heap, uint32_t at, struct timer *timer)
 	while (at > 0) {
 		uint32_t parent = (at - 1) / 2;
 
-		if (heap->timers[parent]->due_ms <= timer->due_ms)
+		if (!goes_before(timer, heap->timers[parent]))
 			break;
 		put(heap, at, heap->timers[parent]);
 		at = parent;
@@ -36,9 +42,9 @@ static void sift_down(struct timer_heap *heap, uint32_t at, struct timer *timer)
 		if (child >= heap->n)
 			break;
 		if (child + 1 < heap->n &&
-		    heap->timers[child + 1]->due_ms < heap->timers[child]->due_ms)
+		    goes_before(heap->timers[child + 1], heap->timers[child]))
 			child++;
-		if (timer->due_ms <= heap->timers[child]->due_ms)
+		if (!goes_before(heap->timers[child], timer))
 			break;
 		put(heap, at, heap->timers[child]);
 		at = child;
@@ -59,6 +65,7 @@ void timer_heap_add(struct timer_heap *heap, struct timer *timer)
 		heap->room = heap->room > 0 ? heap->room * 2 : FIRST_ROOM;
 		heap->timers = mem_resize(heap->timers, heap->room, sizeof(struct timer *));
 	}
+	timer->order = heap->next_order++;
 	heap->n++;
 	sift_up(heap, heap->n - 1, timer);
 }
@@ -73,7 +80,7 @@ void timer_heap_remove(struct timer_heap *heap, struct timer *timer)
 	last = heap->timers[heap->n];
 	if (last == timer)
 		return;
-	if (at > 0 && last->due_ms < heap->timers[(at - 1) / 2]->due_ms)
+	if (at > 0 && goes_before(last, heap->timers[(at - 1) / 2]))
 		sift_up(heap, at, last);
 	else
 		sift_down(heap, at, last);

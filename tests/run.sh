@@ -22,6 +22,9 @@ export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_strin
 export UBSAN_OPTIONS="print_stacktrace=1"
 export LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 export CMOCKA_MESSAGE_OUTPUT=TAP
+# A failed assertion ends its program then and there, message first: what the test left behind would
+# only make a later assertion fail, and that one hide the first.
+export CMOCKA_TEST_ABORT=1
 sanitizer_words='ERROR: (Address|Leak|Undefined|Thread)Sanitizer|LeakSanitizer: detected|: runtime error: '
 
 # record NAME SECONDS COMMAND…: leaves NAME.out, NAME.err and NAME.rc in the results.

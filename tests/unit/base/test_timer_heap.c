@@ -19,19 +19,22 @@ static int64_t scrambled(uint32_t i)
 static void check_order(struct timer_heap *heap, uint32_t expected)
 {
 	int64_t last_ms = -1;
+	uint64_t last_order = 0;
 	struct timer *first;
 	uint32_t n = 0;
 
 	while ((first = timer_heap_first(heap)) != NULL) {
 		assert_true(first->due_ms >= last_ms);
+		assert_true(first->due_ms > last_ms || first->order > last_order);
 		last_ms = first->due_ms;
+		last_order = first->order;
 		timer_heap_remove(heap, first);
 		n++;
 	}
 	assert_int_equal(n, expected);
 }
 
-static void gives_the_earliest_first(void **state)
+static void gives_the_earliest_first_and_of_those_the_first_added(void **state)
 {
 	static struct timer timers[N];
 	struct timer_heap heap = { 0 };
@@ -69,7 +72,7 @@ static void keeps_its_order_when_any_is_removed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(gives_the_earliest_first),
+		cmocka_unit_test(gives_the_earliest_first_and_of_those_the_first_added),
 		cmocka_unit_test(keeps_its_order_when_any_is_removed),
 	};
 
