@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RPC_URL_ELICITATION (-32042) /* MCP 2025-11-25; must not be sent in 2026-07-28 */
-#define MAX_EDITS	    4
-#define MAX_SCRATCH_BYTES   4096
+#define RPC_URL_ELICITATION  (-32042) /* MCP 2025-11-25; must not be sent in 2026-07-28 */
+#define MAX_EDITS	     4
+#define MAX_SCRATCH_BYTES    4096
+#define MAX_CAPABILITY_BYTES 256
 
 /* Edits of one object, given in any order. */
 struct edits {
@@ -146,4 +147,68 @@ bool bridge_error_passes(int code, enum mcp_era to)
 	default:
 		return true;
 	}
+}
+
+/* The member of the same name; absent if the name is no text that a capability could have. */
+static struct span same_member(struct span object, struct span key)
+{
+	struct span found = { 0 };
+	struct buf name;
+
+	buf_init(&name, MAX_CAPABILITY_BYTES);
+	if (span_string(key, &name) == 0 && memchr(buf_str(&name), '\0', name.len) == NULL)
+		found = span_get(object, buf_str(&name));
+	buf_fini(&name);
+	return found;
+}
+
+static bool lacks_member(struct span required, struct span declared)
+{
+	struct span_iter iter;
+	struct span key, value;
+
+	span_iter_init(&iter, required);
+	while (span_next(&iter, &key, &value)) {
+		if (same_member(declared, key).p == NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool is_empty(struct span object)
+{
+	struct span_iter iter;
+	struct span key, value;
+
+	span_iter_init(&iter, object);
+	return span_type(object) == SPAN_OBJECT && !span_next(&iter, &key, &value);
+}
+
+/* The parts of a capability that the client has. */
+static struct span declared_parts(struct span declared, struct span key)
+{
+	struct span parts = same_member(declared, key);
+
+	/* MCP, elicitation: one without parts is the form, as it was before there were parts. */
+	if (span_string_is(key, "elicitation") && is_empty(parts))
+		return SPAN("{\"form\":{}}");
+	return parts;
+}
+
+/* Capabilities have parts ("elicitation":{"url":{}}), and these have settings only. */
+bool bridge_client_lacks(struct span required, struct span declared)
+{
+	struct span_iter iter;
+	struct span key, value;
+
+	if (span_type(required) != SPAN_OBJECT)
+		return false;
+	if (lacks_member(required, declared))
+		return true;
+	span_iter_init(&iter, required);
+	while (span_next(&iter, &key, &value)) {
+		if (lacks_member(value, declared_parts(declared, key)))
+			return true;
+	}
+	return false;
 }

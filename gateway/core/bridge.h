@@ -18,5 +18,8 @@ void bridge_tool(struct span tool, const char *exposed, enum mcp_era to, struct 
 /* False for codes that describe the gateway's own dialogue with the upstream (headers, versions,
  * capabilities) or that this client's era forbids. */
 bool bridge_error_passes(int code, enum mcp_era to);
+/* Whether the client's capabilities lack one that the upstream requires, or a part of one. What it
+ * has and the gateway does not pass on is no lack of the client's. */
+bool bridge_client_lacks(struct span required, struct span declared);
 
 #endif

@@ -62,7 +62,8 @@ void answer_relayed_error(struct call *call, int rpc_code, struct span error)
 {
 	struct buf *body = &call->answer.body;
 
-	begin(call, 200, BOOK_PROTOCOL_ERROR);
+	/* MCP 2026-07-28, error codes: of those that are relayed, this one has a status. */
+	begin(call, rpc_code == RPC_MISSING_CAPABILITY ? 400 : 200, BOOK_PROTOCOL_ERROR);
 	call->record.error_message =
 		call_text(call->arena, span_get(error, "message"), MAX_MESSAGE_BYTES);
 	call->record.error_type = arena_printf(call->arena, "%d", rpc_code);

@@ -104,6 +104,19 @@ static void take_result(struct call *call, const struct upstream_answer *answer)
 	buf_fini(&result);
 }
 
+/* Upstreams are told of no capability, so most of these errors speak of the gateway. One that the
+ * client would have got from the upstream itself speaks of the client. */
+static bool error_passes(const struct call *call, int code, struct span error)
+{
+	const struct mcp_request *request = &call->params.request;
+
+	if (code == RPC_MISSING_CAPABILITY && request->era == MCP_MODERN)
+		return bridge_client_lacks(
+			span_get(span_get(error, "data"), "requiredCapabilities"),
+			request->capabilities);
+	return bridge_error_passes(code, request->era);
+}
+
 static void take_error(struct call *call, const struct upstream_answer *answer)
 {
 	struct span message = span_get(answer->error, "message");
@@ -112,7 +125,7 @@ static void take_error(struct call *call, const struct upstream_answer *answer)
 	if (span_int64(span_get(answer->error, "code"), &code) < 0 || code < INT32_MIN ||
 	    code > INT32_MAX)
 		code = RPC_INTERNAL_ERROR;
-	if (!bridge_error_passes((int)code, call->params.request.era)) {
+	if (!error_passes(call, (int)code, answer->error)) {
 		answer_tool_error(call, BOOK_UPSTREAM_ERROR, "%s refused the call: %s",
 				  call->connection->name,
 				  call_text(call->arena, message, MAX_MESSAGE_BYTES));

@@ -44,7 +44,8 @@ struct asks {
 	const char *method;
 	const char *params; /* JSON, or NULL */
 	const char *progress;
-	const char *log_level; /* modern */
+	const char *log_level;	  /* modern */
+	const char *capabilities; /* modern; JSON */
 	const char *tenant, *endpoint;
 	bool anonymous;
 	bool no_session;
@@ -68,7 +69,8 @@ static inline void run_call(struct world *world, const struct asks *asks)
 			     .params = span_of(asks->params),
 			     .version = asks->modern ? "2026-07-28" : NULL,
 			     .progress_token = span_of(asks->progress),
-			     .log_level = asks->log_level},
+			     .log_level = asks->log_level,
+			     .capabilities = span_of(asks->capabilities)},
 		.refusal = asks->refusal,
 	};
 

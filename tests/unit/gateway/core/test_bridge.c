@@ -115,12 +115,43 @@ static void codes_of_the_gateways_own_dialogue_do_not_pass(void **state)
 	}
 }
 
+static void a_client_lacks_what_it_did_not_declare(void **state)
+{
+	static const struct {
+		const char *required, *declared;
+		bool lacks;
+	} rows[] = {
+		{"{\"sampling\":{}}",		       "{}",				     true },
+		{ "{\"sampling\":{}}",	       NULL,				     true },
+		{ "{\"sampling\":{}}",	       "{\"sampling\":{}}",		    false},
+		{ "{\"\\u0073ampling\":{}}",	     "{\"sampling\":{\"tools\":{}}}",   false},
+		{ "{\"roots\":{},\"sampling\":{}}",  "{\"roots\":{}}",		      true },
+		{ "{\"elicitation\":{\"form\":{}}}", "{\"elicitation\":{}}",	     false},
+		{ "{\"elicitation\":{\"url\":{}}}",  "{\"elicitation\":{}}",	    true },
+		{ "{\"sampling\":{\"tools\":{}}}",   "{\"sampling\":{}}",		true },
+		{ "{\"elicitation\":{\"url\":{}}}",  "{\"elicitation\":{\"form\":{}}}", true },
+		{ "{\"elicitation\":{\"url\":{}}}",  "{\"elicitation\":{\"url\":{}}}",  false},
+		{ "{\"elicitation\":{\"url\":{}}}",  "{\"elicitation\":true}",	      true },
+		{ "{\"\\u0000\":{}}",		      "{\"\":{}}",			   true },
+		{ "{}",			      "{}",			      false},
+		{ "[\"sampling\"]",		    "{}",				  false},
+		{ NULL,			      "{}",			      false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(
+			bridge_client_lacks(span_of(rows[i].required), span_of(rows[i].declared)),
+			rows[i].lacks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_change_only_where_the_eras_differ),
 		cmocka_unit_test(tools_keep_every_member_but_the_name),
 		cmocka_unit_test(codes_of_the_gateways_own_dialogue_do_not_pass),
+		cmocka_unit_test(a_client_lacks_what_it_did_not_declare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,36 @@ static void a_long_error_message_is_relayed_whole_and_recorded_cut(void **state)
 	assert_non_null(strstr(world->body, error));
 }
 
+static void a_missing_capability_is_the_clients_only_if_the_client_lacks_it(void **state)
+{
+	static const char error[] = "{\"code\":-32021,\"message\":\"ask me\",\"data\":{"
+				    "\"requiredCapabilities\":{\"sampling\":{}}}}";
+	static const struct {
+		const char *capabilities; /* NULL: a legacy client */
+		const char *outcome;
+		int status;
+		const char *body; /* a part of it */
+	} rows[] = {
+		{"{}",			"outcome protocol_error\n", 400, error			       },
+		{ "{\"roots\":{}}",    "outcome protocol_error\n", 400, error			   },
+		{ "{\"sampling\":{}}", "outcome upstream_error\n", 200, "\"isError\":true"		   },
+		{ NULL,		"outcome upstream_error\n", 200, "crm refused the call: ask me"},
+	};
+	struct world *world = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct asks asks = rows[i].capabilities != NULL ? modern_call() : legacy_call();
+
+		asks.capabilities = rows[i].capabilities;
+		send_call(world, &asks);
+		upstream_answers(world, MCP_MODERN, NULL, error);
+		expect_journal(world, rows[i].outcome);
+		expect_end(world, rows[i].status);
+		if (strstr(world->body, rows[i].body) == NULL)
+			fail_msg("row %zu: %s", i, world->body);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +241,7 @@ int main(void)
 		CALL_TEST(log_messages_come_from_the_level_that_was_asked_for),
 		CALL_TEST(log_messages_without_a_level_and_other_notifications_are_dropped),
 		CALL_TEST(a_long_error_message_is_relayed_whole_and_recorded_cut),
+		CALL_TEST(a_missing_capability_is_the_clients_only_if_the_client_lacks_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
