@@ -122,7 +122,7 @@ const parsed = (text) => {
 };
 
 // The answer to id among the messages, and its raw text.
-function answerIn(messages) {
+export function answerIn(messages) {
   const text = messages.findLast((message) => /"(result|error)"\s*:/.test(message)) ?? '';
   return { answer: parsed(text), answerText: text };
 }
@@ -157,7 +157,7 @@ export function post(url, body, options = {}) {
 }
 
 // Method, id and tool of a body, as far as it is a request.
-function described(body) {
+export function described(body) {
   const value = parsed(typeof body === 'string' ? body : Buffer.from(body ?? '').toString());
   if (value === undefined || typeof value.method !== 'string')
     return { method: null, tool: null, id: null };
