@@ -124,3 +124,17 @@ describe('docs/api.md', () => {
       assert.match(bash(shown), /"items":/);
     });
 });
+
+describe('docs/conformance.md', () => {
+  for (const [index, shown] of blocks('docs/conformance.md', 'sh').entries())
+    test(`its commands, block ${index + 1}`, () => {
+      const done = spawnSync('bash', ['-euo', 'pipefail', '-c', shown], {
+        cwd: root,
+        encoding: 'utf8',
+        timeout: 60000,
+        env: { ...process.env, TOLLGATE_E2E_BINARY: binary },
+      });
+      assert.equal(done.status, 0, done.stdout + done.stderr);
+      assert.match(done.stdout, /Passed: (\d+)\/\1, 0 failed/);
+    });
+});
