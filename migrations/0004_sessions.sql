@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Legacy sessions of clients, and the nodes that serve them.
+-- Legacy sessions of clients, what they cancelled, and the nodes that serve them.
 
 SET LOCAL ROLE tollgate_owner;
 
@@ -45,6 +45,28 @@ CREATE POLICY app_tenant ON tollgate.mcp_sessions TO tollgate_app
   WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 CREATE POLICY owner_all ON tollgate.mcp_sessions TO tollgate_owner USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.mcp_sessions TO tollgate_app;
+
+CREATE TABLE tollgate.cancellations (
+  tenant_id uuid NOT NULL REFERENCES tollgate.tenants (id) ON DELETE CASCADE,
+  key bytea NOT NULL CHECK (octet_length(key) = 32),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (tenant_id, key)
+);
+COMMENT ON TABLE tollgate.cancellations IS
+  'Requests that legacy clients cancelled over a connection to another node than the one they run in. The node that runs one takes its row; what nobody takes within a minute is swept.';
+COMMENT ON COLUMN tollgate.cancellations.tenant_id IS 'Tenant of the session.';
+COMMENT ON COLUMN tollgate.cancellations.key IS
+  'SHA-256 that stands for the principal, the session and the request id, which has no limit of its own.';
+COMMENT ON COLUMN tollgate.cancellations.created_at IS
+  'When it was last cancelled: a request that started later is another one with the same id.';
+ALTER TABLE tollgate.cancellations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.cancellations FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.cancellations TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.cancellations TO tollgate_owner USING (true) WITH CHECK (true);
+-- Rows are taken and swept by functions only.
+GRANT SELECT, INSERT, UPDATE ON tollgate.cancellations TO tollgate_app;
 
 CREATE TABLE tollgate.nodes (
   id uuid PRIMARY KEY,

@@ -130,6 +130,39 @@ $$;
 COMMENT ON FUNCTION tollgate.sweep_sessions() IS
   'Deletes the expired sessions of every tenant; returns how many.';
 
+-- SKIP LOCKED: nodes sweep at the same time, and would wait for each other in different orders.
+CREATE FUNCTION tollgate.sweep_cancellations()
+RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  WITH old AS (
+    SELECT c.tenant_id, c.key FROM tollgate.cancellations c
+    WHERE c.created_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED),
+  gone AS (
+    DELETE FROM tollgate.cancellations c USING old
+    WHERE c.tenant_id = old.tenant_id AND c.key = old.key RETURNING 1)
+  SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION tollgate.sweep_cancellations() IS
+  'Deletes the cancellations of every tenant that nobody took within a minute; returns how many.';
+
+-- Cancellations ---------------------------------------------------------------------------------
+
+-- Ages instead of times, because the clocks of the nodes are not this one. The second more is for
+-- a cancel that overtook its request.
+CREATE FUNCTION tollgate.take_cancellations(p_tenants uuid[], p_keys bytea[], p_ages_ms bigint[])
+RETURNS TABLE (key bytea)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  DELETE FROM tollgate.cancellations c
+  USING unnest(p_tenants, p_keys, p_ages_ms) AS running (tenant_id, key, age_ms)
+  WHERE c.tenant_id = running.tenant_id AND c.key = running.key
+    AND c.created_at >= now() - make_interval(secs => running.age_ms / 1000.0 + 1)
+  RETURNING c.key
+$$;
+COMMENT ON FUNCTION tollgate.take_cancellations(uuid[], bytea[], bigint[]) IS
+  'Of the requests that a node runs, of whatever tenants and each with its age, those that were cancelled; deletes their rows.';
+
 -- Partitions of the audit log -------------------------------------------------------------------
 
 CREATE FUNCTION audit.ensure_partitions(p_from date, p_to date)
@@ -225,6 +258,18 @@ $$;
 COMMENT ON FUNCTION tollgate.on_runtime_change() IS
   'Trigger: tells the nodes to re-read a tenant whose configuration is unchanged.';
 
+-- A channel of its own: nobody need compare versions for it.
+CREATE FUNCTION tollgate.on_cancellation()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('tollgate_cancel', NEW.tenant_id::text);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_cancellation() IS
+  'Trigger: tells the nodes to look for cancellations of the tenant''s requests that they run.';
+
 -- Definer, because the runtime role may not write tenants. It changes only config_version, on which
 -- on_tenant_edit does not run: no recursion. When the tenant itself is being deleted, its row is
 -- gone by now and the UPDATE finds nothing.
@@ -288,6 +333,8 @@ CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.mcp_sessions FOR EACH RO
   EXECUTE FUNCTION tollgate.on_runtime_change();
 CREATE TRIGGER runtime_removed AFTER DELETE ON tollgate.mcp_sessions FOR EACH ROW
   EXECUTE FUNCTION tollgate.on_runtime_change();
+CREATE TRIGGER notify AFTER INSERT OR UPDATE ON tollgate.cancellations FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_cancellation();
 
 -- Who may call what -----------------------------------------------------------------------------
 
@@ -304,6 +351,8 @@ GRANT EXECUTE ON FUNCTION
   tollgate.setting(text),
   tollgate.put_setting(text, text),
   tollgate.sweep_sessions(),
+  tollgate.sweep_cancellations(),
+  tollgate.take_cancellations(uuid[], bytea[], bigint[]),
   audit.ensure_partitions(date, date)
 TO tollgate_app;
 GRANT EXECUTE ON FUNCTION audit.ensure_partitions(date, date) TO tollgate_audit_writer;

@@ -33,6 +33,7 @@ FROM unnest(ARRAY[
   'api_keys SET secret_mac = ''\x00''',
   'mcp_sessions SET id_hash = ''\x00''',
   'mcp_sessions SET principal = ''''',
+  'cancellations SET key = ''\x00''',
   'data_keys SET dek_id = 0',
   'data_keys SET kek_id = 4294967296',
   'tenants SET egress = ''[]''']) change;

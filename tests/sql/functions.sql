@@ -94,6 +94,39 @@ SELECT is(tollgate.sweep_sessions(), 0::bigint, 'and only these');
 RESET SESSION AUTHORIZATION;
 SELECT is(count(*), 1::bigint, 'the live session is still there') FROM tollgate.mcp_sessions;
 
+-- Cancellations. The age of a request decides, not a clock of the caller's.
+DELETE FROM tollgate.cancellations;
+INSERT INTO tollgate.cancellations (tenant_id, key, created_at) VALUES
+  (:tenant_a, sha256('one'), now()),
+  (:tenant_a, sha256('just before'), now() - interval '500 ms'),
+  (:tenant_a, sha256('long before'), now() - interval '5 s'),
+  (:tenant_a, sha256('another'), now()),
+  (:tenant_a, sha256('old'), now() - interval '61 s');
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT bag_eq(format($$
+  SELECT key FROM tollgate.take_cancellations(
+    array_fill(%L::uuid, ARRAY[5]),
+    ARRAY[sha256('one'), sha256('just before'), sha256('long before'), sha256('old'),
+          sha256('never')], ARRAY[0, 0, 0, 600000, 600000]) $$, :tenant_a),
+  $$ VALUES (sha256('one')), (sha256('just before')), (sha256('old')) $$,
+  'what ran when it was cancelled, or came a moment later, is found');
+SELECT is_empty(format($$
+  SELECT key FROM tollgate.take_cancellations(ARRAY[%L]::uuid[], ARRAY[sha256('one')], ARRAY[0]) $$,
+  :tenant_a), 'once');
+SELECT is_empty($$
+  SELECT key FROM tollgate.take_cancellations(
+    ARRAY['cccccccc-0000-4000-8000-000000000003']::uuid[], ARRAY[sha256('another')], ARRAY[0]) $$,
+  'and as the tenant''s own only');
+RESET SESSION AUTHORIZATION;
+SELECT bag_eq('SELECT key FROM tollgate.cancellations',
+              $$ VALUES (sha256('long before')), (sha256('another')) $$, 'the others stay');
+UPDATE tollgate.cancellations SET created_at = now() - interval '61 s'
+  WHERE key = sha256('long before');
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT is(tollgate.sweep_cancellations(), 1::bigint, 'until they are a minute old');
+SELECT is(tollgate.sweep_cancellations(), 0::bigint, 'and only these');
+RESET SESSION AUTHORIZATION;
+
 -- A caller's temporary table cannot stand in for ours.
 SET SESSION AUTHORIZATION tollgate_app;
 CREATE TEMP TABLE tenants (id uuid, name text, enabled boolean, egress jsonb,

@@ -28,6 +28,7 @@ SELECT bag_eq($$
   ('audit.errors audit_reader SELECT'),
   ('audit.reader_roles audit_reader SELECT'),
   ('tollgate.api_keys tollgate_app DELETE INSERT SELECT'),
+  ('tollgate.cancellations tollgate_app INSERT SELECT UPDATE'),
   ('tollgate.catalogs tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.connection_status tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.connections tollgate_app DELETE INSERT SELECT UPDATE'),
@@ -59,7 +60,9 @@ SELECT bag_eq($$
   ('tollgate.list_tenants() tollgate_app'),
   ('tollgate.put_setting(text,text) tollgate_app'),
   ('tollgate.setting(text) tollgate_app'),
+  ('tollgate.sweep_cancellations() tollgate_app'),
   ('tollgate.sweep_sessions() tollgate_app'),
+  ('tollgate.take_cancellations(uuid[],bytea[],bigint[]) tollgate_app'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app') $$,
   'functions');
 
@@ -76,7 +79,9 @@ SELECT bag_eq($$
   ('tollgate.on_config_change()'),
   ('tollgate.put_setting(text,text)'),
   ('tollgate.setting(text)'),
+  ('tollgate.sweep_cancellations()'),
   ('tollgate.sweep_sessions()'),
+  ('tollgate.take_cancellations(uuid[],bytea[],bigint[])'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)') $$,
   'functions that run as their owner');
 

@@ -96,6 +96,9 @@ INSERT INTO changes (statement, bumps, notifies, name) VALUES
   ($$ UPDATE tollgate.mcp_sessions SET log_level = 'info' $$, 0, true, 'a log level asked for'),
   ($$ UPDATE tollgate.mcp_sessions SET log_level = 'info' $$, 0, false, 'the same one again'),
   ($$ DELETE FROM tollgate.mcp_sessions $$, 0, true, 'a session that ended'),
+  ($$ INSERT INTO tollgate.cancellations (tenant_id, key)
+      VALUES ('aaaaaaaa-0000-4000-8000-000000000001', sha256('x')) $$, 0, false,
+   'a cancelled request, on the channel of changes,'),
   ($$ DELETE FROM tollgate.connections $$, 2, true, 'a connection deleted with its catalog'),
   ($$ SELECT tollgate.delete_tenant('aaaaaaaa-0000-4000-8000-000000000001')::text $$, NULL, true,
    'the tenant deleted');
@@ -121,6 +124,19 @@ FROM changes c JOIN seen s USING (n) ORDER BY n;
 SELECT is((s.after - s.before)::int, c.bumps,
           format('%s raises config_version by %s', c.name, c.bumps))
 FROM changes c JOIN seen s USING (n) WHERE c.bumps IS NOT NULL ORDER BY n;
+
+-- A cancelled request has a channel of its own.
+SELECT dblink_exec('app', 'LISTEN tollgate_cancel') \g /dev/null
+SELECT dblink_exec('app', 'SET app.tenant = ''bbbbbbbb-0000-4000-8000-000000000002''')
+\g /dev/null
+SELECT dblink_exec('app', $$ INSERT INTO tollgate.cancellations (tenant_id, key)
+  VALUES ('bbbbbbbb-0000-4000-8000-000000000002', sha256('x'))
+  ON CONFLICT (tenant_id, key) DO UPDATE SET created_at = now() $$)
+FROM generate_series(1, 2) \g /dev/null
+SELECT results_eq($$ SELECT notify_name, extra FROM dblink_get_notify('app') $$,
+  $$ VALUES ('tollgate_cancel', 'bbbbbbbb-0000-4000-8000-000000000002'),
+            ('tollgate_cancel', 'bbbbbbbb-0000-4000-8000-000000000002') $$,
+  'a request cancelled, and cancelled again, is notified on a channel of its own');
 
 SELECT results_eq($$
   SELECT * FROM dblink('app', 'SELECT config_version FROM tollgate.find_tenant(''trigger-other'')')
