@@ -16,6 +16,7 @@
 #define STATUS_FORBIDDEN	     403
 #define STATUS_NOT_FOUND	     404
 #define STATUS_PRECONDITION_REQUIRED 428
+#define STATUS_UNAVAILABLE	     503
 
 /* One request while the loop runs for it. */
 struct exchange_state {
@@ -195,6 +196,8 @@ int cli_exit_code(int http_status)
 		return EXIT_OK;
 	if (http_status == STATUS_UNAUTHENTICATED || http_status == STATUS_FORBIDDEN)
 		return EXIT_SIGN_IN;
+	if (http_status == STATUS_UNAVAILABLE)
+		return EXIT_UNREACHABLE;
 	return EXIT_UNEXPECTED;
 }
 

@@ -60,6 +60,8 @@ static const struct setting {
 												    "Connections to PostgreSQL per worker."																				},
 	{ "db_timeout",		DURATION, AT(db_timeout_ms),	     "2s",			   100,	60000,	       NULL,
 												    "For one transaction."																						 },
+	{ "stale_max",	       DURATION, AT(stale_max_ms),	   "60s",			  5000,	3600000,	 NULL,
+												    "How long what a worker knows is served while PostgreSQL is away."																     },
 	{ "spool_max_bytes",    NUMBER,   AT(spool_max_bytes),	  "1073741824",			16777216, 1099511627776,
 												    NULL,																      "Audit spool per worker; calls are refused when it is full."},
 	{ "drain_timeout",	   DURATION, AT(drain_timeout_ms),	   "30s",			  0,	     600000,	     NULL,

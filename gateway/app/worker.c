@@ -14,6 +14,7 @@
 #include "base/url.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/node.h"
+#include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
 #include "gateway/core/session.h"
@@ -50,6 +51,7 @@ struct worker {
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
+	struct cancels *cancels;
 	struct upstreams *upstreams;
 	struct keeper *keeper; /* slot 0 only */
 	struct gate gate;
@@ -87,6 +89,13 @@ static void on_hint(void *ctx, const char *tenant_id)
 	struct worker *worker = ctx;
 
 	sessions_forget(worker->sessions, tenant_id);
+}
+
+static void on_cancel_hint(void *ctx, const char *tenant_id)
+{
+	struct worker *worker = ctx;
+
+	cancels_look(worker->cancels, tenant_id);
 }
 
 static void on_flushed(void *ctx)
@@ -190,7 +199,14 @@ static void wire(struct worker *worker, const char *deployment)
 
 	collect_hosts(worker);
 	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
-	worker->sessions = sessions_new(worker->loop, worker->db);
+	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	worker->cancels = cancels_new(&(struct cancels_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.list = call_list_cancellable,
+		.cancelled = call_cancel_by_key,
+		.ctx = &worker->gate,
+	});
 	worker->upstreams = upstreams_new(worker->loop, worker->db);
 	if (worker->params->slot == 0)
 		worker->keeper = keeper_new(worker->loop, worker->db, worker->upstreams);
@@ -201,8 +217,10 @@ static void wire(struct worker *worker, const char *deployment)
 		.keyring = worker->keyring,
 		.deployment = deployment,
 		.egress_loopback = config->development,
+		.stale_max_ms = config->stale_max_ms,
 		.changed = on_tenant_changed,
 		.hint = on_hint,
+		.cancel_hint = on_cancel_hint,
 		.ctx = worker,
 	});
 	identity_follow(worker->identity, worker->tenants);
@@ -215,6 +233,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
 		.upstreams = worker->upstreams,
+		.cancels = worker->cancels,
 		.server_version = TOLLGATE_VERSION,
 	};
 	worker->app = (struct http_app){
@@ -317,6 +336,7 @@ static void close_all(struct worker *worker)
 	tenants_free(&worker->tenants);
 	keeper_free(&worker->keeper);
 	upstreams_free(&worker->upstreams);
+	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);
 	identity_free(&worker->identity);
 	node_free(&worker->node);

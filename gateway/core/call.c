@@ -65,6 +65,7 @@ static void stop_waiting(struct call *call, const char *reason)
 	identity_cancel(&call->wait.identity);
 	tenants_cancel(&call->wait.tenant);
 	session_cancel(&call->wait.session);
+	cancels_cancel(&call->wait.cancel);
 	upstream_cancel(&call->wait.upstream, reason);
 	spool_wait_cancel(&call->wait.record);
 }
@@ -127,8 +128,7 @@ static enum step_result reply(struct call *call)
 	return STEP_NEXT;
 }
 
-/* Ends the call now, whatever it waits for; its row says how. */
-static void end_early(struct call *call, enum book_outcome outcome, const char *reason)
+void call_end_early(struct call *call, enum book_outcome outcome, const char *reason)
 {
 	if (call->step >= STEP_OUTCOME)
 		return;
@@ -149,34 +149,7 @@ void call_client_gone(struct call *call)
 	call->client = CLIENT_GONE;
 	/* MCP 2025-11-25, transports: a disconnect is no cancel. 2026-07-28: it is one. */
 	if (call->params.request.era == MCP_MODERN)
-		end_early(call, BOOK_CLIENT_CLOSED, "the client left");
-}
-
-static bool same_subject(const struct call *call, const struct principal *principal,
-			 const char *session_digest)
-{
-	return call->principal != NULL && call->session != NULL &&
-	       strcmp(call->principal->tenant_id, principal->tenant_id) == 0 &&
-	       strcmp(call->principal->subject, principal->subject) == 0 &&
-	       strcmp(call->session->id_digest, session_digest) == 0;
-}
-
-void call_cancel(struct gate *gate, const struct principal *principal, const char *session_digest,
-		 struct span request_id)
-{
-	struct call *call;
-
-	if (request_id.p == NULL)
-		return; /* absent equals absent: the notification would find itself */
-	DL_FOREACH(gate->calls, call)
-	{
-		if (same_subject(call, principal, session_digest) &&
-		    span_eq(call->params.request.id, request_id)) {
-			answer_nothing(call);
-			end_early(call, BOOK_CANCELLED, "the client cancelled the call");
-			return;
-		}
-	}
+		call_end_early(call, BOOK_CLIENT_CLOSED, "the client left");
 }
 
 void call_drain_all(struct gate *gate)
@@ -188,7 +161,7 @@ void call_drain_all(struct gate *gate)
 	{
 		if (call->step < STEP_OUTCOME) {
 			answer_unavailable(call, "the gateway is stopping");
-			end_early(call, BOOK_DRAINED, "the gateway is stopping");
+			call_end_early(call, BOOK_DRAINED, "the gateway is stopping");
 		}
 	}
 }

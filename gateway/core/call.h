@@ -20,6 +20,9 @@
 
 struct book;
 struct call;
+struct cancel_key;
+struct cancel_list;
+struct cancels;
 struct identity;
 struct principal;
 struct sessions;
@@ -36,12 +39,13 @@ struct gate {
 	struct upstreams *upstreams;
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
+	struct cancels *cancels;
 };
 
 /* The answer. Borrowed by finish. */
 struct call_reply {
 	int http_status;
-	struct span body;	  /* one JSON-RPC message; empty: none (202) */
+	struct span body; /* one JSON-RPC message; empty: none (202; 200: a stream that ends) */
 	const char *session_id;	  /* Mcp-Session-Id of a new session, or NULL */
 	int retry_after_s;	  /* 0: none */
 	const char *authenticate; /* WWW-Authenticate, or NULL */
@@ -87,10 +91,13 @@ void call_run(struct call *call);
 /* The client has left: the sink is detached. A modern call is cancelled, a legacy one runs on. */
 void call_client_gone(struct call *call);
 
-/* Cancels the call of the same subject, session and request id (notifications/cancelled).
- * Nothing happens if there is none. */
-void call_cancel(struct gate *gate, const struct principal *principal, const char *session_digest,
+/* Cancels the call of the same subject, session and request id (notifications/cancelled). False if
+ * this worker runs none. */
+bool call_cancel(struct gate *gate, const struct principal *principal, const char *session_digest,
 		 struct span request_id);
+/* For cancels_params; ctx is the gate. */
+void call_list_cancellable(void *ctx, const char *tenant_id, struct cancel_list *list);
+void call_cancel_by_key(void *ctx, const struct cancel_key *key);
 /* Ends everything that still runs with outcome `drained`: the process is stopping. */
 void call_drain_all(struct gate *gate);
 /* Frees every call, recorded or not: the loop no longer runs, so nothing would end them. Between

@@ -108,6 +108,11 @@ void answer_nothing(struct call *call)
 	begin(call, 202, BOOK_OK);
 }
 
+void answer_silence(struct call *call)
+{
+	begin(call, 200, BOOK_OK);
+}
+
 char *call_text(struct arena *arena, struct span string, size_t max_bytes)
 {
 	struct buf text;

@@ -202,5 +202,7 @@ enum step_result call_forward(struct call *call)
 		return STEP_NEXT; /* answered already */
 	call->record.forwarded_ms = loop_now_ms(call->gate->loop);
 	upstream_start(call->gate->upstreams, &call->wait.upstream, &request, &events, call);
+	if (call->session != NULL)
+		cancels_expect(call->gate->cancels);
 	return STEP_WAIT;
 }

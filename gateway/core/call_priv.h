@@ -7,6 +7,7 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 #include "gateway/core/call.h"
+#include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/principal.h"
 #include "gateway/core/session.h"
@@ -73,6 +74,7 @@ struct call {
 		struct identity_op *identity;
 		struct tenants_op *tenant;
 		struct session_op *session;
+		struct cancel_op *cancel;
 		struct upstream_op *upstream;
 		struct spool_wait record;
 	} wait;
@@ -111,6 +113,8 @@ const struct method *method_find(enum mcp_era era, const char *name);
 
 /* Continues after a WAIT: with the next step, or at OUTCOME if the answer is a failure. */
 void call_resume(struct call *call, enum step_result result);
+/* Ends the call now, whatever it waits for; its row says how. Nothing if it is being recorded. */
+void call_end_early(struct call *call, enum book_outcome outcome, const char *reason);
 
 /* The steps, in their files. */
 enum step_result call_authenticate(struct call *call); /* call_admit.c */
@@ -125,6 +129,8 @@ enum step_result call_policy(struct call *call);
 enum step_result call_intent(struct call *call); /* call_record.c */
 enum step_result call_outcome(struct call *call);
 enum step_result call_forward(struct call *call); /* call_forward.c */
+/* notifications/cancelled: of a call that runs here, or elsewhere (call_cancel.c). */
+enum step_result call_take_cancel(struct call *call);
 
 bool call_is_notification(const struct call *call);
 struct session_key call_session_key(const struct call *call);
@@ -141,8 +147,10 @@ void answer_tool_error(struct call *call, enum book_outcome outcome, const char 
 	ERR_PRINTF(3, 4);
 /* 503 with Retry-After. */
 void answer_unavailable(struct call *call, const char *message);
-/* No body: a notification taken, or a cancelled request. */
+/* No body: a notification taken. */
 void answer_nothing(struct call *call);
+/* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */
+void answer_silence(struct call *call);
 
 /* A JSON string as C text, NUL bytes replaced, cut at max_bytes; NULL if it is no string. */
 char *call_text(struct arena *arena, struct span string, size_t max_bytes);

@@ -10,16 +10,14 @@
 #define MAX_SENT_NAME_BYTES  ((size_t)1024 << 10)
 #define MAX_SHOWN_NAME_BYTES 128
 
-static void take_notification(struct call *call)
+static enum step_result take_notification(struct call *call)
 {
-	const struct mcp_request *request = &call->params.request;
+	const char *method = call->params.request.method;
 
 	answer_nothing(call);
-	if (call->session == NULL || request->method == NULL ||
-	    strcmp(request->method, "notifications/cancelled") != 0)
-		return;
-	call_cancel(call->gate, call->principal, call->session->id_digest,
-		    span_trim(span_get(request->params, "requestId")));
+	if (method != NULL && strcmp(method, "notifications/cancelled") == 0)
+		return call_take_cancel(call);
+	return STEP_FAIL;
 }
 
 static enum step_result unknown_method(struct call *call)
@@ -106,10 +104,8 @@ enum step_result call_route(struct call *call)
 {
 	const struct mcp_request *request = &call->params.request;
 
-	if (call_is_notification(call)) {
-		take_notification(call);
-		return STEP_FAIL;
-	}
+	if (call_is_notification(call))
+		return take_notification(call);
 	call->method = method_find(request->era, request->method);
 	if (call->method == NULL)
 		return unknown_method(call);

@@ -83,6 +83,7 @@ static void on_session_created(void *ctx, struct session *session, const struct 
 	struct call *call = ctx;
 
 	if (err == NULL) {
+		session_unref(&call->session); /* of one whose id came with the request */
 		call->session = session_ref(session);
 		call_resume(call, STEP_NEXT);
 	} else {

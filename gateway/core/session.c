@@ -20,16 +20,19 @@
 
 /* Remembered under everything a session is bound to, so that a look-up checks all of it. */
 struct known_session {
+	struct sessions *sessions;
 	uint8_t binding[SHA256_BYTES];
 	char tenant_id[UUID_TEXT_BYTES];
 	int64_t confirmed_ms; /* when Postgres last had it */
 	struct session *session;
+	struct session_op *confirming;
 	UT_hash_handle hh;
 };
 
 struct sessions {
 	struct loop *loop;
 	struct db *db;
+	int64_t stale_max_ms;
 	struct known_session *known;
 	unsigned generation; /* grows with each forget: an answer asked for before is not kept */
 };
@@ -63,17 +66,19 @@ void session_unref(struct session **session)
 	free(was);
 }
 
-struct sessions *sessions_new(struct loop *loop, struct db *db)
+struct sessions *sessions_new(struct loop *loop, struct db *db, int64_t stale_max_ms)
 {
 	struct sessions *sessions = mem_new(sizeof(*sessions));
 
-	*sessions = (struct sessions){ .loop = loop, .db = db };
+	assert(stale_max_ms > 0);
+	*sessions = (struct sessions){ .loop = loop, .db = db, .stale_max_ms = stale_max_ms };
 	return sessions;
 }
 
 static void forget(struct sessions *sessions, struct known_session *known)
 {
 	HASH_DEL(sessions->known, known);
+	session_cancel(&known->confirming);
 	session_unref(&known->session);
 	free(known);
 }
@@ -132,18 +137,48 @@ static struct known_session *known_find(struct sessions *sessions,
 	return known;
 }
 
+/* What was found has been remembered already. */
+static void on_confirmed(void *ctx, struct session *session, const struct err *err)
+{
+	struct known_session *known = ctx;
+
+	if (session == NULL && err->code == ERR_NOT_FOUND)
+		forget(known->sessions, known);
+}
+
 struct session *session_find(struct sessions *sessions, const struct session_key *key)
 {
 	struct known_session *known;
 	uint8_t binding[SHA256_BYTES];
+	int64_t age_ms;
 
 	if (strlen(key->id) > MAX_ID_BYTES)
 		return NULL;
 	binding_of(key, binding);
 	known = known_find(sessions, binding);
-	if (known == NULL || loop_now_ms(sessions->loop) - known->confirmed_ms > SESSION_CONFIRM_MS)
+	if (known == NULL)
 		return NULL;
+	age_ms = loop_now_ms(sessions->loop) - known->confirmed_ms;
+	if (age_ms > 2 * sessions->stale_max_ms)
+		return NULL;
+	if (age_ms > sessions->stale_max_ms && known->confirming == NULL)
+		session_find_start(sessions, &known->confirming, key, on_confirmed, known);
 	return session_ref(known->session);
+}
+
+static struct known_session *known_add(const struct session_op *op)
+{
+	struct sessions *sessions = op->sessions;
+	struct known_session *known;
+
+	if (HASH_COUNT(sessions->known) >= MAX_KNOWN_SESSIONS)
+		forget(sessions, sessions->known);
+	known = mem_new(sizeof(*known));
+	known->sessions = sessions;
+	memcpy(known->binding, op->binding, sizeof(known->binding));
+	memcpy(known->tenant_id, op->tenant_id, sizeof(known->tenant_id));
+	HASH_ADD(hh, sessions->known, binding, SHA256_BYTES, known);
+	return known;
 }
 
 static void remember(struct session_op *op, struct session *session)
@@ -154,16 +189,12 @@ static void remember(struct session_op *op, struct session *session)
 	if (op->generation != sessions->generation)
 		return;
 	known = known_find(sessions, op->binding);
-	if (known != NULL)
-		forget(sessions, known);
-	else if (HASH_COUNT(sessions->known) >= MAX_KNOWN_SESSIONS)
-		forget(sessions, sessions->known);
-	known = mem_new(sizeof(*known));
-	memcpy(known->binding, op->binding, sizeof(known->binding));
-	memcpy(known->tenant_id, op->tenant_id, sizeof(known->tenant_id));
-	known->confirmed_ms = loop_now_ms(sessions->loop);
+	if (known == NULL)
+		known = known_add(op);
+	/* Not made anew: what confirms it may be this operation. */
+	session_unref(&known->session);
 	known->session = session_ref(session);
-	HASH_ADD(hh, sessions->known, binding, SHA256_BYTES, known);
+	known->confirmed_ms = loop_now_ms(sessions->loop);
 }
 
 static void forget_binding(struct session_op *op)

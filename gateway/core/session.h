@@ -16,9 +16,6 @@
 
 #define SESSION_ID_BYTES     44 /* base64url of 32 bytes and NUL */
 #define SESSION_IDLE_SECONDS (7 * 24 * 3600)
-/* How long one is served from memory; then its row is read again, which keeps a used one from
- * expiring and shows what other workers changed. */
-#define SESSION_CONFIRM_MS 60000
 
 struct session {
 	unsigned refs;
@@ -32,7 +29,10 @@ void session_unref(struct session **session);
 
 struct sessions;
 struct session_op;
-struct sessions *sessions_new(struct loop *loop, struct db *db);
+/* One that is known is served from memory. When its row was last seen more than stale_max_ms ago it
+ * is read again meanwhile, which keeps a used session from expiring and shows what other workers
+ * changed; when that does not succeed within the same time again, it is not known any more. */
+struct sessions *sessions_new(struct loop *loop, struct db *db, int64_t stale_max_ms);
 void sessions_free(struct sessions **sessions);
 /* What is remembered of the tenant's sessions, or of all (NULL), is asked for again. */
 void sessions_forget(struct sessions *sessions, const char *tenant_id);

@@ -26,8 +26,7 @@ struct keyring;
 
 enum auth_mode { AUTH_NONE, AUTH_BEARER, AUTH_API_KEY, AUTH_OAUTH };
 enum era_setting { ERA_AUTO, ERA_LEGACY, ERA_MODERN };
-#define TENANT_STALE_MAX_MS 60000 /* how long what is known is served without Postgres */
-#define TENANT_POLL_MS	    2000
+#define TENANT_POLL_MS 2000
 
 /* One tool as an upstream lists it. */
 struct tool {
@@ -108,16 +107,19 @@ struct tenants_params {
 	const struct keyring *keyring;
 	const char *deployment;
 	bool egress_loopback; /* development: tenants may reach loopback */
+	int64_t stale_max_ms; /* how long what is known is served without Postgres */
 	/* Runs after a tenant's snapshot was replaced or its row has gone (tenant NULL). */
 	void (*changed)(void *ctx, const char *tenant_id, struct tenant *tenant);
 	/* Something about the tenant may have changed, sessions included; NULL: about any. */
 	void (*hint)(void *ctx, const char *tenant_id);
+	/* A legacy client of the tenant may have cancelled a call; NULL: of any. May be NULL. */
+	void (*cancel_hint)(void *ctx, const char *tenant_id);
 	void *ctx;
 };
 struct tenants *tenants_new(const struct tenants_params *params);
 void tenants_free(struct tenants **tenants);
 /* A new reference, or NULL if it is not in memory or was not confirmed for
- * TENANT_STALE_MAX_MS. */
+ * stale_max_ms. */
 struct tenant *tenants_find(struct tenants *tenants, const char *tenant_id);
 /* err NULL: tenant is borrowed. ERR_NOT_FOUND, ERR_UNAVAILABLE. */
 typedef void tenants_done(void *ctx, struct tenant *tenant, const struct err *err);

@@ -12,6 +12,7 @@
 #include "gateway/core/tenant.h"
 
 #define CHANNEL		"tollgate"
+#define CANCEL_CHANNEL	"tollgate_cancel"
 #define LISTEN_RETRY_MS 100
 
 /* One tenant in memory, on its way there, or waited for. */
@@ -255,12 +256,21 @@ static void start_poll(struct tenants *tenants)
 		 on_versions, tenants);
 }
 
+static void tell_cancel(const struct tenants *tenants, const char *tenant_id)
+{
+	if (tenants->params.cancel_hint != NULL)
+		tenants->params.cancel_hint(tenants->params.ctx, tenant_id);
+}
+
 /* The payload is a tenant's id, but any SQL role can send one: it only makes us look. */
 static void on_notified(void *ctx, const char *channel, const char *payload)
 {
 	struct tenants *tenants = ctx;
 
-	(void)channel;
+	if (strcmp(channel, CANCEL_CHANNEL) == 0) {
+		tell_cancel(tenants, payload);
+		return;
+	}
 	tenants->params.hint(tenants->params.ctx, payload);
 	start_poll(tenants);
 }
@@ -270,19 +280,21 @@ static void on_connected(void *ctx)
 	struct tenants *tenants = ctx;
 
 	tenants->params.hint(tenants->params.ctx, NULL);
+	tell_cancel(tenants, NULL);
 	start_poll(tenants);
 }
 
 struct tenants *tenants_new(const struct tenants_params *params)
 {
-	static const char *const channels[] = { CHANNEL };
+	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL };
 	struct tenants *tenants = mem_new(sizeof(*tenants));
 
+	assert(params->stale_max_ms > 0);
 	tenants->params = *params;
 	tenants->listener = db_listener_new(params->loop, &(struct db_listener_params){
 								  .conninfo = params->conninfo,
 								  .channels = channels,
-								  .n_channels = 1,
+								  .n_channels = 2,
 								  .retry_ms = LISTEN_RETRY_MS,
 								  .notified = on_notified,
 								  .connected = on_connected,
@@ -315,7 +327,7 @@ void tenants_free(struct tenants **tenants)
 static bool confirmed(const struct entry *entry)
 {
 	return loop_now_ms(entry->tenants->params.loop) - entry->confirmed_ms <=
-	       TENANT_STALE_MAX_MS;
+	       entry->tenants->params.stale_max_ms;
 }
 
 struct tenant *tenants_find(struct tenants *tenants, const char *tenant_id)

@@ -109,6 +109,9 @@ static void on_finish(void *ctx, const struct call_reply *reply)
 {
 	struct post *post = ctx;
 
+	/* A request that gets no answer: to it belongs a stream (MCP 2025-11-25, transports). */
+	if (post->state == ANSWER_OPEN && reply->http_status == 200 && reply->body.n == 0)
+		start_stream(post);
 	if (post->state == ANSWER_OPEN) {
 		mcp_answer(post->exchange, post->origin, NULL, reply);
 	} else {

@@ -69,14 +69,15 @@ static void statuses_become_exit_codes(void **state)
 	} cases[] = {
 		{200,  EXIT_OK	       },
 		  { 201, EXIT_OK	 },
-		    { 204, EXIT_OK	   },
-		{ 400, EXIT_UNEXPECTED},
-		  { 401, EXIT_SIGN_IN   },
-		    { 403, EXIT_SIGN_IN	},
-		{ 404, EXIT_UNEXPECTED},
-		  { 409, EXIT_UNEXPECTED},
-		    { 412, EXIT_UNEXPECTED},
-		{ 503, EXIT_UNEXPECTED},
+		     { 204, EXIT_OK	    },
+		{ 400, EXIT_UNEXPECTED },
+		  { 401, EXIT_SIGN_IN    },
+		     { 403, EXIT_SIGN_IN	 },
+		{ 404, EXIT_UNEXPECTED },
+		  { 409, EXIT_UNEXPECTED },
+		     { 412, EXIT_UNEXPECTED },
+		{ 502, EXIT_UNEXPECTED },
+		  { 503, EXIT_UNREACHABLE},
 	};
 
 	(void)state;

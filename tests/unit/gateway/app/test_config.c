@@ -59,6 +59,7 @@ static void the_defaults_are_as_documented(void **state)
 	assert_int_equal(config->request_timeout_ms, 60000);
 	assert_int_equal(config->db_connections, 4);
 	assert_int_equal(config->db_timeout_ms, 2000);
+	assert_int_equal(config->stale_max_ms, 60000);
 	assert_int_equal(config->spool_max_bytes, 1073741824);
 	assert_int_equal(config->drain_timeout_ms, 30000);
 	assert_string_equal(config->durability, "fsync");
@@ -177,10 +178,12 @@ static void durations_have_units_and_bounds(void **state)
 		const char *least, *most, *below, *above;
 		int64_t least_ms, most_ms;
 	} durations[] = {
-		{"request_timeout", &config->request_timeout_ms, "1s",	"1h",  "999ms", "3601", 1000,
-		  3600000										      },
-		{ "db_timeout",	&config->db_timeout_ms,	"100ms", "1m",  "99ms",  "61s",  100,  60000 },
-		{ "drain_timeout",  &config->drain_timeout_ms,   "0",	   "10m", NULL,	"601s", 0,	   600000},
+		{"request_timeout", &config->request_timeout_ms, "1s",	"1h",  "999ms",  "3601",  1000,
+		  3600000											},
+		{ "db_timeout",	&config->db_timeout_ms,	"100ms", "1m",  "99ms",   "61s",   100,  60000 },
+		{ "stale_max",      &config->stale_max_ms,	      "5s",    "1h",  "4999ms", "3601s", 5000,
+		  3600000											},
+		{ "drain_timeout",  &config->drain_timeout_ms,   "0",	   "10m", NULL,	"601s",	0,	   600000},
 	};
 	struct err err;
 
@@ -389,13 +392,13 @@ static void what_must_be_set_is_asked_for_by_name(void **state)
 static void the_manual_names_every_setting_once(void **state)
 {
 	static const char *const names[] = {
-		"data_dir",	   "database_url",   "drain_database_url",
-		"keyring_file",	   "public_url",     "listen",
-		"key_listen",	   "ops_listen",     "allowed_hosts",
-		"trusted_proxies", "workers",	     "max_body_bytes",
-		"request_timeout", "db_connections", "db_timeout",
-		"spool_max_bytes", "drain_timeout",  "durability",
-		"log_level",	   "log_format",
+		"data_dir",	   "database_url",    "drain_database_url",
+		"keyring_file",	   "public_url",      "listen",
+		"key_listen",	   "ops_listen",      "allowed_hosts",
+		"trusted_proxies", "workers",	      "max_body_bytes",
+		"request_timeout", "db_connections",  "db_timeout",
+		"stale_max",	   "spool_max_bytes", "drain_timeout",
+		"durability",	   "log_level",	      "log_format",
 	};
 	char *text = NULL;
 	size_t n = 0;

@@ -21,6 +21,7 @@
 #include "audit/book.h"
 #include "base/log.h"
 #include "gateway/core/call.h"
+#include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/session.h"
 #include "gateway/core/tenant.h"
@@ -55,6 +56,12 @@ struct upstreams {
 struct book {
 	struct world *world;
 };
+struct cancels {
+	struct world *world;
+};
+struct cancel_list {
+	struct world *world;
+};
 struct identity_op {
 	struct pending pending;
 };
@@ -62,6 +69,9 @@ struct tenants_op {
 	struct pending pending;
 };
 struct session_op {
+	struct pending pending;
+};
+struct cancel_op {
 	struct pending pending;
 };
 struct upstream_op {
@@ -77,6 +87,7 @@ struct world {
 	struct sessions sessions;
 	struct upstreams upstreams;
 	struct book book;
+	struct cancels cancels;
 	struct buf journal;
 
 	enum identity_found found;
@@ -90,11 +101,14 @@ struct world {
 	struct identity_op identity_op;
 	struct tenants_op tenants_op;
 	struct session_op session_op;
+	struct cancel_op cancel_op;
 	struct upstream_op upstream_op;
 	/* The record that is on its way to the disk. */
 	struct spool_wait *record;
 	void (*durable)(void *ctx, const struct err *err);
 	void *durable_ctx;
+
+	int expected; /* calls that could be cancelled elsewhere */
 
 	/* What the upstream was asked. */
 	char sent_name[64];
@@ -404,6 +418,50 @@ static inline void session_says(struct world *world, struct session *session, co
 	struct pending was = take(&world->session_op.pending);
 
 	((session_done *)was.done)(was.ctx, session, err);
+}
+
+/* --- cancels of other workers ---------------------------------------------------------------- */
+
+/* Readable, in place of a digest. */
+void cancel_key_of(const struct principal *principal, const char *session_digest, struct span id,
+		   struct cancel_key *key)
+{
+	*key = (struct cancel_key){ { 0 } };
+	snprintf((char *)key->digest, sizeof(key->digest), "%.10s %.4s %.*s", principal->subject,
+		 session_digest, (int)(id.n < 10 ? id.n : 10), id.p);
+}
+
+void cancel_list_add(struct cancel_list *list, const char *tenant_id, const struct cancel_key *key,
+		     int64_t age_ms)
+{
+	assert_in_range(age_ms, 0, 60000);
+	note(list->world, "runs: %s of %s", (const char *)key->digest, tenant_id);
+}
+
+void cancels_expect(struct cancels *cancels)
+{
+	cancels->world->expected++;
+}
+
+void cancels_start(struct cancels *cancels, struct cancel_op **slot, const char *tenant_id,
+		   const struct cancel_key *key, cancel_done *done, void *ctx)
+{
+	note(cancels->world, "pass on %s of %s", (const char *)key->digest, tenant_id);
+	pend(&cancels->world->cancel_op.pending, cancels->world, slot, &cancels->world->cancel_op,
+	     (void *)done, ctx);
+}
+
+void cancels_cancel(struct cancel_op **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "passing on");
+}
+
+static inline void cancels_says(struct world *world, const struct err *err)
+{
+	struct pending was = take(&world->cancel_op.pending);
+
+	((cancel_done *)was.done)(was.ctx, err);
 }
 
 /* --- the upstream ---------------------------------------------------------------------------- */

@@ -150,10 +150,17 @@ static inline int start_world(void **state)
 	world->sessions.world = world;
 	world->upstreams.world = world;
 	world->book.world = world;
-	world->gate = (struct gate){ world->loop,      &world->book,
-				     &world->identity, &world->tenants,
-				     &world->sessions, &world->upstreams,
-				     "1.2.3",	       NULL };
+	world->gate = (struct gate){
+		.loop = world->loop,
+		.book = &world->book,
+		.identity = &world->identity,
+		.tenants = &world->tenants,
+		.sessions = &world->sessions,
+		.upstreams = &world->upstreams,
+		.cancels = &world->cancels,
+		.server_version = "1.2.3",
+	};
+	world->cancels.world = world;
 	buf_init(&world->journal, JOURNAL_BYTES);
 	world->principal = mem_new(sizeof(*world->principal));
 	*world->principal = (struct principal){

@@ -191,73 +191,6 @@ static void a_client_may_leave_while_it_is_sent_a_message(void **state)
 	assert_int_equal(call_count(&world->gate), 0);
 }
 
-static struct asks cancel_of(const char *params)
-{
-	return (struct asks){ .method = "notifications/cancelled", .params = params };
-}
-
-static void a_cancel_ends_the_call_with_no_answer(void **state)
-{
-	struct world *world = *state;
-	struct asks asks = legacy_call();
-	struct asks cancel = cancel_of("{\"requestId\": 7 ,\"reason\":\"x\"}");
-
-	send_call(world, &asks);
-	run_call(world, &cancel);
-	/* The notification is taken; it leaves no row. */
-	expect_journal(world, "cancel upstream\noutcome cancelled\nreply 202\n");
-	assert_string_equal(world->body, "");
-	durable(world);
-	expect_journal(world, "reply 202\n");
-	assert_string_equal(world->body, "");
-	assert_int_equal(call_count(&world->gate), 0);
-}
-
-static void a_cancel_of_anything_else_does_nothing(void **state)
-{
-	static const char *const params[] = {
-		"{\"requestId\":\"7\"}",
-		"{\"requestId\":8}",
-		"{\"requestId\":70}",
-		"{}",
-		"{\"requestId\":null}",
-		"{\"requestId\":{}}",
-		NULL,
-	};
-	struct world *world = *state;
-	struct asks asks = legacy_call();
-
-	send_call(world, &asks);
-	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-		struct asks cancel = cancel_of(params[i]);
-
-		run_call(world, &cancel);
-		expect_journal(world, "reply 202\n");
-		assert_int_equal(call_count(&world->gate), 1);
-	}
-	world->finishes = 0;
-	upstream_answers(world, MCP_LEGACY, "{}", NULL);
-	expect_end(world, 200);
-}
-
-static void nobody_cancels_what_is_somebody_elses(void **state)
-{
-	struct world *world = *state;
-	struct asks asks = legacy_call();
-	struct principal other = *world->principal;
-
-	send_call(world, &asks);
-	snprintf(other.subject, sizeof(other.subject), "user:u-2");
-	call_cancel(&world->gate, &other, "0123456789abcdef", SPAN("7"));
-	other = *world->principal;
-	snprintf(other.tenant_id, sizeof(other.tenant_id), "t-2");
-	call_cancel(&world->gate, &other, "0123456789abcdef", SPAN("7"));
-	call_cancel(&world->gate, world->principal, "fedcba9876543210", SPAN("7"));
-	expect_journal(world, "");
-	upstream_answers(world, MCP_LEGACY, "{}", NULL);
-	expect_end(world, 200);
-}
-
 static void a_drain_ends_what_runs_and_says_when_to_come_back(void **state)
 {
 	struct world *world = *state;
@@ -331,9 +264,6 @@ int main(void)
 		CALL_TEST(a_legacy_client_that_leaves_lets_the_call_run_on),
 		CALL_TEST(a_client_may_leave_at_any_step),
 		CALL_TEST(a_client_may_leave_while_it_is_sent_a_message),
-		CALL_TEST(a_cancel_ends_the_call_with_no_answer),
-		CALL_TEST(a_cancel_of_anything_else_does_nothing),
-		CALL_TEST(nobody_cancels_what_is_somebody_elses),
 		CALL_TEST(a_drain_ends_what_runs_and_says_when_to_come_back),
 		CALL_TEST(what_is_abandoned_is_freed_without_a_word),
 		CALL_TEST(the_client_may_ask_again_while_it_is_answered),

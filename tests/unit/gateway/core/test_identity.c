@@ -385,6 +385,7 @@ static void a_key_is_not_trusted_while_its_tenant_is_not_watched(void **state)
 		.conninfo = world.gate->app_conninfo,
 		.keyring = world.gate->keyring,
 		.deployment = GATE_DEPLOYMENT,
+		.stale_max_ms = 60000,
 		.changed = on_changed,
 		.hint = on_hint,
 	});

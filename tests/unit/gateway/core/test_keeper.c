@@ -150,6 +150,7 @@ static void begin(void **state, struct world *world)
 		.conninfo = world->gate->app_conninfo,
 		.keyring = world->gate->keyring,
 		.deployment = GATE_DEPLOYMENT,
+		.stale_max_ms = 60000,
 		.changed = on_changed,
 		.hint = on_hint,
 		.ctx = world,

@@ -31,7 +31,7 @@ static struct world world_of(void **state)
 {
 	struct world world = { .gate = *state };
 
-	world.sessions = sessions_new(world.gate->loop, world.gate->app);
+	world.sessions = sessions_new(world.gate->loop, world.gate->app, 60000);
 	world.ana = (struct principal){ .refs = 1, .subject = "user:ana" };
 	gate_db_tenant(world.gate, "acme", world.ana.tenant_id);
 	return world;
@@ -150,7 +150,7 @@ static void a_new_session_is_a_row_without_its_id(void **state)
 static void any_worker_finds_it(void **state)
 {
 	struct world world = world_of(state);
-	struct sessions *others = sessions_new(world.gate->loop, world.gate->app);
+	struct sessions *others = sessions_new(world.gate->loop, world.gate->app, 60000);
 	char id[SESSION_ID_BYTES];
 	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
 	struct asked asked;
@@ -330,6 +330,72 @@ static void without_a_database_a_known_one_is_served_and_others_are_unavailable(
 	sessions_free(&world.sessions);
 }
 
+static void wait_until_older(const struct world *world, int64_t ms)
+{
+	int64_t end_ms = loop_now_ms(world->gate->loop) + ms;
+
+	while (loop_now_ms(world->gate->loop) <= end_ms)
+		gate_db_for(world->gate, 5);
+}
+
+struct expected_level {
+	struct sessions *sessions;
+	const struct session_key *key;
+	int level;
+};
+
+static bool has_level(void *ctx)
+{
+	const struct expected_level *expected = ctx;
+
+	return remembered_level(expected->sessions, expected->key) == expected->level;
+}
+
+static void an_old_one_is_served_while_its_row_is_read_again(void **state)
+{
+	struct world world = world_of(state);
+	char id[SESSION_ID_BYTES];
+	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
+	struct expected_level expected = { .key = &key, .level = mcp_log_level("error") };
+
+	sessions_free(&world.sessions);
+	world.sessions = sessions_new(world.gate->loop, world.gate->app, 500);
+	expected.sessions = world.sessions;
+	create(&world, "", id);
+	gate_db_do(world.gate, "UPDATE tollgate.mcp_sessions SET log_level = 'error'");
+	assert_int_equal(remembered_level(world.sessions, &key), -1);
+	wait_until_older(&world, 500);
+	/* Still as it was; what is asked meanwhile is asked once. */
+	assert_int_equal(remembered_level(world.sessions, &key), -1);
+	assert_int_equal(remembered_level(world.sessions, &key), -1);
+	gate_db_until(world.gate, has_level, &expected);
+	/* One that has gone meanwhile is served once, and no more. */
+	gate_db_do(world.gate, "DELETE FROM tollgate.mcp_sessions");
+	wait_until_older(&world, 500);
+	assert_int_equal(remembered_level(world.sessions, &key), expected.level);
+	expected.level = -2;
+	gate_db_until(world.gate, has_level, &expected);
+	sessions_free(&world.sessions);
+}
+
+static void without_a_database_an_old_one_is_served_for_so_long_again(void **state)
+{
+	struct world world = world_of(state);
+	char id[SESSION_ID_BYTES];
+	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
+
+	sessions_free(&world.sessions);
+	world.sessions = sessions_new(world.gate->loop, world.gate->app, 1000);
+	create(&world, "", id);
+	pg_cluster_halt(&world.gate->cluster);
+	wait_until_older(&world, 1000);
+	assert_int_equal(remembered_level(world.sessions, &key), -1);
+	wait_until_older(&world, 1000);
+	assert_int_equal(remembered_level(world.sessions, &key), -2);
+	/* While it is being read again. */
+	sessions_free(&world.sessions);
+}
+
 static void cancel_means_silence(void **state)
 {
 	struct world world = world_of(state);
@@ -368,6 +434,8 @@ int main(void)
 		GATE_DB_TEST(a_level_that_changes_during_a_look_up_is_not_remembered_as_it_was),
 		GATE_DB_TEST(what_is_forgotten_is_asked_for_again),
 		GATE_DB_TEST(without_a_database_a_known_one_is_served_and_others_are_unavailable),
+		GATE_DB_TEST(an_old_one_is_served_while_its_row_is_read_again),
+		GATE_DB_TEST(without_a_database_an_old_one_is_served_for_so_long_again),
 		GATE_DB_TEST(cancel_means_silence),
 	};
 

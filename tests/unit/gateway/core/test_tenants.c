@@ -19,7 +19,9 @@ struct world {
 	int changes;
 	char changed_id[UUID_TEXT_BYTES];
 	int64_t changed_version; /* -1: gone */
+	int64_t stale_max_ms;
 	int hints;
+	int cancel_hints;
 	char hinted[64];
 };
 
@@ -52,6 +54,14 @@ static void on_hint(void *ctx, const char *tenant_id)
 	snprintf(world->hinted, sizeof(world->hinted), "%s", tenant_id != NULL ? tenant_id : "all");
 }
 
+static void on_cancel_hint(void *ctx, const char *tenant_id)
+{
+	struct world *world = ctx;
+
+	world->cancel_hints++;
+	snprintf(world->hinted, sizeof(world->hinted), "%s", tenant_id != NULL ? tenant_id : "all");
+}
+
 static bool is_listening(void *ctx)
 {
 	const struct world *world = ctx;
@@ -67,8 +77,10 @@ static struct tenants *new_tenants(struct world *world)
 		.conninfo = world->gate->app_conninfo,
 		.keyring = world->gate->keyring,
 		.deployment = GATE_DEPLOYMENT,
+		.stale_max_ms = world->stale_max_ms > 0 ? world->stale_max_ms : 60000,
 		.changed = on_changed,
 		.hint = on_hint,
+		.cancel_hint = on_cancel_hint,
 		.ctx = world,
 	});
 }
@@ -79,7 +91,9 @@ static void begin(void **state, struct world *world)
 	gate_db_tenant(world->gate, "acme", world->acme);
 	world->tenants = new_tenants(world);
 	gate_db_until(world->gate, is_listening, world);
+	assert_int_equal(world->cancel_hints, 1);
 	world->hints = 0;
+	world->cancel_hints = 0;
 }
 
 static void on_done(void *ctx, struct tenant *tenant, const struct err *err);
@@ -350,6 +364,55 @@ static void anybodys_notification_is_a_hint_and_no_more(void **state)
 	tenants_free(&world.tenants);
 }
 
+static bool was_cancelled(void *ctx)
+{
+	const struct world *world = ctx;
+
+	return world->cancel_hints > 0;
+}
+
+static void a_cancelled_request_is_told_apart_from_changes(void **state)
+{
+	struct world world;
+
+	begin(state, &world);
+	gate_db_do(world.gate, "INSERT INTO tollgate.cancellations VALUES ('%s', sha256('x'))",
+		   world.acme);
+	gate_db_until(world.gate, was_cancelled, &world);
+	assert_string_equal(world.hinted, world.acme);
+	assert_int_equal(world.cancel_hints, 1);
+	assert_int_equal(world.hints, 0);
+	tenants_free(&world.tenants);
+}
+
+static bool has_gone_stale(void *ctx)
+{
+	const struct world *world = ctx;
+
+	return version_of(world, world->acme) == -1;
+}
+
+static void what_nobody_confirms_is_served_for_so_long_and_no_longer(void **state)
+{
+	struct world world = { .gate = *state };
+	int64_t lost_at_ms;
+
+	begin(state, &world);
+	tenants_free(&world.tenants);
+	world.stale_max_ms = 3000;
+	world.tenants = new_tenants(&world);
+	load(&world, world.acme);
+	gate_db_for(world.gate, 3500);
+	assert_true(version_of(&world, world.acme) > 0);
+	pg_cluster_halt(&world.gate->cluster);
+	lost_at_ms = loop_now_ms(world.gate->loop);
+	gate_db_until(world.gate, has_gone_stale, &world);
+	/* Confirmed last within one poll before. */
+	assert_in_range(loop_now_ms(world.gate->loop) - lost_at_ms, 3000 - TENANT_POLL_MS - 500,
+			3000 + 500);
+	tenants_free(&world.tenants);
+}
+
 static bool has_newest(void *ctx)
 {
 	const struct world *world = ctx;
@@ -409,6 +472,8 @@ int main(void)
 		GATE_DB_TEST(who_starts_anew_while_it_is_told_gets_an_answer_of_its_own),
 		GATE_DB_TEST(free_cancels_nothing_of_others_and_may_come_at_any_time),
 		GATE_DB_TEST(anybodys_notification_is_a_hint_and_no_more),
+		GATE_DB_TEST(a_cancelled_request_is_told_apart_from_changes),
+		GATE_DB_TEST(what_nobody_confirms_is_served_for_so_long_and_no_longer),
 		GATE_DB_TEST(of_many_edits_the_last_one_wins),
 		GATE_DB_TEST(without_a_database_what_is_known_is_served_and_the_rest_unavailable),
 	};
