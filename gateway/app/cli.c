@@ -233,13 +233,14 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *options, struct err 
 	return parsing.failed ? -1 : 0;
 }
 
-static const char *hint_of(int exit_code)
+static const char *hint_of(int exit_code, const char *code)
 {
 	switch (exit_code) {
 	case EXIT_SIGN_IN:
 		return KEY_HINT;
 	case EXIT_UNREACHABLE:
-		return TARGET_HINT;
+		/* One that answers, but has no database, needs no other address. */
+		return strcmp(code, "unreachable") == 0 ? TARGET_HINT : NULL;
 	default:
 		return NULL;
 	}
@@ -253,7 +254,7 @@ static void add_member(struct buf *out, const char *name, const char *value)
 
 static void print_failure(int exit_code, const char *code, const char *message)
 {
-	const char *hint = hint_of(exit_code);
+	const char *hint = hint_of(exit_code, code);
 	struct buf line;
 
 	buf_init(&line, MAX_LINE);
@@ -275,7 +276,7 @@ static int fail(const struct cli *cli, int exit_code, const char *code, const ch
 static int fail(const struct cli *cli, int exit_code, const char *code, const char *format,
 		va_list args)
 {
-	const char *hint = hint_of(exit_code);
+	const char *hint = hint_of(exit_code, code);
 	char message[MAX_MESSAGE];
 
 	vsnprintf(message, sizeof(message), format, args);

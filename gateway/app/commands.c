@@ -138,7 +138,7 @@ static const char common_details[] =
 
 static const char exit_details[] =
 	"\nExit codes: 0 done, 1 failed, 2 wrong use or settings, 3 key missing or not enough,\n"
-	"4 gateway unreachable, 5 the tool failed or is unknown.\n";
+	"4 gateway unreachable or without its database, 5 the tool failed or is unknown.\n";
 
 int complain(int code, const char *format, ...)
 {

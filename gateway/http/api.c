@@ -236,6 +236,15 @@ void api_handle(struct exchange *exchange)
 	api_resume(request);
 }
 
+/* What was sent to a server that stopped answering may be carried out when it goes on. */
+static const char *unavailable_text(const struct api_request *request, const struct err *err)
+{
+	if (strcmp(err->tag, "sent") == 0 && strcmp(request->route->method, "GET") != 0)
+		return "the database does not answer: this may be done later or not at all; look "
+		       "before you try again";
+	return "the database cannot be used now";
+}
+
 static void fail_query(struct api_request *request, const struct err *err)
 {
 	const struct log_subject subject = { .component = "api", .tenant = request->tenant_name };
@@ -249,7 +258,7 @@ static void fail_query(struct api_request *request, const struct err *err)
 		api_fail(request, ERR_NOT_FOUND, "the tenant has just been deleted");
 	} else if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT) {
 		log_warn(&subject, "a request of the admin API fails: %s", err->text);
-		api_fail(request, ERR_UNAVAILABLE, "the database cannot be used now");
+		api_fail(request, ERR_UNAVAILABLE, "%s", unavailable_text(request, err));
 	} else {
 		log_error(&subject, "a request of the admin API fails: %s", err->text);
 		api_fail(request, ERR_INTERNAL, "this failed; the log of the gateway says why");

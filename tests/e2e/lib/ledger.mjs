@@ -88,8 +88,11 @@ const rowKeyOf = (row) =>
     id: row.request_id,
   });
 
+// One that differs in nothing, if there is one: a connection may have carried several calls.
 function take(rows, entry) {
-  const at = rows.findIndex((row) => entry.outcome.includes(row.outcome));
+  const allowed = (row) => entry.outcome.includes(row.outcome);
+  const exact = rows.findIndex((row) => allowed(row) && differences(entry, row).length === 0);
+  const at = exact >= 0 ? exact : rows.findIndex(allowed);
   return at < 0 ? undefined : rows.splice(at, 1)[0];
 }
 

@@ -65,7 +65,7 @@ export function send(url, options = {}) {
       method,
       headers: { host: target.host, ...headers },
       setHost: false,
-      agent: false,
+      agent: options.agent ?? false,
       localAddress: address,
     });
     handle.abort = () => request.destroy(new Error('left'));
@@ -95,6 +95,7 @@ export function send(url, options = {}) {
           text,
           messages,
           address,
+          reused: request.reusedSocket,
         });
       });
     });
@@ -133,7 +134,7 @@ export function post(url, body, options = {}) {
   const { key, header = 'authorization', headers = {}, recorded = {} } = options;
   const credential =
     key === undefined ? {} : { [header]: header === 'authorization' ? `Bearer ${key}` : key };
-  const address = nextAddress();
+  const address = options.address ?? nextAddress();
   const entry =
     recorded === false
       ? {}
@@ -210,18 +211,19 @@ export async function openSession(url, options = {}) {
     ...headers,
   };
   session.start = (method, params, extra = {}) =>
-    post(url, message(extra.id ?? 1, method, params), {
+    post(extra.url ?? url, message(extra.id ?? 1, method, params), {
       key,
       header: options.header,
       ...extra,
       headers: { ...session.headers, ...extra.headers },
     });
   session.request = (method, params, extra) => session.start(method, params, extra).done;
-  session.notify = (method, params) =>
-    post(url, message(undefined, method, params), {
+  session.notify = (method, params, extra = {}) =>
+    post(extra.url ?? url, message(undefined, method, params), {
       key,
-      headers: session.headers,
       recorded: false,
+      ...extra,
+      headers: session.headers,
     }).done;
   await session.notify('notifications/initialized');
   return session;

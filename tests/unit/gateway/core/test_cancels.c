@@ -87,12 +87,12 @@ static struct cancel_key usual_key(const struct world *world, const char *id)
 	return key_of(world->acme, "user:ana", "0123456789abcdef", id);
 }
 
-static void worker_init(struct worker *worker, struct world *world)
+static void worker_init(struct worker *worker, struct world *world, struct db *db)
 {
 	*worker = (struct worker){ .world = world };
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = world->gate->loop,
-		.db = world->gate->app,
+		.db = db,
 		.list = list_running,
 		.cancelled = on_cancelled,
 		.ctx = worker,
@@ -104,8 +104,8 @@ static void begin(void **state, struct world *world)
 	*world = (struct world){ .gate = *state };
 	gate_db_tenant(world->gate, "acme", world->acme);
 	gate_db_tenant(world->gate, "other", world->other);
-	worker_init(&world->here, world);
-	worker_init(&world->there, world);
+	worker_init(&world->here, world, world->gate->app);
+	worker_init(&world->there, world, world->gate->app);
 }
 
 static void end(struct world *world)
@@ -325,23 +325,40 @@ static void more_than_can_be_asked_for_at_once_is_cut(void **state)
 	end(&world);
 }
 
+static struct db *hasty_pool(const struct gate_db *gate)
+{
+	return db_new(gate->loop, &(struct db_params){
+					  .conninfo = gate->app_conninfo,
+					  .max_connections = 1,
+					  .connect_timeout_ms = 200,
+					  .op_timeout_ms = 200,
+					  .idle_ms = 60000,
+					  .max_queued = 10,
+				  });
+}
+
 static void without_a_database_it_says_so(void **state)
 {
 	struct world world;
 	struct written written = { 0 };
 	struct cancel_key key;
+	struct db *db;
 
 	begin(state, &world);
+	db = hasty_pool(world.gate);
+	cancels_free(&world.here.cancels);
+	worker_init(&world.here, &world, db);
 	key = usual_key(&world, "1");
-	run(&world.there, world.acme, key);
+	run(&world.here, world.acme, key);
 	pg_cluster_halt(&world.gate->cluster);
-	cancels_look(world.there.cancels, NULL);
+	cancels_look(world.here.cancels, NULL);
 	cancels_start(world.here.cancels, &written.op, world.acme, &key, on_written, &written);
 	gate_db_until(world.gate, was_written, &written);
 	assert_true(written.failed);
 	assert_int_equal(written.code, ERR_UNAVAILABLE);
-	assert_int_equal(world.there.n_cancelled, 0);
+	assert_int_equal(world.here.n_cancelled, 0);
 	end(&world);
+	db_free(&db);
 }
 
 static void cancel_means_silence(void **state)
