@@ -202,7 +202,8 @@ static void a_failing_database_is_said_without_details(void **state)
 		{ERR_CONFLICT,	"23505", 409, "conflict",	  "there is a user named ben already"},
 		{ ERR_INTERNAL,	"23503", 409, "conflict",	  "just been deleted"		      },
 		{ ERR_UNAVAILABLE, "",      503, "unavailable", "the database cannot be used now"  },
-		{ ERR_TIMEOUT,     "sent",  503, "unavailable", "the database cannot be used now"  },
+		{ ERR_TIMEOUT,     "57014", 503, "unavailable", "the database cannot be used now"  },
+		{ ERR_TIMEOUT,     "sent",  503, "unavailable", "this may be done later or not"	   },
 		{ ERR_INTERNAL,	"42601", 500, "internal",	  "the log of the gateway says why"  },
 	};
 
@@ -219,6 +220,18 @@ static void a_failing_database_is_said_without_details(void **state)
 		assert_null(strstr(exchange->answer, "details"));
 		end(exchange);
 	}
+}
+
+static void what_was_only_to_be_read_can_be_asked_for_again(void **state)
+{
+	struct exchange *exchange = request("GET", "/users");
+
+	(void)state;
+	ask(exchange);
+	answer_failure(ERR_TIMEOUT, "sent");
+	check_problem(exchange, 503, "unavailable");
+	assert_non_null(strstr(exchange->answer, "the database cannot be used now"));
+	end(exchange);
 }
 
 static void what_is_made_is_answered_with_its_version(void **state)
@@ -277,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_in_the_path_is_found_by_name_and_entered),
 		cmocka_unit_test(without_one_it_is_the_tenant_of_the_key),
 		cmocka_unit_test(a_failing_database_is_said_without_details),
+		cmocka_unit_test(what_was_only_to_be_read_can_be_asked_for_again),
 		cmocka_unit_test(what_is_made_is_answered_with_its_version),
 		cmocka_unit_test(a_client_that_leaves_cancels_what_runs),
 	};

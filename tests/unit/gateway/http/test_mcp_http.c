@@ -356,6 +356,20 @@ static void a_stream_can_end_without_an_answer(void **state)
 	wire_close(&wire);
 }
 
+static void a_request_without_an_answer_is_a_stream_that_ends(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire *wire = start(fixture, LEGACY, LEGACY_LIST);
+
+	finish(fixture, &(struct call_reply){ .http_status = 200 });
+	assert_received(wire, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"
+			      "Content-Type: text/event-stream\r\n"
+			      "Cache-Control: no-store, no-cache, no-transform\r\n"
+			      "X-Accel-Buffering: no\r\nx-content-type-options: nosniff\r\n"
+			      "transfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+	wire_close(&wire);
+}
+
 static void keeps_a_silent_stream_alive(void **state)
 {
 	struct fixture *fixture = *state;
@@ -532,6 +546,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sets_the_headers_that_core_wants, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(streams_once_there_is_a_message_before_the_answer,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_request_without_an_answer_is_a_stream_that_ends,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stream_can_end_without_an_answer, set_up,
 						tear_down),
