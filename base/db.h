@@ -87,7 +87,7 @@ struct db_listener_params {
 	const char *conninfo;
 	const char *const *channels;
 	size_t n_channels;
-	int64_t retry_ms; /* back-off starts here, doubles to 0.8 s, with jitter */
+	int64_t retry_ms; /* back-off starts here, doubles to 0.5 s, with jitter */
 	void (*notified)(void *ctx, const char *channel, const char *payload);
 	void (*connected)(void *ctx);
 	void *ctx;

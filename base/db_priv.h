@@ -21,7 +21,7 @@
 
 #define DB_BACKOFF_MIN_MS 100
 /* A database that is back is used again within a second. */
-#define DB_BACKOFF_MAX_MS 800
+#define DB_BACKOFF_MAX_MS 500
 /* How much longer than the server's own statement_timeout we wait for its answer. */
 #define DB_GRACE_MS 500
 
