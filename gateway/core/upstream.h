@@ -17,8 +17,9 @@
 #include "gateway/core/mcp.h"
 #include "gateway/core/tenant.h"
 
-struct upstreams;   /* what this worker knows of all upstreams */
-struct upstream_op; /* one running request: the slot */
+struct upstreams;      /* what this worker knows of all upstreams */
+struct upstream_op;    /* one running request: the slot */
+struct upstream_watch; /* one that listens: the slot */
 
 struct upstreams *upstreams_new(struct loop *loop, struct db *db);
 /* No request may be running. */
@@ -54,6 +55,8 @@ struct upstream_request {
 	/* A constant: what a modern upstream, which sends nothing unasked, is told in its place;
 	 * NULL: nothing. */
 	const char *unsaid_log_level;
+	/* Whose session of a legacy upstream it goes on; NULL: the one that all share. */
+	const char *scope;
 	int64_t timeout_ms; /* over everything, sessions and discovery included */
 };
 
@@ -82,5 +85,20 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		    void *ctx);
 /* Silence; and the upstream is told (notifications/cancelled, or by closing its stream). */
 void upstream_cancel(struct upstream_op **slot, const char *reason);
+
+/* Hears from an upstream, for as long as it runs, that its list of tools may have changed: the GET
+ * stream of a legacy session, subscriptions/listen of a modern server. */
+struct upstream_watch_events {
+	void (*opened)(void *ctx);  /* it listens now: changes from here on are heard */
+	void (*changed)(void *ctx); /* notifications/tools/list_changed */
+	/* Once. ERR_NOT_FOUND: the upstream offers no such stream (405, -32601, …): poll.
+	 * Otherwise it broke or could not be opened. */
+	void (*ended)(void *ctx, const struct err *err);
+};
+/* Events may cancel it. */
+void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **slot,
+			  struct tenant *tenant, const struct connection *connection,
+			  const struct upstream_watch_events *events, void *ctx);
+void upstream_watch_cancel(struct upstream_watch **slot);
 
 #endif
