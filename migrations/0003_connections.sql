@@ -22,6 +22,8 @@ CREATE TABLE tollgate.connections (
   header_names text[] NOT NULL DEFAULT '{}',
   connect_timeout_ms bigint NOT NULL DEFAULT 10000 CHECK (connect_timeout_ms > 0),
   call_timeout_ms bigint NOT NULL DEFAULT 60000 CHECK (call_timeout_ms > 0),
+  session_scope text NOT NULL DEFAULT 'shared'
+    CHECK (session_scope IN ('shared', 'principal', 'client')),
   trust_level text NOT NULL DEFAULT 'untrusted' CHECK (trust_level IN ('trusted', 'untrusted')),
   tools_allow text[] NOT NULL DEFAULT '{*}',
   tools_deny text[] NOT NULL DEFAULT '{}',
@@ -53,6 +55,8 @@ COMMENT ON COLUMN tollgate.connections.header_names IS
 COMMENT ON COLUMN tollgate.connections.connect_timeout_ms IS
   'Longest wait for a connection, milliseconds.';
 COMMENT ON COLUMN tollgate.connections.call_timeout_ms IS 'Longest call, milliseconds.';
+COMMENT ON COLUMN tollgate.connections.session_scope IS
+  'Who uses one session of a legacy upstream: all (shared), one user or key (principal), one client session (client).';
 COMMENT ON COLUMN tollgate.connections.trust_level IS
   'trusted or untrusted. Stored only: it has no effect yet.';
 COMMENT ON COLUMN tollgate.connections.tools_allow IS
@@ -162,26 +166,44 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.connection_status TO tollgate_a
 CREATE TABLE tollgate.upstream_sessions (
   tenant_id uuid NOT NULL,
   connection_id uuid NOT NULL,
-  principal text NOT NULL DEFAULT '',
-  session_id text NOT NULL,
-  protocol_version text NOT NULL,
+  scope text NOT NULL DEFAULT '',
+  connection_version bigint NOT NULL,
+  session_id text,
+  protocol_version text,
   log_level text,
+  lease uuid,
+  lease_until timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (tenant_id, connection_id, principal),
+  expires_at timestamptz NOT NULL,
+  PRIMARY KEY (tenant_id, connection_id, scope),
+  CHECK (num_nulls(session_id, lease) = 1),
+  CHECK (num_nulls(session_id, protocol_version) IN (0, 2)),
+  CHECK (num_nulls(lease, lease_until) IN (0, 2)),
   FOREIGN KEY (tenant_id, connection_id)
     REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
 );
+CREATE INDEX upstream_sessions_scope ON tollgate.upstream_sessions (tenant_id, scope);
+CREATE INDEX upstream_sessions_expiry ON tollgate.upstream_sessions (expires_at);
 COMMENT ON TABLE tollgate.upstream_sessions IS
-  'Session ids that upstreams gave us, used by every node.';
+  'Sessions of legacy upstreams, used by every node; and the lease of the one node that opens one.';
 COMMENT ON COLUMN tollgate.upstream_sessions.tenant_id IS 'Tenant of the connection.';
 COMMENT ON COLUMN tollgate.upstream_sessions.connection_id IS 'The connection.';
-COMMENT ON COLUMN tollgate.upstream_sessions.principal IS
-  'Whose session it is; empty: shared by all of the tenant.';
-COMMENT ON COLUMN tollgate.upstream_sessions.session_id IS 'Mcp-Session-Id of the upstream.';
+COMMENT ON COLUMN tollgate.upstream_sessions.scope IS
+  'Whose session it is: empty is all of the tenant, user:<id> or key:<id> a principal, session:<hex of id_hash> a session of mcp_sessions.';
+COMMENT ON COLUMN tollgate.upstream_sessions.connection_version IS
+  'Version of the connection that it was opened for: with another one it is not used.';
+COMMENT ON COLUMN tollgate.upstream_sessions.session_id IS
+  'Mcp-Session-Id of the upstream; NULL while it is being opened.';
 COMMENT ON COLUMN tollgate.upstream_sessions.protocol_version IS 'Version agreed in it.';
 COMMENT ON COLUMN tollgate.upstream_sessions.log_level IS
   'Logging level last set in it; NULL: never set.';
-COMMENT ON COLUMN tollgate.upstream_sessions.created_at IS 'When it was opened.';
+COMMENT ON COLUMN tollgate.upstream_sessions.lease IS
+  'Names the opening that is under way; NULL: none is.';
+COMMENT ON COLUMN tollgate.upstream_sessions.lease_until IS
+  'Until when that may take; then any node may open it.';
+COMMENT ON COLUMN tollgate.upstream_sessions.created_at IS 'When its opening began.';
+COMMENT ON COLUMN tollgate.upstream_sessions.expires_at IS
+  'Not used from then on; tollgate.take_ended_upstream_sessions deletes it. Use moves it.';
 ALTER TABLE tollgate.upstream_sessions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tollgate.upstream_sessions FORCE ROW LEVEL SECURITY;
 CREATE POLICY app_tenant ON tollgate.upstream_sessions TO tollgate_app

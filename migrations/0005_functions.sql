@@ -163,6 +163,24 @@ $$;
 COMMENT ON FUNCTION tollgate.take_cancellations(uuid[], bytea[], bigint[]) IS
   'Of the requests that a node runs, of whatever tenants and each with its age, those that were cancelled; deletes their rows.';
 
+CREATE FUNCTION tollgate.take_ended_upstream_sessions(p_limit int)
+RETURNS TABLE (tenant_id uuid, connection_id uuid, connection_version bigint, session_id text,
+               protocol_version text)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+  WITH old AS (
+    SELECT s.ctid FROM tollgate.upstream_sessions s
+    WHERE s.expires_at <= now() AND (s.lease_until IS NULL OR s.lease_until <= now())
+    LIMIT p_limit FOR UPDATE SKIP LOCKED
+  ), gone AS (
+    DELETE FROM tollgate.upstream_sessions s USING old WHERE s.ctid = old.ctid RETURNING s.*
+  )
+  SELECT g.tenant_id, g.connection_id, g.connection_version, g.session_id, g.protocol_version
+  FROM gone g WHERE g.session_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION tollgate.take_ended_upstream_sessions(int) IS
+  'Deletes expired sessions of upstreams, of every tenant, and returns those that one has to end over there; each is given to one caller.';
+
 -- Partitions of the audit log -------------------------------------------------------------------
 
 CREATE FUNCTION audit.ensure_partitions(p_from date, p_to date)
@@ -270,6 +288,21 @@ $$;
 COMMENT ON FUNCTION tollgate.on_cancellation() IS
   'Trigger: tells the nodes to look for cancellations of the tenant''s requests that they run.';
 
+CREATE FUNCTION tollgate.on_scope_end()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  UPDATE tollgate.upstream_sessions SET expires_at = now()
+  WHERE tenant_id = OLD.tenant_id AND scope = CASE TG_TABLE_NAME
+    WHEN 'mcp_sessions' THEN 'session:' || encode((to_jsonb(OLD)->>'id_hash')::bytea, 'hex')
+    WHEN 'users' THEN 'user:' || (to_jsonb(OLD)->>'id')
+    ELSE 'key:' || (to_jsonb(OLD)->>'id') END;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_scope_end() IS
+  'Trigger: the sessions of upstreams that a client session, user or key had for itself expire with it.';
+
 -- Definer, because the runtime role may not write tenants. It changes only config_version, on which
 -- on_tenant_edit does not run: no recursion. When the tenant itself is being deleted, its row is
 -- gone by now and the UPDATE finds nothing.
@@ -336,6 +369,16 @@ CREATE TRIGGER runtime_removed AFTER DELETE ON tollgate.mcp_sessions FOR EACH RO
 CREATE TRIGGER notify AFTER INSERT OR UPDATE ON tollgate.cancellations FOR EACH ROW
   EXECUTE FUNCTION tollgate.on_cancellation();
 
+DO $$
+DECLARE
+  gone text;
+BEGIN
+  FOREACH gone IN ARRAY ARRAY['users', 'api_keys', 'mcp_sessions'] LOOP
+    EXECUTE format('CREATE TRIGGER scope_end AFTER DELETE ON tollgate.%I FOR EACH ROW'
+                   ' EXECUTE FUNCTION tollgate.on_scope_end()', gone);
+  END LOOP;
+END $$;
+
 -- Who may call what -----------------------------------------------------------------------------
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tollgate, audit FROM PUBLIC;
@@ -353,6 +396,7 @@ GRANT EXECUTE ON FUNCTION
   tollgate.sweep_sessions(),
   tollgate.sweep_cancellations(),
   tollgate.take_cancellations(uuid[], bytea[], bigint[]),
+  tollgate.take_ended_upstream_sessions(int),
   audit.ensure_partitions(date, date)
 TO tollgate_app;
 GRANT EXECUTE ON FUNCTION audit.ensure_partitions(date, date) TO tollgate_audit_writer;

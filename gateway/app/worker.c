@@ -226,6 +226,7 @@ static void wire(struct worker *worker, const char *deployment)
 	identity_follow(worker->identity, worker->tenants);
 	if (worker->keeper != NULL)
 		tenants_keep_all(worker->tenants);
+	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = worker->book,
@@ -333,6 +334,8 @@ static void close_all(struct worker *worker)
 	}
 	if (worker->identity != NULL)
 		identity_follow(worker->identity, NULL);
+	if (worker->upstreams != NULL)
+		upstreams_sweep(worker->upstreams, NULL);
 	tenants_free(&worker->tenants);
 	keeper_free(&worker->keeper);
 	upstreams_free(&worker->upstreams);

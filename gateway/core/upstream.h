@@ -27,6 +27,13 @@ void upstreams_free(struct upstreams **upstreams);
 /* The connection was edited or removed: what was learnt of it is forgotten. */
 void upstreams_forget(struct upstreams *upstreams, const char *tenant_id,
 		      const char *connection_id);
+/* It was removed: the same, and the sessions that this worker knows of are ended over there. tenant
+ * is the last snapshot that had it. */
+void upstreams_end(struct upstreams *upstreams, struct tenant *tenant,
+		   const struct connection *connection);
+/* From now on sessions of ended client sessions and removed principals, and those that nobody
+ * uses, are ended over there. tenants is borrowed until this is called with NULL. */
+void upstreams_sweep(struct upstreams *upstreams, struct tenants *tenants);
 
 /* What an upstream said when it was last opened. Borrowed until the loop turns. */
 struct upstream_facts {
@@ -42,6 +49,8 @@ struct upstream_facts {
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
 					    const char *connection_id);
 
+#define UPSTREAM_SCOPE_CLIENT "session:"
+
 /* tenant is referenced, connection stands in it; the rest is borrowed until upstream_start
  * returns, but params are copied. */
 struct upstream_request {
@@ -55,7 +64,8 @@ struct upstream_request {
 	/* A constant: what a modern upstream, which sends nothing unasked, is told in its place;
 	 * NULL: nothing. */
 	const char *unsaid_log_level;
-	/* Whose session of a legacy upstream it goes on; NULL: the one that all share. */
+	/* Whose session of a legacy upstream it goes on: a principal's subject, or
+	 * UPSTREAM_SCOPE_CLIENT and what names a client's session. NULL: the one that all share. */
 	const char *scope;
 	int64_t timeout_ms; /* over everything, sessions and discovery included */
 };

@@ -32,10 +32,11 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 	note_free(ctx);
 }
 
-void note_send(struct upstream_op *op, struct span text)
+/* text absent: a DELETE. */
+static void start(const struct note_to *to, struct span text)
 {
-	static const struct post_events events = { on_message, on_done };
-	const struct peer_terms *terms = &op->terms;
+	static const struct post_events events = { .message = on_message, .done = on_done };
+	const struct peer_terms *terms = to->terms;
 	const struct compose_params params = {
 		.era = terms->era,
 		.version = terms->version,
@@ -43,10 +44,11 @@ void note_send(struct upstream_op *op, struct span text)
 		.method = "",
 	};
 	struct http_header headers[COMPOSE_MAX_HEADERS];
+	struct arena *arena = arena_new();
 	struct note *note = mem_new(sizeof(*note));
 
-	note->upstreams = op->peer->upstreams;
-	note->tenant = tenant_ref(op->request.tenant);
+	note->upstreams = to->upstreams;
+	note->tenant = tenant_ref(to->tenant);
 	buf_init(&note->body, MAX_NOTE_BYTES);
 	buf_add_span(&note->body, text);
 	DL_APPEND(note->upstreams->notes, note);
@@ -54,23 +56,35 @@ void note_send(struct upstream_op *op, struct span text)
 		   &(struct post_params){
 			   .client = note->upstreams->client,
 			   .tenant = note->tenant,
-			   .connection = op->request.connection,
-			   .body = buf_span(&note->body),
+			   .connection = to->connection,
+			   .method = text.p == NULL ? "DELETE" : NULL,
+			   .body = text.p == NULL ? (struct span){ 0 } : buf_span(&note->body),
 			   .headers = headers,
-			   .n_headers = compose_headers(&params, op->arena, headers),
+			   .n_headers = compose_headers(&params, arena, headers),
 			   .timeout_ms = UPSTREAM_NOTE_TIMEOUT_MS,
 		   },
 		   &events, note);
+	arena_free(&arena);
+}
+
+void note_send(const struct note_to *to, struct span text)
+{
+	start(to, text);
+}
+
+void note_end_session(const struct note_to *to)
+{
+	if (to->terms->era == MCP_LEGACY && to->terms->session_id[0] != '\0')
+		start(to, (struct span){ 0 });
 }
 
 /* The modern era has no such requests, and forbids to post an answer. */
-void note_answer(struct upstream_op *op, const struct envelope *request)
+void note_answer(const struct note_to *to, const struct envelope *request)
 {
 	struct buf text;
 
-	if (op->terms.era != MCP_LEGACY || op->n_answers == UPSTREAM_MAX_ANSWERS)
+	if (to->terms->era != MCP_LEGACY)
 		return;
-	op->n_answers++;
 	buf_init(&text, MAX_NOTE_BYTES);
 	if (strcmp(request->method, "ping") == 0)
 		envelope_result(&text, request->id, SPAN("{}"));
@@ -78,6 +92,6 @@ void note_answer(struct upstream_op *op, const struct envelope *request)
 		envelope_error(&text, request->id, RPC_METHOD_NOT_FOUND,
 			       "the gateway does not offer this", (struct span){ 0 });
 	if (!text.overflow)
-		note_send(op, buf_span(&text));
+		note_send(to, buf_span(&text));
 	buf_fini(&text);
 }

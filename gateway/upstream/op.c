@@ -15,10 +15,11 @@
 void op_free(struct upstream_op *op)
 {
 	if (op->state == OP_WAITING)
-		DL_DELETE(op->peer->waiting, op);
+		peer_stop_waiting(op->peer, &op->waiter);
 	if (op->state == OP_LINGERING)
 		DL_DELETE(op->peer->upstreams->lingering, op);
 	timer_stop(&op->timer);
+	timer_stop(&op->retry);
 	deferred_cancel(&op->deferred);
 	post_cancel(&op->post);
 	buf_wipe(&op->body);
@@ -63,17 +64,35 @@ void op_fail(struct upstream_op *op, enum err_code code, const char *why)
 	op_finish(op, NULL, &err);
 }
 
-void op_tell_cancelled(struct upstream_op *op, const char *reason)
+void op_give_up(struct upstream_op *op, const char *reason)
 {
 	struct buf text;
 
-	if (op->state != OP_SENT || op->terms.era != MCP_LEGACY)
+	bool runs = op->state == OP_SENT || op->state == OP_RESUMING;
+
+	/* Nobody knows whether the level was set. */
+	if (op->state == OP_LEVEL && op->round == op->peer->round)
+		op->peer->log_level = -1;
+	if (!runs || op->terms.era != MCP_LEGACY)
 		return; /* closing the stream says it in the modern era */
 	buf_init(&text, MAX_CANCEL_BYTES);
 	compose_cancelled(op->id, reason, &text);
 	if (!text.overflow)
-		note_send(op, buf_span(&text));
+		note_send(&(struct note_to){ op->peer->upstreams, op->request.tenant,
+					     op->request.connection, &op->terms },
+			  buf_span(&text));
 	buf_fini(&text);
+}
+
+static void on_opened(void *ctx, const struct err *err)
+{
+	struct upstream_op *op = ctx;
+
+	op->state = OP_SENT; /* it waits no more */
+	if (err != NULL)
+		op_finish(op, NULL, err);
+	else
+		op_run(op);
 }
 
 void op_run(struct upstream_op *op)
@@ -84,27 +103,8 @@ void op_run(struct upstream_op *op)
 		op_send(op);
 		return;
 	}
-	if (peer->state == PEER_CLOSED)
-		peer_open(peer, op->request.tenant, op->request.connection);
 	op->state = OP_WAITING;
-	op->round = peer->round;
-	DL_APPEND(peer->waiting, op);
-}
-
-/* What one of them starts anew waits for the next round, and so behind them. */
-void peer_opened(struct peer *peer, const struct err *err)
-{
-	unsigned round = peer->round;
-	struct upstream_op *op;
-
-	peer->n_ops++; /* the last of its operations must not take it away meanwhile */
-	while ((op = peer->waiting) != NULL && op->round <= round) {
-		DL_DELETE(peer->waiting, op);
-		op->state = OP_SENT; /* on no list */
-		if (err != NULL)
-			op_finish(op, NULL, err);
-		else
-			op_run(op);
-	}
-	peer_release(peer);
+	op->waiter.opened = on_opened;
+	op->waiter.ctx = op;
+	peer_wait(peer, &op->waiter, op->request.tenant, op->request.connection);
 }

@@ -1,17 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes back from an upstream for one request. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gateway/upstream/upstream_priv.h"
 
+#define MAX_REASON_BYTES ((size_t)128)
+
+/* The upstream gives up on what it was asked: no answer will come. */
+static void take_cancelled(struct upstream_op *op, struct span params)
+{
+	char text[sizeof(((struct err *)0)->text)];
+	struct buf reason;
+	int ret;
+
+	if (!is_id(span_get(params, "requestId"), op->id))
+		return;
+	buf_init(&reason, MAX_REASON_BYTES);
+	ret = span_string(span_get(params, "reason"), &reason);
+	snprintf(text, sizeof(text), "it cancelled the request%s%s",
+		 ret == 0 && reason.len > 0 ? ": " : "", ret == 0 ? buf_str(&reason) : "");
+	buf_fini(&reason);
+	op_fail(op, ERR_UPSTREAM, text);
+}
+
 /* Progress of another request, or log messages without a home, may be somebody else's: the
  * session is shared. A log message on this stream is this request's. */
 static void take_notification(struct upstream_op *op, const struct envelope *message)
 {
-	int64_t token;
-
+	if (strcmp(message->method, "notifications/cancelled") == 0) {
+		take_cancelled(op, message->params);
+		return;
+	}
 	if (strcmp(message->method, "notifications/message") == 0) {
 		if (message->params.p != NULL)
 			op->events.message(op->ctx, message->method, message->params);
@@ -19,8 +41,7 @@ static void take_notification(struct upstream_op *op, const struct envelope *mes
 	}
 	if (strcmp(message->method, "notifications/progress") != 0 || !op->request.progress)
 		return;
-	if (span_int64(span_trim(span_get(message->params, "progressToken")), &token) == 0 &&
-	    token == op->id)
+	if (is_id(span_get(message->params, "progressToken"), op->id))
 		op->events.message(op->ctx, message->method, message->params);
 }
 
@@ -40,8 +61,7 @@ static void keep_refusal(struct upstream_op *op, const struct envelope *message,
 
 static void take_response(struct upstream_op *op, int status, const struct envelope *message)
 {
-	int64_t id = 0;
-	bool ours = span_int64(message->id, &id) == 0 && id == op->id;
+	bool ours = is_id(message->id, op->id);
 
 	if (status >= 400)
 		keep_refusal(op, message, ours);
@@ -51,6 +71,16 @@ static void take_response(struct upstream_op *op, int status, const struct envel
 						     .result = message->result,
 						     .error = message->error },
 			  NULL);
+}
+
+static void take_request(struct upstream_op *op, const struct envelope *message)
+{
+	if (op->n_answers == UPSTREAM_MAX_ANSWERS)
+		return;
+	op->n_answers++;
+	note_answer(&(struct note_to){ op->peer->upstreams, op->request.tenant,
+				       op->request.connection, &op->terms },
+		    message);
 }
 
 static void on_message(void *ctx, const struct post_end *head, const struct envelope *message)
@@ -64,7 +94,7 @@ static void on_message(void *ctx, const struct post_end *head, const struct enve
 		take_notification(op, message);
 		break;
 	case ENVELOPE_REQUEST:
-		note_answer(op, message);
+		take_request(op, message);
 		break;
 	case ENVELOPE_RESPONSE:
 		take_response(op, head->status, message);
@@ -74,13 +104,27 @@ static void on_message(void *ctx, const struct post_end *head, const struct enve
 	}
 }
 
-/* The session we sent is not known to it: 404 by the specification, 400 without our request's id
- * by servers that check the header before they read the body. */
+/* Some servers that check the header first know the request's id all the same. */
+static bool speaks_of_session(const struct upstream_op *op)
+{
+	struct span message = span_get(buf_span(&op->refusal.error), "message");
+	char *text = message.p != NULL ? mem_strndup(message.p, message.n) : NULL;
+	bool does = text != NULL && strcasestr(text, "session") != NULL;
+
+	free(text);
+	return does &&
+	       (op->refusal.code == RPC_INVALID_REQUEST ||
+		(op->refusal.code <= RPC_SERVER_ERROR && op->refusal.code > RPC_HEADER_MISMATCH));
+}
+
+/* The session we sent is not known to it: 404 by the specification, 400 by servers that check the
+ * header before they read the body. Any other answer to the request's id may be that of a tool that
+ * ran. */
 static bool refuses_session(const struct upstream_op *op, int status)
 {
 	if (op->terms.era != MCP_LEGACY || op->terms.session_id[0] == '\0')
 		return false;
-	return status == 404 || (status == 400 && !op->refusal.is_ours);
+	return status == 404 || (status == 400 && (!op->refusal.is_ours || speaks_of_session(op)));
 }
 
 /* It speaks another era than we thought. A modern server refuses a request without its envelope
@@ -98,20 +142,19 @@ static bool refuses_era(const struct upstream_op *op, int status)
 	return !op->refusal.is_ours && (status == 400 || status == 404 || status == 405);
 }
 
-/* It was refused before it ran, so it may be sent again; once. */
+/* It was refused before it ran, so it may be sent again: once, and once more if the session that it
+ * was sent on then came from another worker, for that may have been lost as well. */
 static bool try_again(struct upstream_op *op, int status)
 {
 	struct peer *peer = op->peer;
 	bool era = refuses_era(op, status);
 
-	if (op->attempts > 1 || (!era && !refuses_session(op, status)))
+	if (op->resumes > 0 || (!era && !refuses_session(op, status)))
 		return false;
-	/* Else somebody has opened it anew since. */
-	if (peer->state == PEER_OPEN && peer->round == op->round) {
-		memcpy(peer->lost_session, op->terms.session_id, sizeof(peer->lost_session));
-		peer->doubtful = peer->doubtful || era;
-		peer_close(peer);
-	}
+	peer->doubtful = peer->doubtful || (era && peer->round == op->round);
+	peer_refused(peer, op->round, &op->terms);
+	if (op->attempts == UPSTREAM_MAX_SENDS || (op->attempts > 1 && !op->adopted))
+		return false;
 	op_run(op);
 	return true;
 }
@@ -125,6 +168,10 @@ static void take_http_error(struct upstream_op *op, int status)
 			status);
 	} else if (try_again(op, status)) {
 		return;
+	} else if (op->resumes > 0) {
+		err_set(&err, ERR_UPSTREAM,
+			"its stream broke before the answer and cannot be resumed (HTTP %d)",
+			status);
 	} else if (op->refusal.is_ours && op->refusal.error.len > 0) {
 		op_finish(op,
 			  &(struct upstream_answer){ .era = op->terms.era,
@@ -139,6 +186,8 @@ static void take_http_error(struct upstream_op *op, int status)
 
 static void on_sent_done(struct upstream_op *op, const struct post_end *end, const struct err *err)
 {
+	if ((err != NULL || end->status < 300) && op_resume(op, err))
+		return;
 	if (err != NULL)
 		op_finish(op, NULL, err);
 	else if (end->status >= 400)
@@ -164,8 +213,9 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 		op_free(op);
 		break;
 	case OP_WAITING:
+	case OP_RESUMING:
 		abort(); /* who waits has no post */
 	}
 }
 
-const struct post_events op_events = { on_message, on_done };
+const struct post_events op_events = { .message = on_message, .done = on_done };

@@ -32,6 +32,7 @@ static void post(struct upstream_op *op, const struct compose_params *params)
 			.body = buf_span(&op->body),
 			.headers = headers,
 			.n_headers = n_headers,
+			.cursor = op->state == OP_SENT ? &op->cursor : NULL,
 			/* The request's own timer is the one to end it, and tells the upstream. */
 			.timeout_ms = op->request.timeout_ms + UPSTREAM_LINGER_MS,
 		},
@@ -73,20 +74,25 @@ void op_send_request(struct upstream_op *op)
 
 	op->state = OP_SENT;
 	op->attempts++;
+	sse_cursor_init(&op->cursor);
 	op->refusal.code = 0;
 	op->refusal.is_ours = false;
 	buf_clear(&op->refusal.error);
 	post(op, &params);
 }
 
-/* A legacy upstream sends log messages by the level of its session, which clients share: the
+/* A legacy upstream sends log messages by the level of its session. Where clients share one, the
  * least severe that any of them wants is asked for, and each is sent what it wants. */
 static bool needs_level(const struct upstream_op *op)
 {
 	int wanted = mcp_log_level(op->request.log_level != NULL ? op->request.log_level : "");
+	int asked = op->peer->log_level;
+	size_t n = strlen(UPSTREAM_SCOPE_CLIENT);
+	bool alone = strncmp(op->peer->key.scope, UPSTREAM_SCOPE_CLIENT, n) == 0;
 
-	return op->terms.era == MCP_LEGACY && wanted >= 0 &&
-	       (op->peer->log_level < 0 || wanted < op->peer->log_level);
+	if (op->terms.era != MCP_LEGACY || wanted < 0)
+		return false;
+	return asked < 0 || (alone ? wanted != asked : wanted < asked);
 }
 
 static void send_level(struct upstream_op *op)
@@ -103,13 +109,19 @@ static void send_level(struct upstream_op *op)
 
 	op->state = OP_LEVEL;
 	op->peer->log_level = mcp_log_level(op->request.log_level);
+	peer_touch(op->peer);
 	post(op, &params);
 }
 
 void op_send(struct upstream_op *op)
 {
-	op->round = op->peer->round;
-	op->terms = op->peer->terms;
+	struct peer *peer = op->peer;
+
+	op->round = peer->round;
+	op->adopted = peer->adopted;
+	op->terms = peer->terms;
+	if (loop_now_ms(peer->upstreams->loop) - peer->touched_ms > UPSTREAM_TOUCH_MS)
+		peer_touch(peer);
 	if (needs_level(op))
 		send_level(op);
 	else

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a worker knows of its upstreams: one peer for each version of a connection. */
+/* What a worker knows of its upstreams: one peer for each version of a connection and scope. */
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <utlist.h>
 
 #include "gateway/upstream/upstream_priv.h"
 
@@ -15,12 +17,14 @@ void peer_close(struct peer *peer)
 	peer->state = PEER_CLOSED;
 	peer->terms = (struct peer_terms){ 0 };
 	peer->log_level = -1;
+	peer->adopted = false;
 }
 
 static void peer_free(struct peer *peer)
 {
 	assert(peer->n_ops == 0 && peer->waiting == NULL);
 	peer_close(peer);
+	db_cancel(&peer->touch);
 	if (!peer->forgotten)
 		HASH_DEL(peer->upstreams->peers, peer);
 	free(peer->known.server_name);
@@ -47,60 +51,94 @@ void peer_release(struct peer *peer)
 		peer_free(peer);
 }
 
-static struct peer_key key_of(const char *tenant_id, const char *connection_id)
+static void make_room(struct upstreams *upstreams)
 {
-	struct peer_key key = { .tenant_id = "" };
+	struct peer *peer;
+	struct peer *next;
 
-	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant_id);
-	snprintf(key.connection_id, sizeof(key.connection_id), "%s", connection_id);
-	return key;
+	HASH_ITER(hh, upstreams->peers, peer, next)
+	{
+		if (HASH_COUNT(upstreams->peers) < UPSTREAM_MAX_PEERS)
+			return;
+		if (peer->n_ops == 0)
+			peer_free(peer);
+	}
 }
 
-static struct peer *peer_find(const struct upstreams *upstreams, const char *tenant_id,
-			      const char *connection_id)
+static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key *key)
 {
-	const struct peer_key key = key_of(tenant_id, connection_id);
-	struct peer *peer;
+	struct peer *peer = mem_new(sizeof(*peer));
 
-	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
+	peer->key = *key;
+	peer->upstreams = upstreams;
+	peer->log_level = -1;
 	return peer;
 }
 
 /* A request with an older snapshot than others have has a peer of its own: it must not take a
  * session that was opened elsewhere, or with another credential, to where it goes itself. */
 struct peer *peer_hold(struct upstreams *upstreams, const struct tenant *tenant,
-		       const struct connection *connection)
+		       const struct connection *connection, const char *scope)
 {
-	struct peer *peer = peer_find(upstreams, tenant->id, connection->id);
+	struct peer_key key;
+	struct peer *peer;
 
-	if (peer != NULL && peer->version == connection->version) {
-		peer->n_ops++;
-		return peer;
+	memset(&key, 0, sizeof(key));
+	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant->id);
+	snprintf(key.connection_id, sizeof(key.connection_id), "%s", connection->id);
+	if (scope != NULL) {
+		assert(strlen(scope) < sizeof(key.scope));
+		snprintf(key.scope, sizeof(key.scope), "%s", scope);
 	}
-	if (peer != NULL && peer->version < connection->version) {
-		peer_forget(peer);
-		peer = NULL;
+	key.version = connection->version;
+	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
+	if (peer == NULL) {
+		make_room(upstreams);
+		peer = peer_new(upstreams, &key);
+		HASH_ADD(hh, upstreams->peers, key, sizeof(peer->key), peer);
+	} else if (peer->hh.next != NULL) {
+		HASH_DEL(upstreams->peers, peer); /* becomes the last that may go */
+		HASH_ADD(hh, upstreams->peers, key, sizeof(peer->key), peer);
 	}
+	peer->n_ops++;
+	return peer;
+}
 
-	struct peer *made = mem_new(sizeof(*made));
-
-	made->key = key_of(tenant->id, connection->id);
-	made->version = connection->version;
-	made->upstreams = upstreams;
-	made->log_level = -1;
-	made->n_ops = 1;
-	made->forgotten = peer != NULL;
-	if (!made->forgotten)
-		HASH_ADD(hh, upstreams->peers, key, sizeof(made->key), made);
-	return made;
+static bool is_of(const struct peer *peer, const char *tenant_id, const char *connection_id)
+{
+	return strcmp(peer->key.tenant_id, tenant_id) == 0 &&
+	       strcmp(peer->key.connection_id, connection_id) == 0;
 }
 
 void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const char *connection_id)
 {
-	struct peer *peer = peer_find(upstreams, tenant_id, connection_id);
+	struct peer *peer;
+	struct peer *next;
 
-	if (peer != NULL)
+	HASH_ITER(hh, upstreams->peers, peer, next)
+	{
+		if (is_of(peer, tenant_id, connection_id))
+			peer_forget(peer);
+	}
+}
+
+void upstreams_end(struct upstreams *upstreams, struct tenant *tenant,
+		   const struct connection *connection)
+{
+	struct peer *peer;
+	struct peer *next;
+
+	HASH_ITER(hh, upstreams->peers, peer, next)
+	{
+		if (!is_of(peer, tenant->id, connection->id))
+			continue;
+		/* A running request keeps its session: its answer may come on it. */
+		if (peer->state == PEER_OPEN && peer->n_ops == 0 &&
+		    peer->key.version == connection->version)
+			note_end_session(
+				&(struct note_to){ upstreams, tenant, connection, &peer->terms });
 		peer_forget(peer);
+	}
 }
 
 void peers_free(struct upstreams *upstreams)
@@ -114,10 +152,50 @@ void peers_free(struct upstreams *upstreams)
 	}
 }
 
+void peer_refused(struct peer *peer, unsigned round, const struct peer_terms *terms)
+{
+	if (peer->state != PEER_OPEN || peer->round != round)
+		return;
+	memcpy(peer->lost_session, terms->session_id, sizeof(peer->lost_session));
+	peer_close(peer);
+}
+
+void peer_wait(struct peer *peer, struct peer_waiter *waiter, struct tenant *tenant,
+	       const struct connection *connection)
+{
+	assert(peer->state != PEER_OPEN);
+	if (peer->state == PEER_CLOSED)
+		peer_open(peer, tenant, connection);
+	waiter->round = peer->round;
+	DL_APPEND(peer->waiting, waiter);
+}
+
+void peer_stop_waiting(struct peer *peer, struct peer_waiter *waiter)
+{
+	DL_DELETE(peer->waiting, waiter);
+}
+
+/* The newest version counts. */
+static struct peer *newest(const struct upstreams *upstreams, const char *tenant_id,
+			   const char *connection_id)
+{
+	struct peer *newest = NULL;
+	struct peer *peer;
+	struct peer *next;
+
+	HASH_ITER(hh, upstreams->peers, peer, next)
+	{
+		if (peer->key.scope[0] == '\0' && is_of(peer, tenant_id, connection_id) &&
+		    (newest == NULL || newest->key.version < peer->key.version))
+			newest = peer;
+	}
+	return newest;
+}
+
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
 					    const char *connection_id)
 {
-	struct peer *peer = peer_find(upstreams, tenant_id, connection_id);
+	struct peer *peer = newest(upstreams, tenant_id, connection_id);
 
 	if (peer == NULL || !peer->known.opened)
 		return NULL;

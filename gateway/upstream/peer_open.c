@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "gateway/upstream/compose.h"
 #include "gateway/upstream/upstream_priv.h"
 
@@ -12,12 +14,27 @@
 
 void peer_stop_opening(struct peer *peer)
 {
-	timer_stop(&peer->open.linger);
+	timer_stop(&peer->open.timer);
+	peer_release_lease(peer);
 	post_cancel(&peer->open.post);
 	db_cancel(&peer->open.query);
 	buf_fini(&peer->open.body);
 	tenant_unref(&peer->open.tenant);
 	peer->open.connection = NULL;
+}
+
+/* What one of them starts anew waits for the next round, and so behind them. */
+static void tell(struct peer *peer, const struct err *err)
+{
+	unsigned round = peer->round;
+	struct peer_waiter *waiter;
+
+	peer->n_ops++; /* the last of those who wait must not take it away meanwhile */
+	while ((waiter = peer->waiting) != NULL && waiter->round <= round) {
+		DL_DELETE(peer->waiting, waiter);
+		waiter->opened(waiter->ctx, err);
+	}
+	peer_release(peer);
 }
 
 void peer_finish_opening(struct peer *peer, const struct err *err)
@@ -30,7 +47,7 @@ void peer_finish_opening(struct peer *peer, const struct err *err)
 	peer_stop_opening(peer);
 	if (err != NULL) {
 		peer->state = PEER_CLOSED;
-		peer_opened(peer, &problem);
+		tell(peer, &problem);
 		return;
 	}
 	peer->state = PEER_OPEN;
@@ -38,7 +55,8 @@ void peer_finish_opening(struct peer *peer, const struct err *err)
 	peer->known.opened = true;
 	peer->known.era = peer->terms.era;
 	memcpy(peer->known.version, peer->terms.version, sizeof(peer->known.version));
-	peer_opened(peer, NULL);
+	peer->touched_ms = loop_now_ms(peer->upstreams->loop);
+	tell(peer, NULL);
 }
 
 static void fail(struct peer *peer, enum err_code code, const char *why, int status)
@@ -166,7 +184,7 @@ static void after_initialize(struct peer *peer, int status)
 
 static void step_done(struct peer *peer, int status)
 {
-	timer_stop(&peer->open.linger);
+	timer_stop(&peer->open.timer);
 	if (status == 401 || status == 403) {
 		fail(peer, ERR_UNAUTHENTICATED, "it refuses the credential", status);
 		return;
@@ -210,7 +228,7 @@ static void on_message(void *ctx, const struct post_end *head, const struct enve
 	if (!peer->open.answered)
 		return;
 	peer->open.end = *head;
-	timer_start(peer->upstreams->loop, &peer->open.linger, UPSTREAM_LINGER_MS, on_lingered,
+	timer_start(peer->upstreams->loop, &peer->open.timer, UPSTREAM_LINGER_MS, on_lingered,
 		    peer);
 }
 
@@ -230,7 +248,7 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 
 static void post_step(struct peer *peer, const struct compose_params *params)
 {
-	static const struct post_events events = { on_message, on_done };
+	static const struct post_events events = { .message = on_message, .done = on_done };
 	struct http_header headers[COMPOSE_MAX_HEADERS];
 	struct arena *arena = arena_new();
 
@@ -301,15 +319,18 @@ void peer_run_step(struct peer *peer, enum open_step step)
 	steps[step](peer);
 }
 
-/* A verdict that is stored with the catalog spares the probe; a wrong one shows at initialize. */
+/* What it was when it was last open or, says its catalog, listed spares the probe; a wrong verdict
+ * shows at initialize. */
 static enum open_step first_step(const struct peer *peer, const struct connection *connection)
 {
+	bool was_legacy = peer->known.opened
+				  ? peer->known.era == MCP_LEGACY
+				  : connection->listed && connection->listed_era == MCP_LEGACY;
+
 	if (connection->era == ERA_LEGACY)
 		return OPEN_FIND;
-	if (connection->era == ERA_AUTO && connection->listed && !peer->doubtful &&
-	    connection->listed_era == MCP_LEGACY)
-		return OPEN_FIND;
-	return OPEN_PROBE;
+	return connection->era == ERA_AUTO && was_legacy && !peer->doubtful ? OPEN_FIND
+									    : OPEN_PROBE;
 }
 
 void peer_open(struct peer *peer, struct tenant *tenant, const struct connection *connection)
@@ -317,6 +338,9 @@ void peer_open(struct peer *peer, struct tenant *tenant, const struct connection
 	peer->state = PEER_OPENING;
 	peer->round++;
 	peer->open.tried = 0;
+	peer->open.began_ms = loop_now_ms(peer->upstreams->loop);
+	peer->open.look_ms = UPSTREAM_LOOK_MIN_MS;
+	uuid_v4(peer->open.lease);
 	peer->open.tenant = tenant_ref(tenant);
 	peer->open.connection = connection;
 	buf_init(&peer->open.body, COMPOSE_MAX_BYTES);

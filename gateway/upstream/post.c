@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "gateway/upstream/sse.h"
-
 #define N_OWN_HEADERS 4
 
 /* What the answer's head says of its body. */
@@ -34,7 +32,8 @@ struct post {
 	enum body_kind kind;
 	struct buf body; /* BODY_JSON */
 	struct sse_reader sse;
-	bool broken; /* what came is no JSON-RPC */
+	struct sse_cursor own_cursor; /* if nobody else wants it */
+	bool broken;		      /* what came is no JSON-RPC */
 	struct err problem;
 	struct post_events events;
 	void *ctx;
@@ -55,10 +54,12 @@ void post_cancel(struct post **slot)
 		return;
 	*slot = NULL;
 	http_cancel(&post->request);
-	if (post->state == POST_DELIVERING)
+	if (post->state == POST_DELIVERING) {
 		post->state = POST_CANCELLED;
-	else
+		post->sse.cursor = &post->own_cursor; /* theirs may go now */
+	} else {
 		post_free(post);
+	}
 }
 
 static void finish(struct post *post, const struct err *err)
@@ -139,6 +140,15 @@ static enum body_kind kind_of(int status, const char *content_type)
 	return status >= 200 && status < 300 ? BODY_EMPTY : BODY_NONE;
 }
 
+static void tell_head(struct post *post)
+{
+	if (post->events.head == NULL)
+		return;
+	post->state = POST_DELIVERING;
+	post->events.head(post->ctx, &post->end);
+	delivered(post);
+}
+
 static void on_head(void *ctx, const struct http_head *head)
 {
 	struct post *post = ctx;
@@ -148,6 +158,8 @@ static void on_head(void *ctx, const struct http_head *head)
 	post->kind = kind_of(head->status, http_head_find(head, "content-type"));
 	if (session != NULL && strlen(session) < sizeof(post->end.session_id))
 		snprintf(post->end.session_id, sizeof(post->end.session_id), "%s", session);
+	post->end.streams = post->kind == BODY_SSE && head->status < 300;
+	tell_head(post);
 }
 
 static void stop_reading(struct post *post, const char *why)
@@ -193,6 +205,12 @@ static void on_data(void *ctx, const char *p, size_t n)
 		stop_reading(post, "its answer is too large");
 }
 
+static void finish_invalid(struct post *post, struct err *problem)
+{
+	snprintf(problem->tag, sizeof(problem->tag), "%s", POST_TAG_INVALID);
+	finish(post, problem);
+}
+
 static void on_done(void *ctx, const struct err *err)
 {
 	struct post *post = ctx;
@@ -210,23 +228,28 @@ static void on_done(void *ctx, const struct err *err)
 	}
 	if (post->kind == BODY_OTHER) {
 		err_set(&problem, ERR_UPSTREAM, "its answer is neither JSON nor an event stream");
-		finish(post, &problem);
+		finish_invalid(post, &problem);
 	} else if (post->broken && post->end.status < 400) {
 		problem = post->problem;
-		finish(post, &problem);
+		finish_invalid(post, &problem);
 	} else {
 		finish(post, NULL);
 	}
 }
 
 /* What every request carries, its credential, and the headers of the connection. */
-static size_t own_headers(const struct connection *connection, const char *authorization,
+static size_t own_headers(const struct post_params *params, const char *authorization,
 			  struct http_header *out)
 {
+	const struct connection *connection = params->connection;
 	size_t n = 0;
 
-	out[n++] = (struct http_header){ "content-type", "application/json" };
-	out[n++] = (struct http_header){ "accept", "application/json, text/event-stream" };
+	bool gets = params->method != NULL && strcmp(params->method, "GET") == 0;
+
+	if (params->method == NULL)
+		out[n++] = (struct http_header){ "content-type", "application/json" };
+	out[n++] = (struct http_header){ "accept", gets ? "text/event-stream"
+							: "application/json, text/event-stream" };
 	if (authorization != NULL)
 		out[n++] = (struct http_header){ "authorization", authorization };
 	if (connection->auth_mode == AUTH_API_KEY)
@@ -243,6 +266,8 @@ static void start_http(struct post *post, const struct post_params *params,
 {
 	static const struct http_events http_events = { on_head, on_data, on_done };
 	const struct connection *connection = params->connection;
+	int64_t idle_ms =
+		params->idle_timeout_ms > 0 ? params->idle_timeout_ms : params->timeout_ms;
 	char pool_key[128];
 
 	/* A connection's sockets serve it alone, and only as it is configured now. */
@@ -250,7 +275,7 @@ static void start_http(struct post *post, const struct post_params *params,
 		 (long long)connection->version);
 	http_start(params->client, &post->request,
 		   &(struct http_params){
-			   .method = "POST",
+			   .method = params->method != NULL ? params->method : "POST",
 			   .url = connection->url,
 			   .headers = headers,
 			   .n_headers = n_headers,
@@ -258,8 +283,8 @@ static void start_http(struct post *post, const struct post_params *params,
 			   .pool_key = pool_key,
 			   .egress = params->tenant->egress,
 			   .connect_timeout_ms = connection->connect_timeout_ms,
-			   .first_byte_timeout_ms = params->timeout_ms,
-			   .idle_timeout_ms = params->timeout_ms,
+			   .first_byte_timeout_ms = idle_ms,
+			   .idle_timeout_ms = idle_ms,
 			   .total_timeout_ms = params->timeout_ms,
 			   .max_body_bytes = POST_MAX_STREAM_BYTES,
 		   },
@@ -279,10 +304,12 @@ void post_start(struct post **slot, const struct post_params *params,
 	*post = (struct post){ .slot = slot, .events = *events, .ctx = ctx };
 	*slot = post;
 	buf_init(&post->body, POST_MAX_MESSAGE_BYTES);
-	sse_init(&post->sse, POST_MAX_MESSAGE_BYTES, on_event, post);
+	sse_cursor_init(&post->own_cursor);
+	sse_init(&post->sse, POST_MAX_MESSAGE_BYTES,
+		 params->cursor != NULL ? params->cursor : &post->own_cursor, on_event, post);
 	if (connection->auth_mode == AUTH_BEARER)
 		authorization = mem_printf("Bearer %s", connection->credential.reveal);
-	n = own_headers(connection, authorization, headers);
+	n = own_headers(params, authorization, headers);
 	for (size_t i = 0; i < params->n_headers; i++)
 		headers[n++] = params->headers[i];
 	start_http(post, params, headers, n);

@@ -37,7 +37,10 @@ void upstreams_free(struct upstreams **upstreams)
 		op_free(was->lingering);
 	while (was->notes != NULL)
 		note_free(was->notes);
+	sweep_free(&was->sweep);
 	peers_free(was);
+	while (was->releases != NULL)
+		release_free(was->releases);
 	http_client_free(&was->client);
 	free(was);
 }
@@ -62,7 +65,7 @@ static void on_timeout(void *ctx)
 	struct upstream_op *op = ctx;
 	struct err err;
 
-	op_tell_cancelled(op, "the gateway's deadline has passed");
+	op_give_up(op, "the gateway's deadline has passed");
 	post_cancel(&op->post);
 	err_set(&err, ERR_TIMEOUT, "no answer within %lld ms", (long long)op->request.timeout_ms);
 	op_finish(op, NULL, &err);
@@ -78,7 +81,7 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 	assert(request->timeout_ms > 0);
 	op->slot = slot;
 	op->arena = arena_new();
-	op->peer = peer_hold(upstreams, request->tenant, request->connection);
+	op->peer = peer_hold(upstreams, request->tenant, request->connection, request->scope);
 	op->id = upstreams->next_id++;
 	op->events = *events;
 	op->ctx = ctx;
@@ -97,6 +100,6 @@ void upstream_cancel(struct upstream_op **slot, const char *reason)
 	if (op == NULL)
 		return;
 	*slot = NULL;
-	op_tell_cancelled(op, reason);
+	op_give_up(op, reason);
 	op_free(op);
 }

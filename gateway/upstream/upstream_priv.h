@@ -19,6 +19,32 @@
 /* Requests of an upstream that are answered while one of ours runs; more are ignored. */
 #define UPSTREAM_MAX_ANSWERS   100
 #define UPSTREAM_VERSION_BYTES 32
+/* "session:" and the hex of a SHA-256, or a principal's subject. */
+#define UPSTREAM_SCOPE_BYTES 80
+/* Peers that a worker remembers; the longest unused goes first. */
+#define UPSTREAM_MAX_PEERS 10000
+/* A worker that opens a session has it for itself so long; then another may try. */
+#define UPSTREAM_LEASE_MS 10000
+/* How often the others look whether it is there, at first and at most. */
+#define UPSTREAM_LOOK_MIN_MS 20
+#define UPSTREAM_LOOK_MAX_MS 250
+/* A shared session that nobody used for so long is not used again, and is ended. */
+#define UPSTREAM_SESSION_IDLE_SECONDS (24 * 3600)
+/* How often a used one is written down as such. */
+#define UPSTREAM_TOUCH_MS 600000
+/* Times that one request is sent: a session that another worker opened may be lost too. */
+#define UPSTREAM_MAX_SENDS 3
+/* Streams that end before the answer are gone on with so often, or so often in vain. */
+#define UPSTREAM_MAX_RESUMES	    100
+#define UPSTREAM_MAX_FAILED_RESUMES 3
+/* Before that, if the server says nothing; and at least. */
+#define UPSTREAM_RETRY_MS     1000
+#define UPSTREAM_RETRY_MIN_MS 50
+/* A stream that listens may be silent so long; a dead peer is noticed by TCP before. */
+#define UPSTREAM_LISTEN_IDLE_MS 900000
+/* Ended sessions are looked for so often, and so many taken at once. */
+#define UPSTREAM_SWEEP_MS  5000
+#define UPSTREAM_MAX_SWEPT 100
 
 enum peer_state {
 	PEER_CLOSED,  /* nothing known, or no longer valid */
@@ -28,15 +54,27 @@ enum peer_state {
 
 enum open_step {
 	OPEN_PROBE, /* server/discover: is it modern? */
-	OPEN_FIND,  /* a session that another worker has started */
+	OPEN_FIND,  /* a session in Postgres, or the right to open it */
 	OPEN_INITIALIZE,
 	OPEN_INITIALIZED, /* notifications/initialized */
 	OPEN_SHARE,	  /* the session's row */
 };
 
+/* Compared as bytes: zeroed first. */
 struct peer_key {
 	char tenant_id[UUID_TEXT_BYTES];
 	char connection_id[UUID_TEXT_BYTES];
+	char scope[UPSTREAM_SCOPE_BYTES]; /* "": the session that all share */
+	int64_t version;		  /* of the connection */
+};
+
+/* Somebody who waits for a peer to open. */
+struct peer_waiter {
+	struct peer_waiter *prev, *next;
+	unsigned round;
+	/* err NULL: it is open. */
+	void (*opened)(void *ctx, const struct err *err);
+	void *ctx;
 };
 
 /* How requests are sent to an open upstream. */
@@ -46,14 +84,15 @@ struct peer_terms {
 	char session_id[POST_SESSION_BYTES]; /* legacy; "": it gave none */
 };
 
-/* One upstream as this worker knows it, as one version of its connection configures it. */
+/* One upstream as this worker knows it, as one version of its connection configures it, with one
+ * session of those that it may have. */
 struct peer {
 	struct peer_key key;
-	int64_t version;
 	struct upstreams *upstreams;
 	enum peer_state state;
 	unsigned round;			       /* which opening it is in, or was opened by */
 	struct peer_terms terms;	       /* OPEN; while OPENING as far as known */
+	bool adopted;			       /* the session stood in Postgres */
 	int log_level;			       /* asked of it in this session; -1: none */
 	char lost_session[POST_SESSION_BYTES]; /* the last one that it refused */
 	bool doubtful;			       /* it spoke another era than was thought: probe it */
@@ -67,10 +106,11 @@ struct peer {
 		char *instructions;
 	} known;
 	struct upstream_facts facts;
-	struct upstream_op *waiting; /* for PEER_OPEN, in order of their rounds */
+	struct peer_waiter *waiting; /* for PEER_OPEN, in order of their rounds */
 	size_t n_ops;		     /* all of its operations, and who else holds it */
-	/* Superseded or removed: nobody finds it any more, and it goes with its last operation. */
-	bool forgotten;
+	bool forgotten;		     /* nobody finds it any more: it goes with its last operation */
+	int64_t touched_ms;
+	struct db_op *touch;
 
 	/* While OPENING. */
 	struct {
@@ -84,7 +124,12 @@ struct peer {
 		struct buf body;
 		bool answered;	     /* the message that the step waits for has come */
 		struct post_end end; /* with it */
-		struct timer linger; /* for the end of the stream behind it */
+		/* For the end of the stream behind it, or for the next look in Postgres. */
+		struct timer timer;
+		int64_t began_ms;
+		int64_t look_ms;
+		char lease[UUID_TEXT_BYTES]; /* names this opening */
+		bool leased;		     /* the session's row says that it is ours to open */
 	} open;
 	UT_hash_handle hh;
 };
@@ -93,6 +138,7 @@ enum op_state {
 	OP_WAITING, /* for the peer to open */
 	OP_LEVEL,   /* logging/setLevel goes first */
 	OP_SENT,
+	OP_RESUMING,  /* its stream has ended: it is gone on with in a while */
 	OP_LINGERING, /* answered; its stream has not ended */
 };
 
@@ -101,7 +147,9 @@ struct upstream_op {
 	struct upstream_op *prev, *next;
 	enum op_state state;
 	struct peer *peer;
-	unsigned round;			 /* the opening that it waits for, or was sent after */
+	struct peer_waiter waiter;	 /* while WAITING */
+	unsigned round;			 /* the opening that it was sent after */
+	bool adopted;			 /* that took its session from Postgres */
 	struct peer_terms terms;	 /* that it was sent on */
 	struct upstream_request request; /* with copies of its own */
 	struct arena *arena;
@@ -116,13 +164,25 @@ struct upstream_op {
 	int64_t id;
 	unsigned attempts;
 	unsigned n_answers; /* to requests of the upstream */
+	struct sse_cursor cursor;
+	unsigned resumes;
+	unsigned failed_resumes; /* since the last event */
+	unsigned heard;		 /* events before the last resume */
 	struct timer timer;
+	struct timer retry;	  /* while RESUMING */
 	struct deferred deferred; /* a failure that was known at the start */
 	struct upstream_events events;
 	void *ctx;
 };
 
-/* A message that nobody waits for an answer to. */
+/* Where a message that nobody waits for an answer to goes: all borrowed. */
+struct note_to {
+	struct upstreams *upstreams;
+	struct tenant *tenant;
+	const struct connection *connection;
+	const struct peer_terms *terms;
+};
+
 struct note {
 	struct note *prev, *next;
 	struct upstreams *upstreams;
@@ -131,25 +191,42 @@ struct note {
 	struct buf body;
 };
 
+/* A lease that is given back. */
+struct release {
+	struct release *prev, *next;
+	struct upstreams *upstreams;
+	struct db_op *query;
+};
+
 struct upstreams {
 	struct loop *loop;
 	struct db *db;
 	struct http_client *client;
-	struct peer *peers;
+	struct peer *peers; /* the longest unused first */
 	struct upstream_op *lingering;
 	struct note *notes;
+	struct release *releases;
+	struct sweep *sweep; /* NULL until upstreams_sweep */
 	/* Ids carry random bits of this worker, because workers share upstream sessions. They stay
 	 * below 2^53, which every JSON reader keeps. */
 	int64_t next_id;
 };
 
-/* peer.c. Finds or makes the peer of this version of the connection, and holds it. */
+/* peer.c. Finds or makes the peer of this version of the connection, and holds it. scope NULL: the
+ * one that all share. */
 struct peer *peer_hold(struct upstreams *upstreams, const struct tenant *tenant,
-		       const struct connection *connection);
+		       const struct connection *connection, const char *scope);
 void peer_release(struct peer *peer);
 void peers_free(struct upstreams *upstreams);
-/* Forgets era and session, and stops opening. Waiting operations stay. */
+/* Forgets era and session, and stops opening. Who waits stays. */
 void peer_close(struct peer *peer);
+/* What was sent on these terms, after that opening, was refused as of a session or an era that is
+ * not known. Unless it was opened anew since, the peer is closed. */
+void peer_refused(struct peer *peer, unsigned round, const struct peer_terms *terms);
+/* waiter->opened and ctx are set; it is called from the loop. */
+void peer_wait(struct peer *peer, struct peer_waiter *waiter, struct tenant *tenant,
+	       const struct connection *connection);
+void peer_stop_waiting(struct peer *peer, struct peer_waiter *waiter);
 
 /* peer_open.c. tenant and connection are those of whoever asks first. */
 void peer_open(struct peer *peer, struct tenant *tenant, const struct connection *connection);
@@ -160,9 +237,14 @@ void peer_finish_opening(struct peer *peer, const struct err *err);
 void peer_set_terms(struct peer *peer, enum mcp_era era, const char *version,
 		    const char *session_id);
 
-/* peer_share.c: the steps that ask Postgres. */
+/* peer_lease.c: what Postgres knows of the session. */
 void peer_find_shared(struct peer *peer);
 void peer_share(struct peer *peer);
+/* Gives the lease back, if there is one. */
+void peer_release_lease(struct peer *peer);
+void release_free(struct release *release);
+/* The session is used; log_level may have been set. */
+void peer_touch(struct peer *peer);
 
 /* op.c: the life of one request. */
 void op_free(struct upstream_op *op);
@@ -170,10 +252,8 @@ void op_free(struct upstream_op *op);
 void op_run(struct upstream_op *op);
 void op_fail(struct upstream_op *op, enum err_code code, const char *why);
 void op_finish(struct upstream_op *op, const struct upstream_answer *answer, const struct err *err);
-/* The upstream is told that nobody waits any more. */
-void op_tell_cancelled(struct upstream_op *op, const char *reason);
-/* The opening has ended. err NULL: it is open. */
-void peer_opened(struct peer *peer, const struct err *err);
+/* Nobody waits any more: the upstream is told. */
+void op_give_up(struct upstream_op *op, const char *reason);
 
 /* op_answer.c: what comes back. */
 extern const struct post_events op_events;
@@ -181,10 +261,26 @@ extern const struct post_events op_events;
 void op_send(struct upstream_op *op);
 void op_send_request(struct upstream_op *op);
 
-/* note.c. On the terms that the request was sent on; text is copied. */
-void note_send(struct upstream_op *op, struct span text);
+/* op_resume.c. err: why the stream ended; NULL: in peace. False: it cannot be gone on with. */
+bool op_resume(struct upstream_op *op, const struct err *err);
+
+/* note.c. text is copied. */
+void note_send(const struct note_to *to, struct span text);
 void note_free(struct note *note);
 /* Requests of an upstream to its client: ping is answered, the rest nobody here can do. */
-void note_answer(struct upstream_op *op, const struct envelope *request);
+void note_answer(const struct note_to *to, const struct envelope *request);
+/* DELETE: the session is not used any more. */
+void note_end_session(const struct note_to *to);
+
+/* sweep.c */
+void sweep_free(struct sweep **sweep);
+
+/* Of an id that an upstream sent back. */
+static inline bool is_id(struct span id, int64_t ours)
+{
+	int64_t theirs;
+
+	return span_int64(span_trim(id), &theirs) == 0 && theirs == ours;
+}
 
 #endif

@@ -3,9 +3,10 @@
 #define FAKES_MCP_PEER_H
 
 /*
- * An upstream MCP server in the test's own loop. For each method of JSON-RPC it has a list of
- * answers, given one after the other, the last one again and again; a method without any gets
- * HTTP 404. In a body, $ID stands for the id of the request that is answered.
+ * An upstream MCP server in the test's own loop. For each method of JSON-RPC, and for GET and
+ * DELETE, it has a list of answers, given one after the other, the last one again and again; a
+ * method without any gets HTTP 404. In a body, $ID stands for the id of the request that is
+ * answered.
  */
 
 #include <stddef.h>
@@ -33,7 +34,7 @@ struct mcp_reply {
 struct mcp_seen {
 	char *head; /* with the request line, in lower case */
 	char *body;
-	char method[64]; /* "" for a response */
+	char method[64]; /* "" for a response; "GET", "DELETE" */
 	char id[32];	 /* JSON, or "" */
 };
 
@@ -63,5 +64,6 @@ size_t mcp_peer_left(const struct mcp_peer *peer);	  /* closed by the other side
 /* More of the stream that was begun last, with $ID as in it; and its end. */
 void mcp_peer_say(struct mcp_peer *peer, const char *text);
 void mcp_peer_end(struct mcp_peer *peer);
+void mcp_peer_reset(struct mcp_peer *peer); /* breaks it instead */
 
 #endif

@@ -2,7 +2,8 @@
 
 /*
  * gateway/upstream/sse.h against the same rules written over the whole text: however the bytes are
- * cut on their way, the same events come of them, and the same stream is refused.
+ * cut on their way, the same events, the same id and the same retry come of them, and the same
+ * stream is refused.
  */
 
 #include <assert.h>
@@ -25,13 +26,20 @@ static void log_event(void *ctx, struct span data)
 	buf_add(ctx, "\n");
 }
 
+static void log_cursor(const char *id, int64_t retry_ms, unsigned n, struct buf *events)
+{
+	buf_printf(events, "%s %lld %u\n", id, (long long)retry_ms, n);
+}
+
 /* What comes of the text in pieces; the size of each is drawn from the seed, 0: all at once. */
 static int read_in_pieces(struct span text, uint32_t seed, struct buf *events)
 {
 	struct sse_reader reader;
+	struct sse_cursor cursor;
 	int ret = 0;
 
-	sse_init(&reader, MAX_EVENT_BYTES, log_event, events);
+	sse_cursor_init(&cursor);
+	sse_init(&reader, MAX_EVENT_BYTES, &cursor, log_event, events);
 	while (text.n > 0 && ret == 0) {
 		size_t n = text.n;
 		char *piece;
@@ -48,6 +56,9 @@ static int read_in_pieces(struct span text, uint32_t seed, struct buf *events)
 		text = (struct span){ text.p + n, text.n - n };
 	}
 	sse_fini(&reader);
+	assert(memchr(cursor.id, '\0', sizeof(cursor.id)) != NULL);
+	assert(cursor.retry_ms >= -1 && cursor.retry_ms <= SSE_MAX_RETRY_MS);
+	log_cursor(cursor.id, cursor.retry_ms, cursor.events, events);
 	return ret;
 }
 
@@ -69,16 +80,54 @@ static bool next_line(struct span *text, struct span *line)
 	return true;
 }
 
-static bool is_data(struct span line, struct span *value)
+/* The value of a line that has this field. */
+static bool is_field(struct span line, const char *name, struct span *value)
 {
-	if (line.n < 4 || memcmp(line.p, "data", 4) != 0 || (line.n > 4 && line.p[4] != ':'))
+	size_t n = strlen(name);
+
+	if (line.n < n || memcmp(line.p, name, n) != 0 || (line.n > n && line.p[n] != ':'))
 		return false;
-	*value = (struct span){ line.p + 4, line.n - 4 };
+	*value = (struct span){ line.p + n, line.n - n };
 	for (int i = 0; i < 2; i++) {
 		if (value->n > 0 && value->p[0] == (i == 0 ? ':' : ' '))
 			*value = (struct span){ value->p + 1, value->n - 1 };
 	}
 	return true;
+}
+
+/* What an id is kept as. */
+static void model_id(struct span value, char id[SSE_ID_BYTES])
+{
+	bool fits = value.n < SSE_ID_BYTES;
+
+	if (value.n > 0 && memchr(value.p, '\0', value.n) != NULL)
+		return;
+	for (size_t i = 0; i < value.n; i++)
+		fits = fits && (unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f;
+	memset(id, 0, SSE_ID_BYTES);
+	if (fits && value.n > 0)
+		memcpy(id, value.p, value.n);
+}
+
+static void model_retry(struct span value, int64_t *retry_ms)
+{
+	char digits[16];
+	size_t zeros = 0;
+
+	for (size_t i = 0; i < value.n; i++) {
+		if (strchr("0123456789", value.p[i]) == NULL || value.p[i] == '\0')
+			return;
+		zeros += zeros == i && value.p[i] == '0';
+	}
+	if (value.n == 0)
+		return;
+	memset(digits, 0, sizeof(digits));
+	*retry_ms = SSE_MAX_RETRY_MS;
+	if (value.n - zeros >= sizeof(digits))
+		return;
+	memcpy(digits, value.p + zeros, value.n - zeros);
+	if (strtoll(digits, NULL, 10) < SSE_MAX_RETRY_MS)
+		*retry_ms = strtoll(digits, NULL, 10);
 }
 
 /* Without ceilings. */
@@ -87,6 +136,10 @@ static void model(struct span text, struct buf *events)
 	struct buf data;
 	struct span line;
 	struct span value;
+	char next_id[SSE_ID_BYTES] = "";
+	char id[SSE_ID_BYTES] = "";
+	int64_t retry_ms = -1;
+	unsigned n = 0;
 	bool first = true;
 	bool any = false;
 
@@ -95,16 +148,25 @@ static void model(struct span text, struct buf *events)
 		if (first && line.n >= 3 && memcmp(line.p, "\xef\xbb\xbf", 3) == 0)
 			line = (struct span){ line.p + 3, line.n - 3 };
 		first = false;
+		if (line.n == 0) {
+			memcpy(id, next_id, sizeof(id));
+			n++;
+		}
 		if (line.n == 0 && any) {
 			log_event(events, (struct span){ data.data, data.len - 1 });
 			buf_clear(&data);
 			any = false;
-		} else if (is_data(line, &value)) {
+		} else if (is_field(line, "data", &value)) {
 			buf_add_span(&data, value);
 			buf_add(&data, "\n");
 			any = true;
+		} else if (is_field(line, "id", &value)) {
+			model_id(value, next_id);
+		} else if (is_field(line, "retry", &value)) {
+			model_retry(value, &retry_ms);
 		}
 	}
+	log_cursor(id, retry_ms, n, events);
 	buf_fini(&data);
 }
 

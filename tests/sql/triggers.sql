@@ -86,9 +86,10 @@ INSERT INTO changes (statement, bumps, notifies, name) VALUES
   ($$ UPDATE tollgate.connection_status SET lease_node = gen_random_uuid(), lease_until = now(),
         last_success = now(), next_retry_at = now(), last_error = 'x', last_error_at = now() $$,
    0, false, 'a lease, an error and times'),
-  ($$ INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, session_id, protocol_version)
-      VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000003', 's',
-              '2025-11-25') $$, 0, false, 'a session with an upstream'),
+  ($$ INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, connection_version,
+                                              session_id, protocol_version, expires_at)
+      VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000003', 2,
+              's', '2025-11-25', now()) $$, 0, false, 'a session with an upstream'),
   ($$ INSERT INTO tollgate.mcp_sessions (tenant_id, id_hash, principal, protocol_version, expires_at)
       VALUES ('aaaaaaaa-0000-4000-8000-000000000001', sha256('x'), 'p', '2025-11-25', now()) $$,
    0, false, 'a new session'),

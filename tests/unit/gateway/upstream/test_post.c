@@ -103,7 +103,7 @@ static int tear_down(void **state)
 
 static void start(struct world *world, const struct http_header *headers, size_t n_headers)
 {
-	static const struct post_events events = { on_message, on_done };
+	static const struct post_events events = { .message = on_message, .done = on_done };
 
 	world->dones = 0;
 	world->n_messages = 0;
