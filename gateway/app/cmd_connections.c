@@ -19,6 +19,7 @@ struct connection_options {
 	struct cli_list headers;
 	struct cli_list headers_removed;
 	const char *era;
+	const char *session;
 	const char *description;
 	struct cli_list allow;
 	struct cli_list deny;
@@ -35,6 +36,7 @@ static const struct cli_option add_options[] = {
 	{ "auth-header",	 0, CLI_TEXT, AT(auth_header)    },
 	{ "header",	    0, CLI_LIST, AT(headers)	     },
 	{ "era",		 0, CLI_TEXT, AT(era)	      },
+	{ "session",	     0, CLI_TEXT, AT(session)	      },
 	{ "description",	 0, CLI_TEXT, AT(description)    },
 	{ "allow",	   0, CLI_LIST, AT(allow)	  },
 	{ "deny",		  0, CLI_LIST, AT(deny)		},
@@ -52,6 +54,7 @@ static const struct cli_option edit_options[] = {
 	{ "header",	    0, CLI_LIST, AT(headers)	     },
 	{ "remove-header",   0, CLI_LIST, AT(headers_removed)},
 	{ "era",		 0, CLI_TEXT, AT(era)	      },
+	{ "session",	     0, CLI_TEXT, AT(session)	      },
 	{ "description",	 0, CLI_TEXT, AT(description)    },
 	{ "allow",	   0, CLI_LIST, AT(allow)	  },
 	{ "deny",		  0, CLI_LIST, AT(deny)		},
@@ -241,6 +244,7 @@ static int set_body(struct cli *cli, json_t *body, const struct connection_optio
 
 	set_text(body, "url", options->url);
 	set_text(body, "era", options->era);
+	set_text(body, "session", options->session);
 	set_text(body, "description", options->description);
 	set_text(body, "connect_timeout", options->connect_timeout);
 	set_text(body, "call_timeout", options->call_timeout);

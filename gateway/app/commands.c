@@ -23,6 +23,8 @@ static int cmd_version(int argc, char **argv);
 	"  --auth-header H       header that carries the key of api_key (X-API-Key)\n"             \
 	"  --header NAME=VALUE   sent with every request; may be given several times\n"            \
 	"  --era ERA             auto, legacy or modern\n"                                         \
+	"  --session SCOPE       who uses one session of a legacy server: shared, principal, "     \
+	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
 	"  --deny GLOB           tools taken away from these; several times\n"                     \

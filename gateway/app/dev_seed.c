@@ -184,6 +184,7 @@ static void add_clock(struct seeding *seeding, struct provision *provision)
 				     .header_names = "[]",
 				     .connect_timeout_ms = 10000,
 				     .call_timeout_ms = 60000,
+				     .session_scope = "shared",
 				     .trust_level = "untrusted",
 				     .tools_allow = "[\"*\"]",
 				     .tools_deny = "[]",

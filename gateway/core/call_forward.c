@@ -182,10 +182,27 @@ static const char *wanted_level_name(const struct call *call)
 		       : NULL;
 }
 
+/* Clients of the modern era have no sessions: theirs is that of their principal. */
+static const char *session_scope(const struct call *call)
+{
+	switch (call->connection->session_scope) {
+	case SESSION_CLIENT:
+		if (call->session != NULL)
+			return arena_printf(call->arena, UPSTREAM_SCOPE_CLIENT "%s",
+					    call->session->id_hash);
+		return call->principal->subject;
+	case SESSION_PRINCIPAL:
+		return call->principal->subject;
+	case SESSION_SHARED:
+		break;
+	}
+	return NULL;
+}
+
 enum step_result call_forward(struct call *call)
 {
 	static const struct upstream_events events = { on_message, on_done };
-	const struct upstream_request request = {
+	struct upstream_request request = {
 		.tenant = call->tenant,
 		.connection = call->connection,
 		.method = call->method->name,
@@ -200,6 +217,7 @@ enum step_result call_forward(struct call *call)
 
 	if (call->tool == NULL)
 		return STEP_NEXT; /* answered already */
+	request.scope = session_scope(call);
 	call->record.forwarded_ms = loop_now_ms(call->gate->loop);
 	upstream_start(call->gate->upstreams, &call->wait.upstream, &request, &events, call);
 	if (call->session != NULL)

@@ -127,7 +127,7 @@ static struct span sealed(struct provision *provision, const struct connection_r
 	return text;
 }
 
-enum { N_CONNECTION_PARAMS = 16 };
+enum { N_CONNECTION_PARAMS = 17 };
 
 static void connection_params(struct provision *provision, const struct connection_row *row,
 			      const struct seal_key *key, const char *deployment,
@@ -150,6 +150,7 @@ static void connection_params(struct provision *provision, const struct connecti
 		span_of(row->trust_level),
 		span_of(row->tools_allow),
 		span_of(row->tools_deny),
+		span_of(row->session_scope),
 	};
 
 	memcpy(params, values, sizeof(values));
@@ -157,11 +158,13 @@ static void connection_params(struct provision *provision, const struct connecti
 
 #define COLUMNS                                                                                    \
 	"name, description, enabled, url, era, auth_mode, auth_header, credential, headers,"       \
-	" header_names, connect_timeout_ms, call_timeout_ms, trust_level, tools_allow, tools_deny"
+	" header_names, connect_timeout_ms, call_timeout_ms, trust_level, tools_allow, "           \
+	"tools_deny,"                                                                              \
+	" session_scope"
 #define TEXTS(n) "ARRAY(SELECT json_array_elements_text($" n "::json))"
 #define VALUES                                                                                     \
 	"$2, $3, $4::boolean, $5, $6, $7, $8, $9::bytea, $10::bytea, " TEXTS(                      \
-		"11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS("16")
+		"11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS("16") ", $17"
 
 void provision_connection(struct provision *provision, const struct connection_row *row,
 			  const struct seal_key *key, const char *deployment)
@@ -185,8 +188,8 @@ void provision_connection_change(struct provision *provision, const struct conne
 	params[N_CONNECTION_PARAMS] = number(provision, row->version);
 	provision_add(provision,
 		      "UPDATE tollgate.connections SET (" COLUMNS ", version)"
-		      " = ROW (" VALUES ", $17::bigint)"
+		      " = ROW (" VALUES ", $18::bigint)"
 		      " WHERE tenant_id = " TENANT
-		      " AND id = $1::uuid AND version = $17::bigint - 1",
+		      " AND id = $1::uuid AND version = $18::bigint - 1",
 		      params, COUNT(params));
 }

@@ -66,6 +66,7 @@ struct connection_row {
 	const char *header_names; /* JSON array of strings */
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
+	const char *session_scope;
 	const char *trust_level;
 	const char *tools_allow; /* JSON array of strings */
 	const char *tools_deny;

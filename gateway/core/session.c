@@ -284,6 +284,7 @@ static struct session *session_new(const uint8_t digest[SHA256_BYTES], const cha
 	struct session *session = mem_new(sizeof(*session));
 
 	session->refs = 1;
+	hex_encode(digest, SHA256_BYTES, session->id_hash);
 	hex_encode(digest, (sizeof(session->id_digest) - 1) / 2, session->id_digest);
 	snprintf(session->protocol_version, sizeof(session->protocol_version), "%s", version);
 	if (client_name != NULL)

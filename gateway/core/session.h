@@ -19,7 +19,8 @@
 
 struct session {
 	unsigned refs;
-	char id_digest[17]; /* 16 hex digits of the SHA-256: what the book shows */
+	char id_hash[65];   /* hex of the SHA-256: names its row */
+	char id_digest[17]; /* the first 16 of them: what the book shows */
 	char protocol_version[16];
 	char *client;  /* "name/version" or NULL */
 	int log_level; /* mcp_log_level; -1: never set */

@@ -26,6 +26,8 @@ struct keyring;
 
 enum auth_mode { AUTH_NONE, AUTH_BEARER, AUTH_API_KEY, AUTH_OAUTH };
 enum era_setting { ERA_AUTO, ERA_LEGACY, ERA_MODERN };
+/* Who uses one session of a legacy upstream: all, one user or service key, one client session. */
+enum session_scope { SESSION_SHARED, SESSION_PRINCIPAL, SESSION_CLIENT };
 #define TENANT_POLL_MS 2000
 
 /* One tool as an upstream lists it. */
@@ -44,6 +46,7 @@ struct connection {
 	const char *name;
 	const char *url;
 	enum era_setting era;
+	enum session_scope session_scope;
 	enum auth_mode auth_mode;
 	const char *auth_header; /* api_key: header that carries it */
 	struct secret credential;

@@ -25,7 +25,8 @@ const struct db_statement tenant_statements[TENANT_N_STATEMENTS] = {
 			      " ORDER BY dek_id" },
 	[CONNECTION_ROWS] = { .sql = "SELECT id, name, enabled, transport, url, era, auth_mode,"
 				     " auth_header, credential, headers, connect_timeout_ms,"
-				     " call_timeout_ms, to_json(tools_allow)::text AS tools_allow,"
+				     " call_timeout_ms, session_scope, to_json(tools_allow)::text "
+				     "AS tools_allow,"
 				     " to_json(tools_deny)::text AS tools_deny, version"
 				     " FROM tollgate.connections" OF_TENANT
 				     " ORDER BY name COLLATE \"C\"" },
@@ -250,17 +251,21 @@ static int load_words(struct connection *connection, const struct db_result *row
 {
 	static const char *const modes[] = { "none", "bearer", "api_key", "oauth" };
 	static const char *const eras[] = { "auto", "legacy", "modern" };
+	static const char *const scopes[] = { "shared", "principal", "client" };
+	int scope = find_word(scopes, 3, db_text(rows, row, "session_scope"));
 	int mode = find_word(modes, 4, db_text(rows, row, "auth_mode"));
 	int era = find_word(eras, 3, db_text(rows, row, "era"));
 
 	if (strcmp(db_text(rows, row, "transport"), "streamable-http") != 0)
 		return err_set(err, ERR_INTERNAL, "its transport is not known");
-	if (mode < 0 || era < 0)
-		return err_set(err, ERR_INTERNAL, "its auth mode or era is not known");
+	if (mode < 0 || era < 0 || scope < 0)
+		return err_set(err, ERR_INTERNAL,
+			       "its auth mode, era or session scope is not known");
 	if (mode == AUTH_OAUTH)
 		return err_set(err, ERR_INTERNAL, "its auth mode oauth is not available");
 	connection->auth_mode = (enum auth_mode)mode;
 	connection->era = (enum era_setting)era;
+	connection->session_scope = (enum session_scope)scope;
 	return 0;
 }
 

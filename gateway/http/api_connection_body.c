@@ -28,6 +28,8 @@ static const struct member connection_members[] = {
 	  "a duration such as \"10s\" or a number of seconds"								    },
 	{ "call_timeout",	  MEMBER_DURATION, MEMBER_OPTIONAL, 0,		       0,
 	  "a duration such as \"60s\" or a number of seconds"								    },
+	{ "session",	     MEMBER_TEXT,	  MEMBER_OPTIONAL, 0,		      0,
+	  "one of \"shared\", \"principal\", \"client\""									 },
 	{ "trust_level",	 MEMBER_TEXT,     MEMBER_OPTIONAL, 0,			  0, "\"untrusted\" or \"trusted\""	    },
 	{ "tools",	   MEMBER_OBJECT,	  MEMBER_OPTIONAL, 0,		      0,
 	  "an object such as {\"allow\":[\"*\"],\"deny\":[]}"								    },
@@ -334,13 +336,16 @@ static int parse_words(const json_t *body, struct connection_body *out, struct a
 {
 	static const char *const transports[] = { "streamable-http", NULL };
 	static const char *const eras[] = { "auto", "legacy", "modern", NULL };
+	static const char *const scopes[] = { "shared", "principal", "client", NULL };
 	static const char *const levels[] = { "untrusted", "trusted", NULL };
 	const char *transport = member_text(body, "transport", transports[0]);
 
 	out->era = member_text(body, "era", eras[0]);
+	out->session_scope = member_text(body, "session", scopes[0]);
 	out->trust_level = member_text(body, "trust_level", levels[0]);
 	if (member_word(transport, "/transport", transports, fault) < 0 ||
-	    member_word(out->era, "/era", eras, fault) < 0)
+	    member_word(out->era, "/era", eras, fault) < 0 ||
+	    member_word(out->session_scope, "/session", scopes, fault) < 0)
 		return -1;
 	return member_word(out->trust_level, "/trust_level", levels, fault);
 }

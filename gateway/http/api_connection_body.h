@@ -47,6 +47,7 @@ struct connection_body {
 	size_t n_headers;
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
+	const char *session_scope;
 	const char *trust_level;
 	const char *tools_allow; /* JSON */
 	const char *tools_deny;
@@ -80,6 +81,7 @@ struct connection_view {
 	const char *header_names; /* JSON, as are the lists of tools */
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
+	const char *session_scope;
 	const char *trust_level;
 	const char *tools_allow;
 	const char *tools_deny;

@@ -220,6 +220,7 @@ static int fill_row(struct writing *writing, struct api_fault *fault)
 		.auth_header = body->auth_header,
 		.connect_timeout_ms = body->connect_timeout_ms,
 		.call_timeout_ms = body->call_timeout_ms,
+		.session_scope = body->session_scope,
 		.trust_level = body->trust_level,
 		.tools_allow = body->tools_allow,
 		.tools_deny = body->tools_deny,

@@ -71,6 +71,7 @@ json_t *connection_body_show(const struct connection_view *view, bool secrets)
 		json_object_set_new(shown, "headers", show_headers(view));
 	json_object_set_new(shown, "connect_timeout", show_duration(view->connect_timeout_ms));
 	json_object_set_new(shown, "call_timeout", show_duration(view->call_timeout_ms));
+	json_object_set_new(shown, "session", json_string(view->session_scope));
 	json_object_set_new(shown, "trust_level", json_string(view->trust_level));
 	json_object_set_new(shown, "tools",
 			    json_pack("{s:o, s:o}", "allow", stored_json(view->tools_allow), "deny",

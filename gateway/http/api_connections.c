@@ -13,7 +13,7 @@
 	"SELECT id, name, description, enabled, transport, url, era, auth_mode, auth_header,"      \
 	" credential, credential IS NOT NULL AS has_credential, headers,"                          \
 	" to_json(header_names)::text AS header_names, connect_timeout_ms, call_timeout_ms,"       \
-	" trust_level, to_json(tools_allow)::text AS tools_allow,"                                 \
+	" session_scope, trust_level, to_json(tools_allow)::text AS tools_allow,"                  \
 	" to_json(tools_deny)::text AS tools_deny, version,"                                       \
 	" to_char(created_at " API_RFC3339 " AS created_at,"                                       \
 	" to_char(updated_at " API_RFC3339 " AS updated_at"                                        \
@@ -35,6 +35,7 @@ static json_t *show_view(const struct db_result *rows, size_t row, bool secrets)
 		.header_names = db_text(rows, row, "header_names"),
 		.connect_timeout_ms = db_int(rows, row, "connect_timeout_ms"),
 		.call_timeout_ms = db_int(rows, row, "call_timeout_ms"),
+		.session_scope = db_text(rows, row, "session_scope"),
 		.trust_level = db_text(rows, row, "trust_level"),
 		.tools_allow = db_text(rows, row, "tools_allow"),
 		.tools_deny = db_text(rows, row, "tools_deny"),

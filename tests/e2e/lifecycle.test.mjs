@@ -166,6 +166,7 @@ describe('a connection at run time', () => {
       headers: {},
       connect_timeout: '1500ms',
       call_timeout: '2m',
+      session: 'principal',
       trust_level: 'trusted',
       tools: { allow: ['get_*', 'echo'], deny: ['get_secret*'] },
     };
@@ -180,6 +181,7 @@ describe('a connection at run time', () => {
       'url',
       'era',
       'headers',
+      'session',
       'trust_level',
       'tools',
     ])

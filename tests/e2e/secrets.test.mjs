@@ -185,6 +185,7 @@ function writable(json) {
     'headers',
     'connect_timeout',
     'call_timeout',
+    'session',
     'trust_level',
     'tools',
   ];

@@ -88,6 +88,7 @@ static struct connection_row row_named(const char *id, const char *name)
 		.header_names = "[\"X-Env\"]",
 		.connect_timeout_ms = 1500,
 		.call_timeout_ms = 60000,
+		.session_scope = "client",
 		.trust_level = "trusted",
 		.tools_allow = "[\"a*\",\"b,c\",\"{d}\",\"\\\"q\\\\\\\"\"]",
 		.tools_deny = "[]",
@@ -229,11 +230,13 @@ static void a_connection_is_written_as_it_is_with_its_secrets_sealed(void **stat
 	assert_string_equal(
 		gate_db_ask(world.gate,
 			    "SELECT concat_ws('|', name, enabled, url, era, auth_mode, auth_header,"
-			    " header_names::text, connect_timeout_ms, call_timeout_ms, trust_level,"
+			    " header_names::text, connect_timeout_ms, call_timeout_ms, "
+			    "session_scope, trust_level,"
 			    " array_length(tools_allow, 1), tools_allow[2], tools_allow[3],"
 			    " tools_allow[4], tools_deny::text, version) AS v"
 			    " FROM tollgate.connections"),
-		"crm|t|https://mcp.example.com/mcp|auto|api_key|X-Key|{X-Env}|1500|60000|trusted|"
+		"crm|t|https://mcp.example.com/"
+		"mcp|auto|api_key|X-Key|{X-Env}|1500|60000|client|trusted|"
 		"4|b,c|{d}|\"q\\\"|{}|1");
 	assert_string_equal(
 		gate_db_ask(world.gate, "SELECT description AS v FROM tollgate.connections"),

@@ -100,6 +100,7 @@ static void add(const struct world *world, const struct connection_row *row)
 	full.header_names = "[]";
 	full.connect_timeout_ms = 1000;
 	full.call_timeout_ms = 2000;
+	full.session_scope = "principal";
 	full.trust_level = "untrusted";
 	full.tools_allow = row->tools_allow != NULL ? row->tools_allow : "[\"*\"]";
 	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
@@ -181,6 +182,7 @@ static void a_snapshot_has_what_was_written(void **state)
 	assert_string_equal(connection->headers[0].value, "prod");
 	assert_int_equal(connection->connect_timeout_ms, 1000);
 	assert_int_equal(connection->call_timeout_ms, 2000);
+	assert_int_equal(connection->session_scope, SESSION_PRINCIPAL);
 	assert_int_equal(connection->n_tools_allow, 2);
 	assert_string_equal(connection->tools_allow[1], "list");
 	assert_int_equal(connection->n_tools_deny, 1);

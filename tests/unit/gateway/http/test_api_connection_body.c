@@ -108,7 +108,8 @@ static const struct refusal refusals[] = {
 
 	{ FRESH ",\"colour\":1}",							      "bad_request",	 "/colour",
 	  "colour is not a member of a connection; it may have name, description, enabled, "
-	  "transport, url, era, auth, headers, connect_timeout, call_timeout, trust_level, tools"												  },
+	  "transport, url, era, auth, headers, connect_timeout, call_timeout, session, "
+	  "trust_level, tools"																				   },
 	{ FRESH ",\"URL\":1}",								 "bad_request",   "/URL",		      "URL is not a member of a connection"		    },
 	{ FRESH ",\"a/b~c\":1}",							       "bad_request",	"/a~1b~0c",		    "a/b~c is not a member"				    },
 	{ FRESH ",\"description\":5}",							 "bad_request",   "/description",
@@ -122,6 +123,8 @@ static const struct refusal refusals[] = {
 	  "transport must be \"streamable-http\""																		 },
 	{ FRESH ",\"era\":\"Auto\"}",							  "bad_request",   "/era",
 	  "era must be one of \"auto\", \"legacy\", \"modern\""																   },
+	{ FRESH ",\"session\":\"all\"}",						       "bad_request",	"/session",
+	  "session must be one of \"shared\", \"principal\", \"client\""															  },
 	{ FRESH ",\"trust_level\":\"full\"}",						  "bad_request",   "/trust_level",
 	  "trust_level must be one of \"untrusted\", \"trusted\""																 },
 
@@ -258,6 +261,7 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_int_equal(parsed.out.n_headers, 0);
 	assert_int_equal(parsed.out.connect_timeout_ms, 10000);
 	assert_int_equal(parsed.out.call_timeout_ms, 60000);
+	assert_string_equal(parsed.out.session_scope, "shared");
 	assert_string_equal(parsed.out.trust_level, "untrusted");
 	assert_string_equal(parsed.out.tools_allow, "[\"*\"]");
 	assert_string_equal(parsed.out.tools_deny, "[]");
@@ -274,7 +278,8 @@ static void everything_that_is_given_is_taken(void **state)
 	      "\"transport\":\"streamable-http\",\"url\":\"http://10.0.0.5:8443/mcp\","
 	      "\"era\":\"modern\",\"auth\":{\"mode\":\"api_key\",\"credential\":\"k e y\","
 	      "\"header\":\"Authorization\"},\"headers\":{\"X-Env\":\"prod\",\"X-T\":\"a\\tb\"},"
-	      "\"connect_timeout\":\"250ms\",\"call_timeout\":0.5,\"trust_level\":\"trusted\","
+	      "\"connect_timeout\":\"250ms\",\"call_timeout\":0.5,\"session\":\"client\",\"trust_"
+	      "level\":\"trusted\","
 	      "\"tools\":{\"allow\":[\"get_*\",\"\\u00e9\"],\"deny\":[]},"
 	      "\"id\":\"x\",\"version\":7,\"created_at\":1,\"updated_at\":2,\"notes\":[]}",
 	      NULL);
@@ -293,6 +298,7 @@ static void everything_that_is_given_is_taken(void **state)
 	assert_string_equal(parsed.out.headers[1].value, "a\tb");
 	assert_int_equal(parsed.out.connect_timeout_ms, 250);
 	assert_int_equal(parsed.out.call_timeout_ms, 500);
+	assert_string_equal(parsed.out.session_scope, "client");
 	assert_string_equal(parsed.out.trust_level, "trusted");
 	assert_string_equal(parsed.out.tools_allow, "[\"get_*\",\"\xc3\xa9\"]");
 	parsed_free(&parsed);

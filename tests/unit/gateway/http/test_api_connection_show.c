@@ -37,6 +37,7 @@ static const struct connection_view stored = {
 	.header_names = "[\"X-Env\"]",
 	.connect_timeout_ms = 10000,
 	.call_timeout_ms = 1500,
+	.session_scope = "principal",
 	.trust_level = "untrusted",
 	.tools_allow = "[\"*\"]",
 	.tools_deny = "[]",
@@ -60,7 +61,8 @@ static void check_shown(bool secrets, const char *wanted)
 	"\"enabled\":true,\"transport\":\"streamable-http\","                                      \
 	"\"url\":\"https://crm.example.com/mcp\",\"era\":\"auto\","
 #define SHOWN_END                                                                                  \
-	"\"connect_timeout\":\"10s\",\"call_timeout\":\"1500ms\",\"trust_level\":\"untrusted\","   \
+	"\"connect_timeout\":\"10s\",\"call_timeout\":\"1500ms\",\"session\":\"principal\","       \
+	"\"trust_level\":\"untrusted\","                                                           \
 	"\"tools\":{\"allow\":[\"*\"],\"deny\":[]},\"version\":3,"                                 \
 	"\"created_at\":\"2026-11-20T12:31:00.000001Z\","                                          \
 	"\"updated_at\":\"2026-11-20T12:31:00.000002Z\",\"notes\":[\"trust_level has no effect "   \
