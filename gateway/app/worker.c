@@ -82,6 +82,7 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 	identity_forget(worker->identity, tenant_id);
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
+	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
 }
 
 static void on_hint(void *ctx, const char *tenant_id)

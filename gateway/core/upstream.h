@@ -24,13 +24,13 @@ struct upstream_watch; /* one that listens: the slot */
 struct upstreams *upstreams_new(struct loop *loop, struct db *db);
 /* No request may be running. */
 void upstreams_free(struct upstreams **upstreams);
-/* The connection was edited or removed: what was learnt of it is forgotten. */
+/* The connection was removed: what was learnt of it is forgotten, and its sessions that this worker
+ * knows of are ended over there once no call can run in them. */
 void upstreams_forget(struct upstreams *upstreams, const char *tenant_id,
 		      const char *connection_id);
-/* It was removed: the same, and the sessions that this worker knows of are ended over there. tenant
- * is the last snapshot that had it. */
-void upstreams_end(struct upstreams *upstreams, struct tenant *tenant,
-		   const struct connection *connection);
+/* The tenant has another snapshot, or has gone (NULL). */
+void upstreams_tenant_changed(struct upstreams *upstreams, const char *tenant_id,
+			      struct tenant *tenant);
 /* From now on sessions of ended client sessions and removed principals, and those that nobody
  * uses, are ended over there. tenants is borrowed until this is called with NULL. */
 void upstreams_sweep(struct upstreams *upstreams, struct tenants *tenants);

@@ -12,6 +12,7 @@
 void note_free(struct note *note)
 {
 	DL_DELETE(note->upstreams->notes, note);
+	timer_stop(&note->timer);
 	post_cancel(&note->post);
 	buf_fini(&note->body);
 	tenant_unref(&note->tenant);
@@ -32,11 +33,24 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 	note_free(ctx);
 }
 
-/* text absent: a DELETE. */
-static void start(const struct note_to *to, struct span text)
+static struct note *note_new(const struct note_to *to)
+{
+	struct note *note = mem_new(sizeof(*note));
+
+	note->upstreams = to->upstreams;
+	note->tenant = tenant_ref(to->tenant);
+	note->connection = to->connection;
+	note->terms = *to->terms;
+	buf_init(&note->body, MAX_NOTE_BYTES);
+	DL_APPEND(note->upstreams->notes, note);
+	return note;
+}
+
+static void send_now(void *ctx)
 {
 	static const struct post_events events = { .message = on_message, .done = on_done };
-	const struct peer_terms *terms = to->terms;
+	struct note *note = ctx;
+	const struct peer_terms *terms = &note->terms;
 	const struct compose_params params = {
 		.era = terms->era,
 		.version = terms->version,
@@ -45,20 +59,15 @@ static void start(const struct note_to *to, struct span text)
 	};
 	struct http_header headers[COMPOSE_MAX_HEADERS];
 	struct arena *arena = arena_new();
-	struct note *note = mem_new(sizeof(*note));
+	bool ends = note->body.len == 0;
 
-	note->upstreams = to->upstreams;
-	note->tenant = tenant_ref(to->tenant);
-	buf_init(&note->body, MAX_NOTE_BYTES);
-	buf_add_span(&note->body, text);
-	DL_APPEND(note->upstreams->notes, note);
 	post_start(&note->post,
 		   &(struct post_params){
 			   .client = note->upstreams->client,
 			   .tenant = note->tenant,
-			   .connection = to->connection,
-			   .method = text.p == NULL ? "DELETE" : NULL,
-			   .body = text.p == NULL ? (struct span){ 0 } : buf_span(&note->body),
+			   .connection = note->connection,
+			   .method = ends ? "DELETE" : NULL,
+			   .body = ends ? (struct span){ 0 } : buf_span(&note->body),
 			   .headers = headers,
 			   .n_headers = compose_headers(&params, arena, headers),
 			   .timeout_ms = UPSTREAM_NOTE_TIMEOUT_MS,
@@ -69,13 +78,20 @@ static void start(const struct note_to *to, struct span text)
 
 void note_send(const struct note_to *to, struct span text)
 {
-	start(to, text);
+	struct note *note = note_new(to);
+
+	buf_add_span(&note->body, text);
+	send_now(note);
 }
 
-void note_end_session(const struct note_to *to)
+void note_end_session(const struct note_to *to, int64_t delay_ms)
 {
-	if (to->terms->era == MCP_LEGACY && to->terms->session_id[0] != '\0')
-		start(to, (struct span){ 0 });
+	struct note *note;
+
+	if (to->terms->era != MCP_LEGACY || to->terms->session_id[0] == '\0')
+		return;
+	note = note_new(to);
+	timer_start(note->upstreams->loop, &note->timer, delay_ms, send_now, note);
 }
 
 /* The modern era has no such requests, and forbids to post an answer. */

@@ -27,6 +27,7 @@ static void peer_free(struct peer *peer)
 	db_cancel(&peer->touch);
 	if (!peer->forgotten)
 		HASH_DEL(peer->upstreams->peers, peer);
+	tenant_unref(&peer->tenant);
 	free(peer->known.server_name);
 	free(peer->known.server_version);
 	free(peer->known.instructions);
@@ -42,6 +43,16 @@ static void peer_forget(struct peer *peer)
 	}
 	HASH_DEL(peer->upstreams->peers, peer);
 	peer->forgotten = true;
+}
+
+/* Calls of other workers may still run in the session. */
+static void peer_end(struct peer *peer)
+{
+	if (peer->state == PEER_OPEN)
+		note_end_session(&(struct note_to){ peer->upstreams, peer->tenant, peer->connection,
+						    &peer->terms },
+				 peer->connection->call_timeout_ms);
+	peer_forget(peer);
 }
 
 void peer_release(struct peer *peer)
@@ -65,6 +76,17 @@ static void make_room(struct upstreams *upstreams)
 	}
 }
 
+/* The snapshot that it was last seen in. */
+static void peer_switch(struct peer *peer, struct tenant *tenant,
+			const struct connection *connection)
+{
+	struct tenant *old = peer->tenant;
+
+	peer->tenant = tenant_ref(tenant);
+	peer->connection = connection;
+	tenant_unref(&old);
+}
+
 static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key *key)
 {
 	struct peer *peer = mem_new(sizeof(*peer));
@@ -77,7 +99,7 @@ static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key 
 
 /* A request with an older snapshot than others have has a peer of its own: it must not take a
  * session that was opened elsewhere, or with another credential, to where it goes itself. */
-struct peer *peer_hold(struct upstreams *upstreams, const struct tenant *tenant,
+struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 		       const struct connection *connection, const char *scope)
 {
 	struct peer_key key;
@@ -95,6 +117,7 @@ struct peer *peer_hold(struct upstreams *upstreams, const struct tenant *tenant,
 	if (peer == NULL) {
 		make_room(upstreams);
 		peer = peer_new(upstreams, &key);
+		peer_switch(peer, tenant, connection);
 		HASH_ADD(hh, upstreams->peers, key, sizeof(peer->key), peer);
 	} else if (peer->hh.next != NULL) {
 		HASH_DEL(upstreams->peers, peer); /* becomes the last that may go */
@@ -118,26 +141,38 @@ void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const 
 	HASH_ITER(hh, upstreams->peers, peer, next)
 	{
 		if (is_of(peer, tenant_id, connection_id))
-			peer_forget(peer);
+			peer_end(peer);
 	}
 }
 
-void upstreams_end(struct upstreams *upstreams, struct tenant *tenant,
-		   const struct connection *connection)
+static const struct connection *find_connection(const struct tenant *tenant, const char *id)
 {
+	for (size_t i = 0; tenant != NULL && i < tenant->n_connections; i++) {
+		if (strcmp(tenant->connections[i].id, id) == 0)
+			return &tenant->connections[i];
+	}
+	return NULL;
+}
+
+/* No peer keeps an old snapshot for longer than it has to. */
+void upstreams_tenant_changed(struct upstreams *upstreams, const char *tenant_id,
+			      struct tenant *tenant)
+{
+	const struct connection *connection;
 	struct peer *peer;
 	struct peer *next;
 
 	HASH_ITER(hh, upstreams->peers, peer, next)
 	{
-		if (!is_of(peer, tenant->id, connection->id))
+		if (strcmp(peer->key.tenant_id, tenant_id) != 0)
 			continue;
-		/* A running request keeps its session: its answer may come on it. */
-		if (peer->state == PEER_OPEN && peer->n_ops == 0 &&
-		    peer->key.version == connection->version)
-			note_end_session(
-				&(struct note_to){ upstreams, tenant, connection, &peer->terms });
-		peer_forget(peer);
+		connection = find_connection(tenant, peer->key.connection_id);
+		if (connection == NULL)
+			peer_end(peer);
+		else if (connection->version == peer->key.version)
+			peer_switch(peer, tenant, connection);
+		else if (connection->version > peer->key.version)
+			peer_forget(peer);
 	}
 }
 

@@ -143,7 +143,8 @@ void peer_find_shared(struct peer *peer)
 static void end_own(struct peer *peer)
 {
 	note_end_session(&(struct note_to){ peer->upstreams, peer->open.tenant,
-					    peer->open.connection, &peer->terms });
+					    peer->open.connection, &peer->terms },
+			 0);
 }
 
 /* Our lease may have run out, and another worker been faster: then its session is used by both. */

@@ -63,7 +63,8 @@ static void end_session(const struct ended *ended, struct tenant *tenant)
 		if (strcmp(connection->id, ended->connection_id) == 0 &&
 		    connection->version == ended->connection_version && connection->invalid == NULL)
 			note_end_session(&(struct note_to){ ended->sweep->upstreams, tenant,
-							    connection, &ended->terms });
+							    connection, &ended->terms },
+					 0);
 	}
 }
 

@@ -89,6 +89,8 @@ struct peer_terms {
 struct peer {
 	struct peer_key key;
 	struct upstreams *upstreams;
+	struct tenant *tenant; /* the snapshot that connection stands in */
+	const struct connection *connection;
 	enum peer_state state;
 	unsigned round;			       /* which opening it is in, or was opened by */
 	struct peer_terms terms;	       /* OPEN; while OPENING as far as known */
@@ -183,12 +185,16 @@ struct note_to {
 	const struct peer_terms *terms;
 };
 
+/* A message that nobody waits for an answer to. */
 struct note {
 	struct note *prev, *next;
 	struct upstreams *upstreams;
 	struct tenant *tenant;
+	const struct connection *connection;
+	struct peer_terms terms;
 	struct post *post;
-	struct buf body;
+	struct buf body;    /* empty: a DELETE */
+	struct timer timer; /* until it is sent */
 };
 
 /* A lease that is given back. */
@@ -214,7 +220,7 @@ struct upstreams {
 
 /* peer.c. Finds or makes the peer of this version of the connection, and holds it. scope NULL: the
  * one that all share. */
-struct peer *peer_hold(struct upstreams *upstreams, const struct tenant *tenant,
+struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 		       const struct connection *connection, const char *scope);
 void peer_release(struct peer *peer);
 void peers_free(struct upstreams *upstreams);
@@ -269,8 +275,8 @@ void note_send(const struct note_to *to, struct span text);
 void note_free(struct note *note);
 /* Requests of an upstream to its client: ping is answered, the rest nobody here can do. */
 void note_answer(const struct note_to *to, const struct envelope *request);
-/* DELETE: the session is not used any more. */
-void note_end_session(const struct note_to *to);
+/* DELETE, in a while: the session is not used any more. */
+void note_end_session(const struct note_to *to, int64_t delay_ms);
 
 /* sweep.c */
 void sweep_free(struct sweep **sweep);
