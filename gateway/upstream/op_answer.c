@@ -104,7 +104,6 @@ static void on_message(void *ctx, const struct post_end *head, const struct enve
 	}
 }
 
-/* Some servers that check the header first know the request's id all the same. */
 static bool speaks_of_session(const struct upstream_op *op)
 {
 	struct span message = span_get(buf_span(&op->refusal.error), "message");
@@ -112,19 +111,23 @@ static bool speaks_of_session(const struct upstream_op *op)
 	bool does = text != NULL && strcasestr(text, "session") != NULL;
 
 	free(text);
-	return does &&
-	       (op->refusal.code == RPC_INVALID_REQUEST ||
-		(op->refusal.code <= RPC_SERVER_ERROR && op->refusal.code > RPC_HEADER_MISMATCH));
+	return does;
 }
 
 /* The session we sent is not known to it: 404 by the specification, 400 by servers that check the
- * header before they read the body. Any other answer to the request's id may be that of a tool that
- * ran. */
+ * header before they read the body. With the request's id it may as well be the answer of a tool
+ * that ran: only a code of the server's own, and at 400 a word of sessions, tells otherwise. */
 static bool refuses_session(const struct upstream_op *op, int status)
 {
-	if (op->terms.era != MCP_LEGACY || op->terms.session_id[0] == '\0')
+	int code = op->refusal.code;
+	bool own = code <= RPC_SERVER_ERROR && code > RPC_HEADER_MISMATCH;
+
+	if (op->terms.era != MCP_LEGACY || op->terms.session_id[0] == '\0' ||
+	    (status != 404 && status != 400))
 		return false;
-	return status == 404 || (status == 400 && (!op->refusal.is_ours || speaks_of_session(op)));
+	if (!op->refusal.is_ours)
+		return true;
+	return speaks_of_session(op) ? own || code == RPC_INVALID_REQUEST : own && status == 404;
 }
 
 /* It speaks another era than we thought. A modern server refuses a request without its envelope
@@ -147,13 +150,14 @@ static bool refuses_era(const struct upstream_op *op, int status)
 static bool try_again(struct upstream_op *op, int status)
 {
 	struct peer *peer = op->peer;
+	bool session = refuses_session(op, status);
 	bool era = refuses_era(op, status);
 
-	if (op->resumes > 0 || (!era && !refuses_session(op, status)))
+	if (op->resumes > 0 || (!era && !session))
 		return false;
 	peer->doubtful = peer->doubtful || (era && peer->round == op->round);
-	peer_refused(peer, op->round, &op->terms);
-	if (op->attempts == UPSTREAM_MAX_SENDS || (op->attempts > 1 && !op->adopted))
+	peer_refused(peer, op->round, session ? op->terms.session_id : "");
+	if (op->attempts == UPSTREAM_MAX_SENDS || (op->attempts > 1 && !(session && op->adopted)))
 		return false;
 	op_run(op);
 	return true;
@@ -171,6 +175,9 @@ static void take_http_error(struct upstream_op *op, int status)
 	} else if (op->resumes > 0) {
 		err_set(&err, ERR_UPSTREAM,
 			"its stream broke before the answer and cannot be resumed (HTTP %d)",
+			status);
+	} else if (refuses_session(op, status)) {
+		err_set(&err, ERR_UPSTREAM, "it refuses one session after the other (HTTP %d)",
 			status);
 	} else if (op->refusal.is_ours && op->refusal.error.len > 0) {
 		op_finish(op,

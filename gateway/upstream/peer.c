@@ -187,11 +187,11 @@ void peers_free(struct upstreams *upstreams)
 	}
 }
 
-void peer_refused(struct peer *peer, unsigned round, const struct peer_terms *terms)
+void peer_refused(struct peer *peer, unsigned round, const char *session_id)
 {
 	if (peer->state != PEER_OPEN || peer->round != round)
 		return;
-	memcpy(peer->lost_session, terms->session_id, sizeof(peer->lost_session));
+	snprintf(peer->lost_session, sizeof(peer->lost_session), "%s", session_id);
 	peer_close(peer);
 }
 

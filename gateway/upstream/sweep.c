@@ -139,5 +139,5 @@ void upstreams_sweep(struct upstreams *upstreams, struct tenants *tenants)
 	sweep = mem_new(sizeof(*sweep));
 	*sweep = (struct sweep){ .upstreams = upstreams, .tenants = tenants };
 	upstreams->sweep = sweep;
-	timer_start(upstreams->loop, &sweep->timer, UPSTREAM_SWEEP_MS, look, sweep);
+	look(sweep);
 }

@@ -226,9 +226,9 @@ void peer_release(struct peer *peer);
 void peers_free(struct upstreams *upstreams);
 /* Forgets era and session, and stops opening. Who waits stays. */
 void peer_close(struct peer *peer);
-/* What was sent on these terms, after that opening, was refused as of a session or an era that is
- * not known. Unless it was opened anew since, the peer is closed. */
-void peer_refused(struct peer *peer, unsigned round, const struct peer_terms *terms);
+/* What was sent after that opening was refused: the session is not known there, or ("") the era.
+ * Unless it was opened anew since, the peer is closed. */
+void peer_refused(struct peer *peer, unsigned round, const char *session_id);
 /* waiter->opened and ctx are set; it is called from the loop. */
 void peer_wait(struct peer *peer, struct peer_waiter *waiter, struct tenant *tenant,
 	       const struct connection *connection);

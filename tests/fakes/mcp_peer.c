@@ -22,6 +22,7 @@
 #define MAX_BYTES    (64 * 1024 * 1024)
 #define MAX_REQUESTS 1000
 #define MAX_METHODS  24
+#define MAX_LOST     8
 #define READ_BYTES   65536
 
 struct rule {
@@ -51,6 +52,11 @@ struct mcp_peer {
 	struct conn *streaming;
 	struct rule rules[MAX_METHODS];
 	size_t n_rules;
+	struct {
+		char header[128];
+		const struct mcp_reply *reply;
+	} lost[MAX_LOST];
+	size_t n_lost;
 	struct mcp_seen seen[MAX_REQUESTS];
 	size_t n_seen;
 	size_t n_connections;
@@ -138,10 +144,15 @@ static void answer(struct conn *conn, const struct mcp_reply *reply)
 	flush(conn);
 }
 
-static const struct mcp_reply *reply_for(struct mcp_peer *peer, const char *method)
+static const struct mcp_reply *reply_for(struct mcp_peer *peer, const struct mcp_seen *seen)
 {
 	static const struct mcp_reply unknown = { MCP_ANSWER, 404, NULL, NULL, NULL, 0 };
+	const char *method = seen->method;
 
+	for (size_t i = 0; i < peer->n_lost; i++) {
+		if (strstr(seen->head, peer->lost[i].header) != NULL)
+			return peer->lost[i].reply;
+	}
 	for (size_t i = 0; i < peer->n_rules; i++) {
 		struct rule *rule = &peer->rules[i];
 
@@ -182,7 +193,7 @@ static void take_request(struct conn *conn, size_t head_bytes, size_t body_bytes
 	}
 	snprintf(conn->id, sizeof(conn->id), "%s", seen->id);
 	buf_consume(&conn->in, head_bytes + body_bytes);
-	answer(conn, reply_for(peer, seen->method));
+	answer(conn, reply_for(peer, seen));
 }
 
 /* One request at a time: nobody pipelines here. */
@@ -298,6 +309,14 @@ void mcp_peer_on(struct mcp_peer *peer, const char *method, const struct mcp_rep
 	assert(peer->n_rules <= MAX_METHODS && n > 0);
 	*rule = (struct rule){ .replies = replies, .n = n };
 	snprintf(rule->method, sizeof(rule->method), "%s", method);
+}
+
+void mcp_peer_lose(struct mcp_peer *peer, const char *session, const struct mcp_reply *reply)
+{
+	assert(peer->n_lost < MAX_LOST);
+	snprintf(peer->lost[peer->n_lost].header, sizeof(peer->lost[0].header),
+		 "\r\nmcp-session-id: %s\r\n", session);
+	peer->lost[peer->n_lost++].reply = reply;
 }
 
 size_t mcp_peer_n(const struct mcp_peer *peer)

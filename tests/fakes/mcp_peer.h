@@ -53,6 +53,9 @@ void mcp_peer_on(struct mcp_peer *peer, const char *method, const struct mcp_rep
 		mcp_peer_on(peer, method, replies_, sizeof(replies_) / sizeof(replies_[0]));       \
 	} while (0)
 
+/* Requests that bear this session id are answered so from now on, whatever they are. Borrows. */
+void mcp_peer_lose(struct mcp_peer *peer, const char *session, const struct mcp_reply *reply);
+
 size_t mcp_peer_n(const struct mcp_peer *peer); /* requests so far */
 const struct mcp_seen *mcp_peer_seen(const struct mcp_peer *peer, size_t i);
 /* How many of that method, and the i-th of them. */

@@ -99,6 +99,100 @@ static void a_lost_session_is_opened_anew_and_the_request_sent_again_once(void *
 	}
 }
 
+/* As server-everything and others say it: with the request's id, if they have read that far. */
+static void a_refusal_that_knows_the_request_has_to_speak_of_the_session(void **state)
+{
+	static const struct {
+		struct mcp_reply reply;
+		bool lost;
+	} rows[] = {
+		{{ MCP_ANSWER, 400, JSON, NULL,
+		    "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"
+		    "\"Bad Request: No valid session ID provided\"}}",
+		    0 },
+		  true							      },
+		{ { MCP_ANSWER, 400, JSON, NULL,
+		    "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{\"code\":-32000,\"message\":"
+		    "\"Bad Request: No valid Session ID provided\"}}",
+		    0 },
+		  true							      },
+		{ { MCP_ANSWER, 400, JSON, NULL,
+		    "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{\"code\":-32600,\"message\":"
+		    "\"unknown session\"}}",
+		    0 },
+		  true							      },
+		{ { MCP_ANSWER, 404, JSON, NULL, ERROR("$ID", "-32001"), 0 }, true },
+		{ { MCP_ANSWER, 404, JSON, NULL, ERROR("$ID", "-32601"), 0 }, false},
+		{ { MCP_ANSWER, 404, JSON, NULL, ERROR("$ID", "-32602"), 0 }, false},
+		{ { MCP_ANSWER, 400, JSON, NULL, ERROR("$ID", "-32000"), 0 }, false},
+		{ { MCP_ANSWER, 400, JSON, NULL,
+		    "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{\"code\":-32603,\"message\":"
+		    "\"the session of the tool has ended\"}}",
+		    0 },
+		  false							     },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct mcp_reply replies[] = { ok, rows[i].reply, ok };
+		struct world world;
+		struct ask ask;
+
+		begin(state, &world);
+		be_legacy(&world);
+		mcp_peer_on(world.peer, "tools/call", replies, 3);
+		call(&world, MCP_LEGACY);
+		ask = new_ask(&world);
+		start_ask(&ask);
+		finish_ask(&ask);
+		assert_false(ask.failed);
+		assert_int_equal(strcmp(ask.result, OK_BODY) == 0, rows[i].lost);
+		assert_int_equal(mcp_peer_count(world.peer, "initialize"), rows[i].lost ? 2 : 1);
+		assert_int_equal(mcp_peer_count(world.peer, "tools/call"), rows[i].lost ? 3 : 2);
+		end_ask(&ask);
+		end(&world);
+		gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
+	}
+}
+
+/* No session was sent, so none can have been lost. */
+static void a_wrong_path_is_not_asked_again(void **state)
+{
+	static const struct mcp_reply init = { MCP_ANSWER, 200, JSON, NULL, INITIALIZED, 0 };
+	static const struct mcp_reply missing = { MCP_ANSWER, 404, "text/html", NULL, "<p>", 0 };
+	struct world world;
+
+	begin(state, &world);
+	be_legacy(&world);
+	mcp_peer_on(world.peer, "initialize", &init, 1);
+	mcp_peer_on(world.peer, "tools/call", &missing, 1);
+	call_fails(&world, ERR_UPSTREAM, "HTTP 404");
+	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 1);
+	assert_int_equal(mcp_peer_count(world.peer, "tools/call"), 1);
+	end(&world);
+}
+
+static void a_session_that_cannot_be_opened_anew_fails_the_call(void **state)
+{
+	static const struct mcp_reply inits[] = {
+		{MCP_ANSWER,  200, JSON, "s1", INITIALIZED, 0},
+		{ MCP_ANSWER, 503, NULL, NULL, NULL,	     0},
+		{ MCP_ANSWER, 200, JSON, "s2", INITIALIZED, 0},
+	};
+	static const struct mcp_reply lost = { MCP_ANSWER, 404, NULL, NULL, NULL, 0 };
+	struct world world;
+
+	begin(state, &world);
+	be_legacy(&world);
+	mcp_peer_on(world.peer, "initialize", inits, COUNT(inits));
+	call(&world, MCP_LEGACY);
+	mcp_peer_lose(world.peer, "s1", &lost);
+	call_fails(&world, ERR_UPSTREAM, "HTTP 503");
+	assert_int_equal(mcp_peer_count(world.peer, "tools/call"), 2);
+	call(&world, MCP_LEGACY);
+	assert_int_equal(mcp_peer_count(world.peer, "tools/call"), 3);
+	end(&world);
+}
+
 static void a_session_that_is_lost_again_is_a_failure(void **state)
 {
 	static const struct mcp_reply lost = { MCP_ANSWER, 404, JSON, NULL, ERROR("null", "-32001"),
@@ -239,6 +333,28 @@ static void a_server_that_changes_its_era_is_followed(void **state)
 	mcp_peer_on(world.peer, "tools/call", to_legacy, 2);
 	call(&world, MCP_LEGACY);
 	assert_int_equal(mcp_peer_count(world.peer, "tools/call"), 5);
+	end(&world);
+}
+
+/* A server that says HTTP 400 of a wrong argument has not changed its era, nor lost a session. */
+static void who_doubts_the_era_keeps_the_session(void **state)
+{
+	static const struct mcp_reply invalid = {
+		MCP_ANSWER, 400, JSON, NULL, ERROR("$ID", "-32602"), 0
+	};
+	struct world world;
+	struct ask ask;
+
+	begin(state, &world);
+	be_legacy(&world);
+	mcp_peer_on(world.peer, "tools/call", &invalid, 1);
+	ask = new_ask(&world);
+	start_ask(&ask);
+	finish_ask(&ask);
+	assert_string_equal(ask.error, "{\"code\":-32602,\"message\":\"no\"}");
+	assert_int_equal(mcp_peer_count(world.peer, "tools/call"), 2);
+	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 1);
+	end_ask(&ask);
 	end(&world);
 }
 
@@ -472,6 +588,132 @@ static void cancel_means_silence_and_the_upstream_is_told(void **state)
 	end(&world);
 }
 
+static void a_cancel_before_anything_was_sent_tells_nobody(void **state)
+{
+	static const struct mcp_reply hold = { MCP_HOLD, 0, NULL, NULL, NULL, 0 };
+	static const char *const waits[] = { "initialize", "logging/setLevel" };
+
+	for (size_t i = 0; i < COUNT(waits); i++) {
+		struct upstream_request request;
+		struct world world;
+		struct ask ask;
+
+		begin(state, &world);
+		be_legacy(&world);
+		mcp_peer_on(world.peer, waits[i], &hold, 1);
+		request = call_request(&world);
+		request.log_level = "info";
+		ask = new_ask(&world);
+		start_with(&ask, &request);
+		await_request(&world, waits[i], 1);
+		end_ask(&ask);
+		/* The next one does not believe that the level was set. */
+		be_legacy(&world);
+		MCP_ON(world.peer, "logging/setLevel",
+		       { MCP_ANSWER, 200, JSON, NULL, RESULT("{}"), 0 });
+		if (i == 1) {
+			ask = new_ask(&world);
+			start_with(&ask, &request);
+			expect_result(&ask, MCP_LEGACY);
+			assert_int_equal(mcp_peer_count(world.peer, "logging/setLevel"), 2);
+		}
+		assert_int_equal(mcp_peer_count(world.peer, "notifications/cancelled"), 0);
+		end(&world);
+		gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
+	}
+}
+
+static void an_upstream_may_cancel_what_it_was_asked(void **state)
+{
+	static const struct {
+		const char *params;
+		const char *text; /* NULL: not this request */
+	} rows[] = {
+		{"{\"requestId\":$ID}",				 "it cancelled the request"},
+		{ "{\"requestId\":$ID,\"reason\":\"too busy\"}",
+		  "cancelled the request: too busy"					    },
+		{ "{\"requestId\":$ID,\"reason\":7}",	      "it cancelled the request"},
+		{ "{\"requestId\":\"$ID\"}",		     NULL			  },
+		{ "{\"requestId\":1}",			       NULL			    },
+		{ "{}",					  NULL			     },
+	};
+	static const struct mcp_reply stream = { MCP_STREAM, 200, SSE, NULL, ": hi\n\n", 0 };
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct world world;
+		struct ask ask;
+		char text[512];
+
+		begin(state, &world);
+		be_legacy(&world);
+		mcp_peer_on(world.peer, "tools/call", &stream, 1);
+		ask = new_ask(&world);
+		start_ask(&ask);
+		await_request(&world, "tools/call", 1);
+		snprintf(text, sizeof(text),
+			 EVENT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+			       "\"params\":%s}"),
+			 rows[i].params);
+		mcp_peer_say(world.peer, text);
+		if (rows[i].text != NULL) {
+			expect_failure(&ask, ERR_UPSTREAM, rows[i].text);
+		} else {
+			mcp_peer_say(world.peer, EVENT(RESULT(OK_BODY)));
+			expect_result(&ask, MCP_LEGACY);
+		}
+		assert_int_equal(mcp_peer_count(world.peer, "notifications/cancelled"), 0);
+		end(&world);
+		gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
+	}
+}
+
+static void the_sessions_of_a_removed_connection_are_ended(void **state)
+{
+	struct upstream_request request;
+	struct world world;
+	struct ask ask;
+
+	begin(state, &world);
+	be_legacy(&world);
+	MCP_ON(world.peer, "DELETE", { MCP_ANSWER, 200, NULL, NULL, NULL, 0 });
+	world.connection->call_timeout_ms = 1;
+	call(&world, MCP_LEGACY);
+	request = call_request(&world);
+	request.scope = "user:1";
+	ask = new_ask(&world);
+	start_with(&ask, &request);
+	expect_result(&ask, MCP_LEGACY);
+	/* As long as it is there nothing ends. */
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, world.tenant);
+	call(&world, MCP_LEGACY);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, NULL);
+	await_request(&world, "DELETE", 2);
+	assert_non_null(strstr(mcp_peer_find(world.peer, "DELETE", 0)->head, "mcp-session-id: s"));
+	assert_string_not_equal(
+		strstr(mcp_peer_find(world.peer, "DELETE", 0)->head, "mcp-session-id: s"),
+		strstr(mcp_peer_find(world.peer, "DELETE", 1)->head, "mcp-session-id: s"));
+	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 2);
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.id));
+	end(&world);
+}
+
+/* Calls that began before it may still run in the old session. */
+static void those_of_an_edited_one_are_left_to_expire(void **state)
+{
+	struct world world;
+
+	begin(state, &world);
+	be_legacy(&world);
+	call(&world, MCP_LEGACY);
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2");
+	take_snapshot(&world, 2);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, world.tenant);
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.id));
+	call(&world, MCP_LEGACY);
+	assert_int_equal(mcp_peer_count(world.peer, "DELETE"), 0);
+	end(&world);
+}
+
 static void a_forgotten_upstream_lets_its_requests_end_and_is_asked_anew(void **state)
 {
 	static const struct mcp_reply stream = { MCP_STREAM, 200, SSE, NULL, ": hi\n\n", 0 };
@@ -543,6 +785,14 @@ int main(void)
 		GATE_DB_TEST(cancel_means_silence_and_the_upstream_is_told),
 		GATE_DB_TEST(a_forgotten_upstream_lets_its_requests_end_and_is_asked_anew),
 		GATE_DB_TEST(a_request_that_is_too_large_fails_after_the_start),
+		GATE_DB_TEST(a_refusal_that_knows_the_request_has_to_speak_of_the_session),
+		GATE_DB_TEST(a_wrong_path_is_not_asked_again),
+		GATE_DB_TEST(a_session_that_cannot_be_opened_anew_fails_the_call),
+		GATE_DB_TEST(who_doubts_the_era_keeps_the_session),
+		GATE_DB_TEST(a_cancel_before_anything_was_sent_tells_nobody),
+		GATE_DB_TEST(an_upstream_may_cancel_what_it_was_asked),
+		GATE_DB_TEST(the_sessions_of_a_removed_connection_are_ended),
+		GATE_DB_TEST(those_of_an_edited_one_are_left_to_expire),
 	};
 
 	return cmocka_run_group_tests(tests, gate_db_start_program, gate_db_end_program);
