@@ -17,6 +17,7 @@ FROM unnest(ARRAY[
   'connections SET era = ''old''',
   'connections SET auth_mode = ''basic''',
   'connections SET trust_level = ''high''',
+  'connections SET session_scope = ''all''',
   'connections SET transport = ''carrier-pigeon''',
   'connections SET url = ''''',
   'connections SET connect_timeout_ms = 0',
@@ -25,6 +26,11 @@ FROM unnest(ARRAY[
   'catalogs SET tools_count = -1',
   'connection_status SET state = ''fine''',
   'connection_status SET era = ''auto''',
+  'upstream_sessions SET session_id = NULL',
+  'upstream_sessions SET protocol_version = NULL',
+  'upstream_sessions SET lease = gen_random_uuid(), lease_until = now()',
+  'upstream_sessions SET session_id = NULL, protocol_version = NULL, lease = gen_random_uuid()',
+  'upstream_sessions SET lease_until = now()',
   'users SET role = ''platform''',
   'users SET name = ''''',
   'api_keys SET role = ''root''',
@@ -40,6 +46,10 @@ FROM unnest(ARRAY[
 
 SELECT lives_ok(format('UPDATE tollgate.connections SET era = %L', v), 'era ' || v)
 FROM unnest(ARRAY['auto', 'legacy', 'modern']) v;
+SELECT lives_ok(format('UPDATE tollgate.connections SET session_scope = %L', v), 'scope ' || v)
+FROM unnest(ARRAY['shared', 'principal', 'client']) v;
+SELECT lives_ok('UPDATE tollgate.upstream_sessions SET session_id = NULL, protocol_version = NULL,'
+                ' lease = gen_random_uuid(), lease_until = now()', 'a lease takes a session''s place');
 SELECT lives_ok(format('UPDATE tollgate.connections SET auth_mode = %L', v), 'auth_mode ' || v)
 FROM unnest(ARRAY['none', 'bearer', 'api_key', 'oauth']) v;
 SELECT lives_ok(format('UPDATE tollgate.connection_status SET state = %L', v), 'state ' || v)

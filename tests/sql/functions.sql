@@ -127,6 +127,41 @@ SELECT is(tollgate.sweep_cancellations(), 1::bigint, 'until they are a minute ol
 SELECT is(tollgate.sweep_cancellations(), 0::bigint, 'and only these');
 RESET SESSION AUTHORIZATION;
 
+-- Sessions of upstreams end with whom they belonged to; what is open or being opened stays.
+INSERT INTO tollgate.users (tenant_id, id, name) VALUES (:tenant_a, :tenant_a, 'bob');
+INSERT INTO tollgate.api_keys (tenant_id, id, key_id, name, role, secret_mac)
+  VALUES (:tenant_a, :tenant_b, 'ServiceKey02', 'robot', 'user', sha256('s'));
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version,
+                                        session_id, protocol_version, expires_at)
+  SELECT c.tenant_id, c.id, scope, 1, scope, '2025-11-25', now() + interval '1 hour'
+  FROM tollgate.connections c,
+       unnest(ARRAY['user:' || :tenant_a, 'key:' || :tenant_b, 'user:' || :tenant_b,
+                    'session:' || encode(sha256('session'), 'hex')]) scope;
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version, lease,
+                                        lease_until, expires_at)
+  SELECT tenant_id, id, 'user:busy', 1, gen_random_uuid(), now() + interval '1 hour', now()
+  FROM tollgate.connections;
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version, lease,
+                                        lease_until, expires_at)
+  SELECT tenant_id, id, 'user:late', 1, gen_random_uuid(), now(), now() FROM tollgate.connections;
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT is_empty('SELECT * FROM tollgate.take_ended_upstream_sessions(100)',
+                'an opening that took too long leaves no session');
+SELECT set_config('app.tenant', :tenant_a, true) \g /dev/null
+DELETE FROM tollgate.users WHERE tenant_id = :tenant_a AND id = :tenant_a;
+DELETE FROM tollgate.mcp_sessions WHERE tenant_id = :tenant_a;
+DELETE FROM tollgate.api_keys WHERE tenant_id = :tenant_a AND id = :tenant_b;
+SELECT set_config('app.tenant', '', true) \g /dev/null
+SELECT is(count(*), 1::bigint, 'no more are taken than asked for')
+FROM tollgate.take_ended_upstream_sessions(1);
+SELECT is(count(*), 2::bigint, 'the rest of them by the next')
+FROM tollgate.take_ended_upstream_sessions(100);
+SELECT is_empty('SELECT * FROM tollgate.take_ended_upstream_sessions(100)', 'and each once');
+RESET SESSION AUTHORIZATION;
+SELECT bag_eq('SELECT scope FROM tollgate.upstream_sessions',
+              format($$ VALUES (''), ('user:busy'), ('user:' || %L) $$, :tenant_b),
+              'what belongs to others, or to all, is there');
+
 -- A caller's temporary table cannot stand in for ours.
 SET SESSION AUTHORIZATION tollgate_app;
 CREATE TEMP TABLE tenants (id uuid, name text, enabled boolean, egress jsonb,

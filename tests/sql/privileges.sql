@@ -63,6 +63,7 @@ SELECT bag_eq($$
   ('tollgate.sweep_cancellations() tollgate_app'),
   ('tollgate.sweep_sessions() tollgate_app'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[]) tollgate_app'),
+  ('tollgate.take_ended_upstream_sessions(integer) tollgate_app'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app') $$,
   'functions');
 
@@ -82,6 +83,7 @@ SELECT bag_eq($$
   ('tollgate.sweep_cancellations()'),
   ('tollgate.sweep_sessions()'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[])'),
+  ('tollgate.take_ended_upstream_sessions(integer)'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)') $$,
   'functions that run as their owner');
 
