@@ -334,14 +334,17 @@ static void ask(struct upstream_watch *watch)
 	struct arena *arena = arena_new();
 	size_t n = compose(watch, arena, headers);
 	bool modern = watch->terms.era == MCP_MODERN;
+	struct span body = { 0 };
 
+	if (modern)
+		body = buf_span(&watch->body);
 	post_start(&watch->post,
 		   &(struct post_params){
 			   .client = watch->upstreams->client,
 			   .tenant = watch->tenant,
 			   .connection = watch->connection,
 			   .method = modern ? NULL : "GET",
-			   .body = modern ? buf_span(&watch->body) : (struct span){ 0 },
+			   .body = body,
 			   .headers = headers,
 			   .n_headers = n,
 			   .cursor = &watch->cursor,

@@ -67,7 +67,7 @@ static void send_now(void *ctx)
 			   .tenant = note->tenant,
 			   .connection = note->connection,
 			   .method = ends ? "DELETE" : NULL,
-			   .body = ends ? (struct span){ 0 } : buf_span(&note->body),
+			   .body = buf_span(&note->body),
 			   .headers = headers,
 			   .n_headers = compose_headers(&params, arena, headers),
 			   .timeout_ms = UPSTREAM_NOTE_TIMEOUT_MS,

@@ -13,17 +13,14 @@
 
 #include "gateway/upstream/upstream_priv.h"
 
-#define TENANT	     "current_setting('app.tenant')::uuid"
-#define OUR_ROW	     "s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND s.scope = $3"
-#define MS(n)	     "make_interval(secs => " n "::float8 / 1000)"
-#define TEXT(number) TEXT_(number)
-#define TEXT_(n)     #n
+#define TENANT	"current_setting('app.tenant')::uuid"
+#define OUR_ROW "s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND s.scope = $3"
 
 /* What every statement here takes: $1 connection, $2 its version, $3 scope, $4 lease. */
 struct row {
 	struct db_setting setting;
 	char version[24];
-	struct span params[6];
+	struct span params[7];
 };
 
 static void row_init(struct row *row, const struct peer *peer)
@@ -104,35 +101,32 @@ void peer_find_shared(struct peer *peer)
 	static const char take[] =
 		"INSERT INTO tollgate.upstream_sessions AS s (tenant_id, connection_id, scope,"
 		" connection_version, lease, lease_until, expires_at)"
-		" SELECT " TENANT ", c.id, $3, c.version, $4::uuid,"
-		" now() + " MS(TEXT(
-			UPSTREAM_LEASE_MS)) ","
-					    " now() + make_interval(secs => $6::bigint)"
-					    " FROM tollgate.connections c WHERE c.tenant_id "
-					    "= " TENANT
-					    " AND c.id = $1::uuid AND c.version = $2::bigint"
-					    " ON CONFLICT (tenant_id, connection_id, scope) DO "
-					    "UPDATE SET"
-					    " connection_version = excluded.connection_version, "
-					    "session_id = NULL,"
-					    " protocol_version = NULL, log_level = NULL, lease = "
-					    "excluded.lease,"
-					    " lease_until = excluded.lease_until, created_at = "
-					    "now(),"
-					    " expires_at = excluded.expires_at"
-					    " WHERE s.connection_version < "
-					    "excluded.connection_version OR s.session_id = $5"
-					    " OR s.expires_at <= now() OR s.lease_until <= now()";
+		" SELECT " TENANT ", c.id, $3, $2::bigint, $4::uuid,"
+		" now() + make_interval(secs => $7::float8 / 1000),"
+		" now() + make_interval(secs => $6::bigint)"
+		" FROM tollgate.connections c WHERE c.tenant_id = " TENANT
+		" AND c.id = $1::uuid AND c.version >= $2::bigint"
+		" ON CONFLICT (tenant_id, connection_id, scope) DO UPDATE SET"
+		" connection_version = excluded.connection_version, session_id = NULL,"
+		" protocol_version = NULL, log_level = NULL, lease = excluded.lease,"
+		" lease_until = excluded.lease_until, created_at = now(),"
+		" expires_at = excluded.expires_at"
+		" WHERE s.connection_version < excluded.connection_version OR"
+		" (s.connection_version = excluded.connection_version AND (s.session_id = $5"
+		" OR s.expires_at <= now() OR s.lease_until <= now()))";
+	char lease_ms[24];
 	char idle[24];
 	struct row row;
 
 	row_init(&row, peer);
+	snprintf(lease_ms, sizeof(lease_ms), "%d", UPSTREAM_LEASE_MS);
 	snprintf(idle, sizeof(idle), "%d", UPSTREAM_SESSION_IDLE_SECONDS);
 	row.params[4] = span_of(peer->lost_session);
 	row.params[5] = span_of(idle);
+	row.params[6] = span_of(lease_ms);
 
 	const struct db_statement statements[] = {
-		{take,	row.params, 6},
+		{take,	row.params, 7},
 		 { look, row.params, 4}
 	};
 	const struct db_tx tx = { &row.setting, 1, statements, 2 };

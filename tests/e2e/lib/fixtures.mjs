@@ -82,8 +82,8 @@ const accepts = (port) =>
     socket.on('error', () => resolve(false));
   });
 
-export async function startEverything() {
-  const port = await freePort();
+export async function startEverything({ port } = {}) {
+  port ??= await freePort();
   const program = `${root}/node_modules/@modelcontextprotocol/server-everything/dist/index.js`;
   const child = spawn(process.execPath, [program, 'streamableHttp'], {
     stdio: 'ignore',

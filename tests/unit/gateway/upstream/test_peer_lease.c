@@ -272,6 +272,15 @@ static void a_server_that_refuses_every_session_is_asked_three_times_at_most(voi
 	end(&world);
 }
 
+static bool level_is_known(void *ctx)
+{
+	struct world *world = ctx;
+
+	return strcmp(gate_db_ask(world->gate, "SELECT coalesce(log_level, '') AS v"
+					       " FROM tollgate.upstream_sessions"),
+		      "debug") == 0;
+}
+
 static void another_worker_knows_the_level_that_was_set(void **state)
 {
 	static const char *const levels[] = { "debug", "warning", "info" };
@@ -289,6 +298,7 @@ static void another_worker_knows_the_level_that_was_set(void **state)
 		request.log_level = levels[i];
 		start_with(&ask, &request);
 		expect_result(&ask, MCP_LEGACY);
+		gate_db_until(world.gate, level_is_known, &world);
 		if (i == 0)
 			world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
 	}
