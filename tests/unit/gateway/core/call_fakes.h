@@ -115,6 +115,7 @@ struct world {
 	char sent_params[512];
 	bool sent_progress;
 	char sent_level[16];
+	char sent_scope[80]; /* "": all share it */
 	int64_t sent_timeout_ms;
 
 	/* What the book was told last. */
@@ -479,6 +480,8 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		 request->params.p != NULL ? request->params.p : "");
 	snprintf(world->sent_level, sizeof(world->sent_level), "%s",
 		 request->log_level != NULL ? request->log_level : "");
+	snprintf(world->sent_scope, sizeof(world->sent_scope), "%s",
+		 request->scope != NULL ? request->scope : "");
 	world->sent_progress = request->progress;
 	world->sent_timeout_ms = request->timeout_ms;
 	world->upstream_op.events = *events;

@@ -173,6 +173,7 @@ static inline int start_world(void **state)
 	world->tenant_in_memory = true;
 	world->session = mem_new(sizeof(*world->session));
 	*world->session = (struct session){ .refs = 1,
+					    .id_hash = "0123456789abcdef0123",
 					    .id_digest = "0123456789abcdef",
 					    .protocol_version = "2025-11-25",
 					    .client = mem_strdup("editor/1"),

@@ -232,6 +232,33 @@ static void a_missing_capability_is_the_clients_only_if_the_client_lacks_it(void
 	}
 }
 
+static void whose_session_it_goes_on_is_as_the_connection_says(void **state)
+{
+	static const struct {
+		enum session_scope scope;
+		const char *legacy;
+		const char *modern; /* has no session of its own */
+	} rows[] = {
+		{SESSION_SHARED,	  "",			      ""	 },
+		{ SESSION_PRINCIPAL, "user:u-1",			 "user:u-1"},
+		{ SESSION_CLIENT,	  "session:0123456789abcdef0123", "user:u-1"},
+	};
+	struct world *world = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int modern = 0; modern <= 1; modern++) {
+			struct asks asks = modern == 1 ? modern_call() : legacy_call();
+
+			world->tenant->connections[0].session_scope = rows[i].scope;
+			send_call(world, &asks);
+			assert_string_equal(world->sent_scope,
+					    modern == 1 ? rows[i].modern : rows[i].legacy);
+			upstream_answers(world, MCP_LEGACY, "{}", NULL);
+			expect_end(world, 200);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +269,7 @@ int main(void)
 		CALL_TEST(log_messages_without_a_level_and_other_notifications_are_dropped),
 		CALL_TEST(a_long_error_message_is_relayed_whole_and_recorded_cut),
 		CALL_TEST(a_missing_capability_is_the_clients_only_if_the_client_lacks_it),
+		CALL_TEST(whose_session_it_goes_on_is_as_the_connection_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
