@@ -22,11 +22,9 @@ void peer_close(struct peer *peer)
 
 static void peer_free(struct peer *peer)
 {
-	assert(peer->n_ops == 0 && peer->waiting == NULL);
+	assert(peer->forgotten && peer->n_ops == 0 && peer->waiting == NULL);
 	peer_close(peer);
 	db_cancel(&peer->touch);
-	if (!peer->forgotten)
-		HASH_DEL(peer->upstreams->peers, peer);
 	tenant_unref(&peer->tenant);
 	free(peer->known.server_name);
 	free(peer->known.server_version);
@@ -35,24 +33,22 @@ static void peer_free(struct peer *peer)
 }
 
 /* Nobody finds it from now on; its operations run to their end. */
-static void peer_forget(struct peer *peer)
+static void peer_forget(struct upstreams *upstreams, struct peer *peer)
 {
-	if (peer->n_ops == 0) {
-		peer_free(peer);
-		return;
-	}
-	HASH_DEL(peer->upstreams->peers, peer);
+	HASH_DEL(upstreams->peers, peer);
 	peer->forgotten = true;
+	if (peer->n_ops == 0)
+		peer_free(peer);
 }
 
 /* Calls of other workers may still run in the session. */
-static void peer_end(struct peer *peer)
+static void peer_end(struct upstreams *upstreams, struct peer *peer)
 {
 	if (peer->state == PEER_OPEN)
-		note_end_session(&(struct note_to){ peer->upstreams, peer->tenant, peer->connection,
+		note_end_session(&(struct note_to){ upstreams, peer->tenant, peer->connection,
 						    &peer->terms },
 				 peer->connection->call_timeout_ms);
-	peer_forget(peer);
+	peer_forget(upstreams, peer);
 }
 
 void peer_release(struct peer *peer)
@@ -72,7 +68,7 @@ static void make_room(struct upstreams *upstreams)
 		if (HASH_COUNT(upstreams->peers) < UPSTREAM_MAX_PEERS)
 			return;
 		if (peer->n_ops == 0)
-			peer_free(peer);
+			peer_forget(upstreams, peer);
 	}
 }
 
@@ -141,7 +137,7 @@ void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const 
 	HASH_ITER(hh, upstreams->peers, peer, next)
 	{
 		if (is_of(peer, tenant_id, connection_id))
-			peer_end(peer);
+			peer_end(upstreams, peer);
 	}
 }
 
@@ -168,11 +164,11 @@ void upstreams_tenant_changed(struct upstreams *upstreams, const char *tenant_id
 			continue;
 		connection = find_connection(tenant, peer->key.connection_id);
 		if (connection == NULL)
-			peer_end(peer);
+			peer_end(upstreams, peer);
 		else if (connection->version == peer->key.version)
 			peer_switch(peer, tenant, connection);
 		else if (connection->version > peer->key.version)
-			peer_forget(peer);
+			peer_forget(upstreams, peer);
 	}
 }
 
@@ -183,7 +179,8 @@ void peers_free(struct upstreams *upstreams)
 
 	HASH_ITER(hh, upstreams->peers, peer, next)
 	{
-		peer_free(peer);
+		assert(peer->n_ops == 0); /* no request may be running */
+		peer_forget(upstreams, peer);
 	}
 }
 

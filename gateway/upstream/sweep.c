@@ -43,14 +43,18 @@ static void ended_free(struct ended *ended)
 void sweep_free(struct sweep **sweep)
 {
 	struct sweep *was = *sweep;
+	struct ended *ended;
+	struct ended *next;
 
 	*sweep = NULL;
 	if (was == NULL)
 		return;
 	timer_stop(&was->timer);
 	db_cancel(&was->query);
-	while (was->ended != NULL)
-		ended_free(was->ended);
+	DL_FOREACH_SAFE(was->ended, ended, next)
+	{
+		ended_free(ended);
+	}
 	free(was);
 }
 
