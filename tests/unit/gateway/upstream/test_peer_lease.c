@@ -23,15 +23,6 @@ static const char *row_of(struct world *world)
 					" FROM tollgate.upstream_sessions");
 }
 
-static bool has_no_row(void *ctx)
-{
-	struct world *world = ctx;
-
-	return strcmp(gate_db_ask(world->gate,
-				  "SELECT count(*) AS v FROM tollgate.upstream_sessions"),
-		      "0") == 0;
-}
-
 /* Somebody else's lease, for so many seconds. */
 static void lease(struct world *world, const char *seconds)
 {
@@ -187,7 +178,7 @@ static void an_opening_that_fails_gives_its_lease_back(void **state)
 	be_legacy(&world);
 	mcp_peer_on(world.peer, "initialize", &down, 1);
 	call_fails(&world, ERR_UPSTREAM, "HTTP 503");
-	gate_db_until(world.gate, has_no_row, &world);
+	await_no_row(&world);
 	be_legacy(&world);
 	call(&world, MCP_LEGACY);
 	end(&world);
@@ -208,7 +199,7 @@ static void so_does_one_that_nobody_wants_any_more(void **state)
 	end_ask(&ask);
 	assert_string_equal(row_of(&world), "none true");
 	upstreams_forget(world.upstreams, world.tenant->id, world.id);
-	gate_db_until(world.gate, has_no_row, &world);
+	await_no_row(&world);
 	end(&world);
 }
 
@@ -224,7 +215,7 @@ static void so_do_servers_without_sessions_and_modern_ones(void **state)
 	be_legacy(&world);
 	mcp_peer_on(world.peer, "initialize", &init, 1);
 	call(&world, MCP_LEGACY);
-	gate_db_until(world.gate, has_no_row, &world);
+	await_no_row(&world);
 	end(&world);
 	gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
 
@@ -234,7 +225,7 @@ static void so_do_servers_without_sessions_and_modern_ones(void **state)
 	world.connection->listed = true;
 	world.connection->listed_era = MCP_LEGACY;
 	call(&world, MCP_MODERN);
-	gate_db_until(world.gate, has_no_row, &world);
+	await_no_row(&world);
 	end(&world);
 }
 
@@ -272,15 +263,6 @@ static void a_server_that_refuses_every_session_is_asked_three_times_at_most(voi
 	end(&world);
 }
 
-static bool level_is_known(void *ctx)
-{
-	struct world *world = ctx;
-
-	return strcmp(gate_db_ask(world->gate, "SELECT coalesce(log_level, '') AS v"
-					       " FROM tollgate.upstream_sessions"),
-		      "debug") == 0;
-}
-
 static void another_worker_knows_the_level_that_was_set(void **state)
 {
 	static const char *const levels[] = { "debug", "warning", "info" };
@@ -298,7 +280,9 @@ static void another_worker_knows_the_level_that_was_set(void **state)
 		request.log_level = levels[i];
 		start_with(&ask, &request);
 		expect_result(&ask, MCP_LEGACY);
-		gate_db_until(world.gate, level_is_known, &world);
+		await_answer(&world,
+			     "SELECT coalesce(log_level, '') AS v FROM tollgate.upstream_sessions",
+			     "debug");
 		if (i == 0)
 			world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
 	}

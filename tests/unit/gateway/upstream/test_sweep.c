@@ -145,11 +145,6 @@ static void what_a_scope_had_for_itself_ends_with_it(void **state)
 	end(&world);
 }
 
-static bool is_swept(void *ctx)
-{
-	return strcmp(left(ctx), "") == 0;
-}
-
 static bool was_asked(void *ctx)
 {
 	const struct tenants *tenants = ctx;
@@ -172,7 +167,7 @@ static void a_session_of_an_edited_connection_is_only_forgotten(void **state)
 	tenants = (struct tenants){ world.gate->loop, world.tenant, 0 };
 	upstreams_sweep(world.upstreams, &tenants);
 	gate_db_until(world.gate, was_asked, &tenants);
-	gate_db_until(world.gate, is_swept, &world);
+	await_no_row(&world);
 	upstreams_sweep(world.upstreams, NULL);
 	assert_int_equal(mcp_peer_count(world.peer, "DELETE"), 0);
 	end(&world);

@@ -215,6 +215,21 @@ static inline void await_left(struct world *world, size_t n)
 	gate_db_until(world->gate, has_left, world);
 }
 
+/* Asks Postgres until it answers so. */
+static inline void await_answer(struct world *world, const char *sql, const char *expected)
+{
+	int64_t until_ms = loop_now_ms(world->gate->loop) + 10000;
+
+	while (strcmp(gate_db_ask(world->gate, "%s", sql), expected) != 0)
+		assert_true(loop_now_ms(world->gate->loop) < until_ms);
+}
+
+/* No session is shared, and nobody opens one. */
+static inline void await_no_row(struct world *world)
+{
+	await_answer(world, "SELECT count(*) AS v FROM tollgate.upstream_sessions", "0");
+}
+
 /* A snapshot with the connection as it is now. */
 static inline void take_snapshot(struct world *world, int64_t version)
 {
