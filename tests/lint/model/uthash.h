@@ -35,6 +35,8 @@ unsigned model_hash_count(const void *head);
 #define HASH_DELETE(hh, head, element) ((head) = model_hash_remove((head), (element)))
 #define HASH_DEL(head, element)	       HASH_DELETE(hh, head, element)
 #define HASH_COUNT(head)	       model_hash_count(head)
+#define HASH_SORT(head, compare)       ((void)compare((head), (head)))
+#define HASH_CLEAR(hh, head)	       ((head) = NULL)
 #define HASH_ITER(hh, head, element, after)                                                        \
 	for ((element) = (head), (after) = model_hash_next(element); (element) != NULL;            \
 	     (element) = (after), (after) = model_hash_next(element))
