@@ -193,3 +193,18 @@ uint64_t book_lost(const struct book *book)
 {
 	return drain_n_lost(book->drain) + ledger_n_unreadable(book->ledger);
 }
+
+void book_stats(const struct book *book, struct book_stats *out)
+{
+	struct ledger_stats ledger;
+
+	ledger_stats(book->ledger, &ledger);
+	*out = (struct book_stats){
+		.backlog = book_backlog(book),
+		.oldest_ms = ledger.oldest_ms,
+		.written = drain_n_written(book->drain),
+		.lost = book_lost(book),
+		.bytes_on_disk = ledger.bytes_on_disk,
+		.full = ledger.full,
+	};
+}

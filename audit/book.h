@@ -123,6 +123,16 @@ uint64_t book_backlog(const struct book *book);
 /* Rows that Postgres refused even reduced and records that could not be read, since book_open.
  * Each was logged. */
 uint64_t book_lost(const struct book *book);
+
+struct book_stats {
+	uint64_t backlog;  /* book_backlog */
+	int64_t oldest_ms; /* how long the oldest of these rows has waited */
+	uint64_t written;  /* rows that Postgres has taken, since book_open */
+	uint64_t lost;	   /* book_lost */
+	size_t bytes_on_disk;
+	bool full; /* calls are refused */
+};
+void book_stats(const struct book *book, struct book_stats *out);
 /* Runs done once, from the loop, when the backlog is empty or timeout_ms have passed. */
 struct book_flush;
 void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeout_ms,

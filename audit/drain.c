@@ -37,6 +37,7 @@ struct drain {
 	bool partitions_asked; /* for the rows that come next */
 	bool hurried;
 	int64_t backoff_ms; /* 0: the last transaction was answered */
+	uint64_t n_written;
 	uint64_t n_lost;
 };
 
@@ -221,6 +222,7 @@ static void on_inserted(void *ctx, const struct db_result *const *results, size_
 	(void)n;
 	if (err == NULL) {
 		answered(drain);
+		drain->n_written += drain->n_rows;
 		rows_done(drain);
 	} else if (is_refusal(err)) {
 		answered(drain);
@@ -267,6 +269,11 @@ void drain_hurry(struct drain *drain)
 	drain->hurried = true;
 	if (drain->state == DRAIN_GATHERING || drain->state == DRAIN_BACKING_OFF)
 		timer_start(drain->params.loop, &drain->timer, 0, on_timer, drain);
+}
+
+uint64_t drain_n_written(const struct drain *drain)
+{
+	return drain->n_written;
 }
 
 uint64_t drain_n_lost(const struct drain *drain)

@@ -30,6 +30,7 @@ void drain_free(struct drain **drain);
 void drain_poke(struct drain *drain);
 /* Waits for nothing that it need not, until no complete row is left. */
 void drain_hurry(struct drain *drain);
+uint64_t drain_n_written(const struct drain *drain);
 /* Rows that PostgreSQL refused even reduced. */
 uint64_t drain_n_lost(const struct drain *drain);
 

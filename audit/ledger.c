@@ -20,6 +20,7 @@
 #define AGAIN_AT_ONCE 64
 
 struct ledger {
+	struct loop *loop;
 	struct spool *spool;
 	size_t max_bytes;
 	size_t segment_bytes;
@@ -76,6 +77,7 @@ static void row_complete(struct ledger *ledger, struct ledger_row *row, uint64_t
 {
 	row->state = LEDGER_READY;
 	row->last = sequence;
+	row->ready_ms = loop_now_ms(ledger->loop);
 	DL_APPEND2(ledger->ready, row, prev_ready, next_ready);
 	ledger->n_ready++;
 }
@@ -276,6 +278,7 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 	struct ledger *ledger = mem_new(sizeof(*ledger));
 	struct spool_stats stats;
 
+	ledger->loop = params->loop;
 	ledger->max_bytes = params->max_bytes;
 	ledger->segment_bytes = segment_bytes_for(params->max_bytes);
 	ledger->spool = spool_open(params->loop,
@@ -346,6 +349,20 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 size_t ledger_n_ready(const struct ledger *ledger)
 {
 	return ledger->n_ready;
+}
+
+void ledger_stats(const struct ledger *ledger, struct ledger_stats *out)
+{
+	struct spool_stats spool;
+	struct err ignored;
+
+	spool_stats(ledger->spool, &spool);
+	*out = (struct ledger_stats){
+		.bytes_on_disk = spool.bytes_on_disk,
+		.full = spool.failed || check_room(ledger, &ignored) < 0,
+	};
+	if (ledger->ready != NULL)
+		out->oldest_ms = loop_now_ms(ledger->loop) - ledger->ready->ready_ms;
 }
 
 uint64_t ledger_n_unreadable(const struct ledger *ledger)

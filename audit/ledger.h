@@ -49,6 +49,7 @@ struct ledger_row {
 	uint64_t first; /* sequence of the record that the spool must keep, with all behind it */
 	uint64_t last;	/* sequence of the record that completed it */
 	uint64_t offset;
+	int64_t ready_ms;	 /* READY: when it became so */
 	struct spool_wait again; /* for the INTENT that was appended again */
 	struct ledger_row *prev, *next;
 	struct ledger_row *prev_ready, *next_ready;
@@ -67,6 +68,13 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 		  void *ctx, struct err *err) MUST_CHECK;
 
 size_t ledger_n_ready(const struct ledger *ledger);
+
+struct ledger_stats {
+	int64_t oldest_ms; /* how long the oldest complete row has waited; 0: there is none */
+	size_t bytes_on_disk;
+	bool full; /* or failed: only OUTCOMEs are taken, if anything */
+};
+void ledger_stats(const struct ledger *ledger, struct ledger_stats *out);
 /* The oldest complete rows that are durable; borrowed until ledger_done. Returns how many. */
 size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_rows,
 		   size_t max_bytes);

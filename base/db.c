@@ -69,6 +69,14 @@ bool db_up(const struct db *db)
 	return db->state == DB_UP;
 }
 
+void db_stats(const struct db *db, struct db_stats *out)
+{
+	*out = (struct db_stats){ .n_waiting = db->n_waiting };
+	for (const struct db_conn *conn = db->conns; conn != NULL; conn = conn->next)
+		out->n_busy += conn->state != DB_CONN_IDLE;
+	out->n_idle = (size_t)db->n_conns - out->n_busy;
+}
+
 /* Operations. */
 
 static void waiting_append(struct db *db, struct db_op *op)

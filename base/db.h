@@ -36,6 +36,13 @@ void db_free(struct db **db);
 /* True while the last attempt to connect or use a connection succeeded. */
 bool db_up(const struct db *db);
 
+struct db_stats {
+	size_t n_busy; /* connections with a transaction */
+	size_t n_idle;
+	size_t n_waiting; /* operations without a connection */
+};
+void db_stats(const struct db *db, struct db_stats *out);
+
 struct db_setting {
 	const char *name;
 	const char *value;

@@ -41,6 +41,9 @@ typedef void spool_record(void *ctx, uint64_t sequence, uint8_t type, struct spa
  * ERR_CONFLICT if another process holds the directory. */
 struct spool *spool_open(struct loop *loop, const struct spool_params *params, spool_record *replay,
 			 void *ctx, struct err *err) MUST_CHECK;
+/* Whether a directory holds records that somebody has still to take: false if there is none. Looks
+ * at names only, and may be asked of a directory that another process has open. */
+bool spool_dir_has_records(const char *dir);
 /* Waits until everything appended is durable, then closes. Pending waits never fire. */
 void spool_close(struct spool **spool);
 

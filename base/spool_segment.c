@@ -91,6 +91,21 @@ static int by_first(const void *a, const void *b)
 	return left->first < right->first ? -1 : left->first > right->first;
 }
 
+bool spool_dir_has_records(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	bool found = false;
+	uint64_t first;
+
+	if (dir == NULL)
+		return false;
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = name_read(entry->d_name, &first);
+	closedir(dir);
+	return found;
+}
+
 int spool_segments_list(int dir_fd, struct spool_segments *out)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -19,6 +19,35 @@ static void an_entry_is_a_row(void **state)
 	assert_int_equal(ledger_n_ready(f->ledger), 0);
 }
 
+static bool has_waited_a_while(struct fixture *f)
+{
+	struct ledger_stats stats;
+
+	ledger_stats(f->ledger, &stats);
+	return stats.oldest_ms >= 20;
+}
+
+static void the_oldest_row_says_how_long_it_has_waited(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger_stats stats;
+
+	open_ledger(f, MAX_BYTES);
+	put_durable(f, EVENT_INTENT, 1);
+	ledger_stats(f->ledger, &stats);
+	assert_int_equal(stats.oldest_ms, 0); /* it is open, so it is no row */
+	put_durable(f, EVENT_ENTRY, 2);
+	run_until(f, has_waited_a_while);
+	put_durable(f, EVENT_ENTRY, 3);
+	assert_true(has_waited_a_while(f));
+	ledger_stats(f->ledger, &stats);
+	assert_true(stats.bytes_on_disk > 0);
+	assert_false(stats.full);
+	ledger_done(f->ledger, 2);
+	ledger_stats(f->ledger, &stats);
+	assert_int_equal(stats.oldest_ms, 0);
+}
+
 static void an_intent_is_a_row_once_its_outcome_has_come(void **state)
 {
 	struct fixture *f = *state;
@@ -215,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LEDGER_TEST(an_entry_is_a_row),
+		LEDGER_TEST(the_oldest_row_says_how_long_it_has_waited),
 		LEDGER_TEST(an_intent_is_a_row_once_its_outcome_has_come),
 		LEDGER_TEST(what_is_not_on_the_disk_is_not_handed_out),
 		LEDGER_TEST(a_peek_stops_at_its_limits_but_gives_one),
