@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "gateway/core/call_priv.h"
+#include "gateway/core/meters.h"
 
 static enum step_result answer(struct call *call)
 {
@@ -56,6 +57,7 @@ struct call *call_new(struct gate *gate, struct arena *arena, const struct call_
 	if (params->principal != NULL)
 		call->principal = principal_ref(params->principal);
 	DL_APPEND(gate->calls, call);
+	meter_gauge_add(gate->meter, METER_INFLIGHT, NULL, 1);
 	return call;
 }
 
@@ -76,6 +78,7 @@ static void call_free(struct call *call)
 
 	stop_waiting(call, "the call has ended");
 	DL_DELETE(call->gate->calls, call);
+	meter_gauge_add(call->gate->meter, METER_INFLIGHT, NULL, -1);
 	buf_wipe(&call->answer.body);
 	session_unref(&call->session);
 	tenant_unref(&call->tenant);

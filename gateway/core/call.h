@@ -24,6 +24,7 @@ struct cancel_key;
 struct cancel_list;
 struct cancels;
 struct identity;
+struct meter;
 struct principal;
 struct sessions;
 struct tenants;
@@ -37,6 +38,7 @@ struct gate {
 	struct tenants *tenants;
 	struct sessions *sessions;
 	struct upstreams *upstreams;
+	struct meter *meter; /* NULL: nothing is measured */
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/core/call_priv.h"
+#include "gateway/core/meters.h"
 
 #define MAX_CLIENT_BYTES 200
 
@@ -128,6 +129,23 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
+static void measure(const struct call *call, const struct book_result *result)
+{
+	/* A method that nobody knows is no label. */
+	const char *method = call->method != NULL ? call->method->name : NULL;
+
+	meter_call(call->gate->meter,
+		   &(struct meter_call){
+			   .tenant = call->principal != NULL ? call->principal->tenant : NULL,
+			   .connection = call->connection != NULL ? call->connection->name : NULL,
+			   .method = method,
+			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
+			   .outcome = result->outcome,
+			   .duration_us = result->duration_us,
+			   .upstream_us = result->upstream_us,
+		   });
+}
+
 enum step_result call_outcome(struct call *call)
 {
 	struct book_result result;
@@ -148,6 +166,7 @@ enum step_result call_outcome(struct call *call)
 		.response_bytes = call->answer.body.len,
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
 	};
+	measure(call, &result);
 	describe(call, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);

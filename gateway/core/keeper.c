@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/core/keeper_priv.h"
+#include "gateway/core/meters.h"
 
 #define MAX_CATALOG_BYTES ((size_t)16 << 20)
 #define MAX_CATALOG_TOOLS 10000
@@ -53,6 +54,7 @@ struct keeper {
 	struct loop *loop;
 	struct db *db;
 	struct upstreams *upstreams;
+	struct meter *meter;
 	struct connection_watch *watches;
 	size_t n_busy; /* watches that are LISTING or STORING */
 	unsigned round;
@@ -66,6 +68,28 @@ struct keeper *keeper_new(struct loop *loop, struct db *db, struct upstreams *up
 
 	*keeper = (struct keeper){ .loop = loop, .db = db, .upstreams = upstreams };
 	return keeper;
+}
+
+void keeper_measure(struct keeper *keeper, struct meter *meter)
+{
+	keeper->meter = meter;
+}
+
+enum up { UP_NO, UP_YES, UP_NOBODY_ASKS };
+
+static void measure(const struct connection_watch *watch, enum up up)
+{
+	struct meter *meter = watch->keeper->meter;
+	const char *labels[2];
+
+	if (watch->tenant == NULL)
+		return;
+	labels[0] = watch->tenant->name;
+	labels[1] = watch->connection->name;
+	if (up == UP_NOBODY_ASKS)
+		meter_gauge_end(meter, METER_CONNECTION_UP, labels);
+	else
+		meter_gauge(meter, METER_CONNECTION_UP, labels, up == UP_YES);
 }
 
 static struct log_subject subject_of(const struct connection_watch *watch)
@@ -101,6 +125,7 @@ static void watch_halt(struct connection_watch *watch)
 static void watch_free(struct connection_watch *watch)
 {
 	watch_halt(watch);
+	measure(watch, UP_NOBODY_ASKS);
 	HASH_DEL(watch->keeper->watches, watch);
 	tenant_unref(&watch->tenant);
 	buf_fini(&watch->tools);
@@ -196,6 +221,7 @@ static void listing_failed(struct connection_watch *watch, const struct err *err
 	const struct log_subject subject = subject_of(watch);
 	const char *state = err->code == ERR_UNAUTHENTICATED ? "auth_failed" : "unreachable";
 
+	measure(watch, UP_NO);
 	watch->retry_ms = retry_delay(++watch->failures);
 	log_write(watch->failures == 1 ? LOG_INFO : LOG_DEBUG, &subject,
 		  "its tools cannot be listed: %s; next try in %lld ms", err->text,
@@ -237,6 +263,7 @@ static void store_catalog(struct connection_watch *watch)
 		rest(watch, KEEPER_RETRY_MIN_MS);
 		return;
 	}
+	measure(watch, UP_YES);
 	watch_set(watch, WATCH_STORING);
 	db_cancel(&watch->storing);
 	keeper_store_catalog(watch->keeper->db, &watch->storing, &finding, on_catalog_stored,
@@ -340,6 +367,7 @@ static void list_page(struct connection_watch *watch, struct span cursor)
 static void stop_with(struct connection_watch *watch, const char *state, const char *problem)
 {
 	watch_halt(watch);
+	measure(watch, UP_NOBODY_ASKS);
 	store_state(watch, state, problem, -1);
 }
 
@@ -384,6 +412,8 @@ static void watch_switch(struct connection_watch *watch, struct tenant *tenant,
 {
 	struct tenant *old = watch->tenant;
 
+	if (old != NULL && strcmp(watch->connection->name, connection->name) != 0)
+		measure(watch, UP_NOBODY_ASKS);
 	watch->tenant = tenant_ref(tenant);
 	watch->connection = connection;
 	tenant_unref(&old);

@@ -12,6 +12,7 @@
 #include "gateway/core/tenant.h"
 
 struct keeper;
+struct meter;
 struct upstreams;
 
 #define KEEPER_POLL_MS	       60000 /* between two lists of a healthy upstream */
@@ -22,6 +23,8 @@ struct upstreams;
 #define KEEPER_CROWDED_MS      200 /* over that: about when to ask again */
 
 struct keeper *keeper_new(struct loop *loop, struct db *db, struct upstreams *upstreams);
+/* Where it tells which connections are up. The meter must outlive it. */
+void keeper_measure(struct keeper *keeper, struct meter *meter);
 void keeper_free(struct keeper **keeper);
 /* The tenant's snapshot was replaced; NULL: the tenant has gone. */
 void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct tenant *tenant);
