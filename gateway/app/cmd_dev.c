@@ -343,7 +343,8 @@ static int run(struct dev *dev, struct err *err)
 		return reset(dev, err);
 	if (configure(dev, err) < 0 || prepare(dev, err) < 0)
 		return -1;
-	code = supervisor_run(dev->supervisor, on_ready, dev);
+	code = supervisor_run(dev->supervisor,
+			      &(struct supervisor_hooks){ .ready = on_ready, .ctx = dev });
 	(void)unlink(path_in(dev, "dev.json"));
 	return code;
 }

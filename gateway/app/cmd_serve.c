@@ -1,35 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "gateway/app/commands.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/supervisor.h"
 
+struct serve {
+	int argc;
+	char **argv;
+	struct supervisor *supervisor;
+};
+
 static void on_ready(void *ctx)
 {
-	const struct supervisor *supervisor = ctx;
+	const struct serve *serve = ctx;
 
 	log_info(&(struct log_subject){ .component = "supervisor" },
-		 "serving %s, API keys on port %d", supervisor_public_url(supervisor),
-		 supervisor_port(supervisor, LISTENER_KEY));
+		 "serving %s, API keys on port %d", supervisor_public_url(serve->supervisor),
+		 supervisor_port(serve->supervisor, LISTENER_KEY));
 }
 
 /* "NAME=VALUE" */
-static int set_option(struct config *config, char *text, struct err *err)
+static int set_option(struct config *config, const char *text, struct err *err)
 {
-	char *equals = strchr(text, '=');
+	const char *equals = strchr(text, '=');
+	const char *name;
 
 	if (equals == NULL)
 		return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s", text);
-	*equals = '\0';
-	return config_set(config, text, equals + 1, err);
+	name = arena_dup(config->arena, text, (size_t)(equals - text));
+	return config_set(config, name, equals + 1, err);
 }
 
-static int read_options(struct config *config, int argc, char **argv, struct err *err)
+static int read_options(struct config *config, const struct serve *serve, struct err *err)
 {
 	static const struct option options[] = {
 		{"set", required_argument, NULL, 's'},
@@ -37,14 +46,16 @@ static int read_options(struct config *config, int argc, char **argv, struct err
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	optind = 0; /* from the beginning: they are read at every reload */
+	while ((option = getopt_long(serve->argc, serve->argv, "", options, NULL)) != -1) {
 		if (option != 's')
 			return err_set(err, ERR_BAD_REQUEST, "see tollgate help serve");
 		if (set_option(config, optarg, err) < 0)
 			return -1;
 	}
-	if (optind < argc)
-		return err_set(err, ERR_BAD_REQUEST, "serve takes no argument %s", argv[optind]);
+	if (optind < serve->argc)
+		return err_set(err, ERR_BAD_REQUEST, "serve takes no argument %s",
+			       serve->argv[optind]);
 	return 0;
 }
 
@@ -65,29 +76,49 @@ static void configure_log(const struct config *config)
 		log_configure(level, format);
 }
 
+static void release(void *ctx, struct config *config)
+{
+	(void)ctx;
+	config_free(config);
+	free(config);
+}
+
+/* From all sources, at the start and at each reload alike. */
+static struct config *load(void *ctx, struct err *err)
+{
+	const struct serve *serve = ctx;
+	struct config *config = mem_new(sizeof(*config));
+
+	config_init(config);
+	if (config_from_environment(config, err) == 0 && read_options(config, serve, err) == 0 &&
+	    config_check(config, err) == 0) {
+		configure_log(config);
+		return config;
+	}
+	release(NULL, config);
+	return NULL;
+}
+
 int cmd_serve(int argc, char **argv)
 {
-	struct supervisor *supervisor;
-	struct config config;
+	struct serve serve = { .argc = argc, .argv = argv };
+	const struct supervisor_hooks hooks = {
+		.ready = on_ready, .reload = load, .release = release, .ctx = &serve
+	};
+	struct config *config;
 	struct err err;
-	int code = EXIT_USAGE;
+	int code;
 
-	config_init(&config);
-	if (config_from_environment(&config, &err) < 0 ||
-	    read_options(&config, argc, argv, &err) < 0 || config_check(&config, &err) < 0) {
-		complain(code, "%s", err.text);
-		goto out;
-	}
-	configure_log(&config);
-	supervisor = supervisor_new(&config, &err);
-	if (supervisor == NULL) {
-		code = complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
+	config = load(&serve, &err);
+	if (config == NULL)
+		return complain(EXIT_USAGE, "%s", err.text);
+	serve.supervisor = supervisor_new(config, &err);
+	if (serve.supervisor == NULL) {
+		release(NULL, config);
+		return complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
 				err.text);
-		goto out;
 	}
-	code = supervisor_run(supervisor, on_ready, supervisor);
-	supervisor_free(&supervisor);
-out:
-	config_free(&config);
+	code = supervisor_run(serve.supervisor, &hooks);
+	supervisor_free(&serve.supervisor);
 	return code;
 }

@@ -44,7 +44,8 @@ const struct command commands[] = {
 	{ "serve", NULL, "[--set NAME=VALUE …]",
 	  "Start a gateway: a supervisor and its workers.",
 	  "Settings: --set NAME=VALUE, else TOLLGATE_NAME, else the file that TOLLGATE_NAME_FILE\n"
-	  "names, else the default.\n",
+	  "names, else the default. SIGHUP reads them again and replaces the workers one by one;\n"
+	  "SIGTERM lets calls finish and stops. docs/operations.md says more.\n",
 	  config_describe, cmd_serve, NULL },
 	{ "migrate", NULL, "[--database URL] [--dry-run]",
 	  "Bring the database to the schema of this program.",

@@ -41,6 +41,8 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t spool_max_bytes;
 	int64_t drain_timeout_ms;
+	int64_t drain_delay_ms;
+	int64_t watchdog_timeout_ms;
 	const char *durability; /* "fsync" or "write" */
 	const char *log_level;
 	const char *log_format;

@@ -9,65 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/listener.h"
+#include "gateway/app/supervisor_priv.h"
+#include "gateway/core/meters.h"
+#include "version.h"
 
-#define MAX_COMPANIONS 4
-#define MAX_WORKERS    256
-/* A child that lived shorter than STABLE_MS is restarted after a delay that doubles. */
-#define RESTART_MIN_MS 50
-#define RESTART_MAX_MS 5000
-#define STABLE_MS      10000
-/* After a worker's own drain timeout and grace. */
-#define KILL_AFTER_MS		10000
 #define COMPANION_KILL_AFTER_MS 10000
+/* How often the watchdog looks and gauges are set while nothing else happens. */
+#define LOOK_MS 1000
 
-enum child_state {
-	CHILD_STOPPED,	/* until restart_at_ms, or for good while stopping */
-	CHILD_STARTING, /* a worker that has not said that it serves */
-	CHILD_RUNNING,
-};
+const struct log_subject supervisor_subject = { .component = "supervisor" };
 
-struct child {
-	char name[32];
-	enum child_state state;
-	pid_t pid;
-	int64_t started_ms;
-	int64_t restart_at_ms;
-	int64_t delay_ms;
-	int ready_fd;			   /* workers: readable once it serves */
-	int listeners[N_LISTENERS];	   /* workers */
-	unsigned slot;			   /* workers */
-	const struct companion *companion; /* NULL: a worker */
-};
-
-struct supervisor {
-	const struct config *config;
-	int lock_fd;
-	int signal_fd;
-	sigset_t before; /* the signal mask that children get back */
-	char *public_url;
-	struct companion companions[MAX_COMPANIONS];
-	size_t n_companions;
-	struct child *children; /* workers, then companions */
-	size_t n_workers;
-	size_t n_children;
-	bool stopping;
-	int exit_code; /* once stopping */
-};
-
-static const struct log_subject subject = { .component = "supervisor" };
-
-static int64_t now_ms(void)
+int64_t supervisor_now_ms(void)
 {
 	struct timespec now;
 
@@ -91,7 +52,7 @@ static int lock_data_dir(struct supervisor *supervisor, struct err *err)
 	return 0;
 }
 
-static int bind_slot(struct supervisor *supervisor, struct child *child, struct err *err)
+static int bind_slot(struct supervisor *supervisor, unsigned slot, struct err *err)
 {
 	const struct config *config = supervisor->config;
 	const char *const addresses[N_LISTENERS] = {
@@ -99,63 +60,80 @@ static int bind_slot(struct supervisor *supervisor, struct child *child, struct 
 		[LISTENER_KEY] = config->key_listen,
 		[LISTENER_OPS] = config->ops_listen,
 	};
+	int *listeners = supervisor->slots[slot].listeners;
 
 	for (int kind = 0; kind < N_LISTENERS; kind++) {
-		child->listeners[kind] =
-			child->slot == 0
-				? listener_bind(addresses[kind], err)
-				: listener_bind_again(supervisor->children[0].listeners[kind], err);
-		if (child->listeners[kind] < 0)
+		listeners[kind] =
+			slot == 0 ? listener_bind(addresses[kind], err)
+				  : listener_bind_again(supervisor->slots[0].listeners[kind], err);
+		if (listeners[kind] < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static void make_public_url(struct supervisor *supervisor)
+char *supervisor_url_of(const struct supervisor *supervisor, const struct config *config)
 {
-	const char *configured = supervisor->config->public_url;
-
-	if (configured != NULL && configured[0] != '\0')
-		supervisor->public_url = mem_strdup(configured);
-	else
-		supervisor->public_url = mem_printf("http://127.0.0.1:%d",
-						    supervisor_port(supervisor, LISTENER_PUBLIC));
+	if (config->public_url != NULL && config->public_url[0] != '\0')
+		return mem_strdup(config->public_url);
+	return mem_printf("http://127.0.0.1:%d", supervisor_port(supervisor, LISTENER_PUBLIC));
 }
 
 static struct child *child_add(struct supervisor *supervisor, const char *name)
 {
 	struct child *child = &supervisor->children[supervisor->n_children++];
 
-	*child = (struct child){
-		.ready_fd = -1, .listeners = {-1, -1, -1}
-	};
+	*child = (struct child){ .ready_fd = -1, .restart_at_ms = NEVER };
 	snprintf(child->name, sizeof(child->name), "%s", name);
 	return child;
 }
 
-static int add_workers(struct supervisor *supervisor, struct err *err)
+static size_t count_workers(const struct config *config)
 {
-	int64_t n = supervisor->config->workers;
+	int64_t n = config->workers > 0 ? config->workers : sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (n == 0)
-		n = sysconf(_SC_NPROCESSORS_ONLN);
 	if (n < 1)
 		n = 1;
-	if (n > MAX_WORKERS)
-		n = MAX_WORKERS;
-	supervisor->n_workers = (size_t)n;
-	supervisor->children = mem_new_array((size_t)n + MAX_COMPANIONS, sizeof(struct child));
-	for (unsigned slot = 0; slot < supervisor->n_workers; slot++) {
+	return n > MAX_WORKERS ? MAX_WORKERS : (size_t)n;
+}
+
+static int add_workers(struct supervisor *supervisor, struct err *err)
+{
+	size_t n = count_workers(supervisor->config);
+
+	supervisor->n_workers = n;
+	supervisor->n_leaving = MAX_LEAVING(n);
+	supervisor->children = mem_new_array(
+		supervisor_n_worker_children(supervisor) + MAX_COMPANIONS, sizeof(struct child));
+	supervisor->slots = mem_new_array(n, sizeof(struct slot));
+	for (size_t slot = 0; slot < n; slot++)
+		memset(supervisor->slots[slot].listeners, -1, sizeof(supervisor->slots->listeners));
+	for (unsigned slot = 0; slot < n; slot++) {
 		char name[32];
 		struct child *child;
 
 		snprintf(name, sizeof(name), "worker %u", slot);
 		child = child_add(supervisor, name);
 		child->slot = slot;
-		if (bind_slot(supervisor, child, err) < 0)
+		child->restart_at_ms = 0;
+		if (bind_slot(supervisor, slot, err) < 0)
 			return -1;
 	}
+	while (supervisor->n_children < supervisor_n_worker_children(supervisor))
+		child_add(supervisor, "worker");
 	return 0;
+}
+
+static void open_board(struct supervisor *supervisor)
+{
+	static const char *const version[] = { TOLLGATE_VERSION };
+
+	supervisor->board =
+		board_new(supervisor->n_workers, supervisor_n_worker_children(supervisor) + 1);
+	supervisor->meter = meter_new(supervisor->board->metrics, BOARD_SUPERVISOR);
+	meter_gauge(supervisor->meter, METER_BUILD_INFO, version, 1);
+	meter_gauge(supervisor->meter, METER_RELOAD_OK, NULL, 1);
+	meter_gauge(supervisor->meter, METER_RELOAD_TIME, NULL, time(NULL));
 }
 
 static void catch_signals(struct supervisor *supervisor)
@@ -166,29 +144,35 @@ static void catch_signals(struct supervisor *supervisor)
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, &supervisor->before);
 	supervisor->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-struct supervisor *supervisor_new(const struct config *config, struct err *err)
+struct supervisor *supervisor_new(struct config *config, struct err *err)
 {
 	struct supervisor *supervisor = mem_new(sizeof(*supervisor));
 
 	*supervisor = (struct supervisor){ .config = config, .lock_fd = -1, .signal_fd = -1 };
+	notify_init(&supervisor->notify);
 	if (lock_data_dir(supervisor, err) < 0 || add_workers(supervisor, err) < 0) {
 		supervisor_free(&supervisor);
 		return NULL;
 	}
-	make_public_url(supervisor);
+	open_board(supervisor);
+	supervisor->public_url = supervisor_url_of(supervisor, config);
+	supervisor->looked_ms = supervisor_now_ms();
 	catch_signals(supervisor);
 	return supervisor;
 }
 
-static void close_fd(int *fd)
+/* Or the kernel goes on to take connections that nobody will accept. */
+static void close_listeners(struct supervisor *supervisor)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	for (size_t slot = 0; slot < supervisor->n_workers; slot++) {
+		for (int kind = 0; kind < N_LISTENERS; kind++)
+			child_close_fd(&supervisor->slots[slot].listeners[kind]);
+	}
 }
 
 void supervisor_free(struct supervisor **supervisor)
@@ -198,21 +182,29 @@ void supervisor_free(struct supervisor **supervisor)
 	*supervisor = NULL;
 	if (was == NULL)
 		return;
-	for (size_t i = 0; i < was->n_children; i++) {
-		close_fd(&was->children[i].ready_fd);
-		for (int kind = 0; kind < N_LISTENERS; kind++)
-			close_fd(&was->children[i].listeners[kind]);
+	if (was->slots != NULL)
+		close_listeners(was);
+	for (size_t i = 0; i < was->n_children; i++)
+		child_close_fd(&was->children[i].ready_fd);
+	child_close_fd(&was->signal_fd);
+	child_close_fd(&was->lock_fd);
+	notify_fini(&was->notify);
+	meter_free(&was->meter);
+	board_free(&was->board);
+	if (was->hooks.release != NULL) {
+		if (was->roll.candidate != NULL)
+			was->hooks.release(was->hooks.ctx, was->roll.candidate);
+		was->hooks.release(was->hooks.ctx, was->config);
 	}
-	close_fd(&was->signal_fd);
-	close_fd(&was->lock_fd);
 	free(was->children);
+	free(was->slots);
 	free(was->public_url);
 	free(was);
 }
 
 int supervisor_port(const struct supervisor *supervisor, enum listener_kind kind)
 {
-	return listener_port(supervisor->children[0].listeners[kind]);
+	return listener_port(supervisor->slots[0].listeners[kind]);
 }
 
 const char *supervisor_public_url(const struct supervisor *supervisor)
@@ -220,154 +212,39 @@ const char *supervisor_public_url(const struct supervisor *supervisor)
 	return supervisor->public_url;
 }
 
-/* In the child. What it must not keep: the signals, the lock, the other slots' sockets. */
-static void become_child(struct supervisor *supervisor, const struct child *child)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
-	close_fd(&supervisor->signal_fd);
-	close_fd(&supervisor->lock_fd);
-	for (size_t i = 0; i < supervisor->n_workers; i++) {
-		struct child *other = &supervisor->children[i];
-
-		for (int kind = 0; other != child && kind < N_LISTENERS; kind++)
-			close_fd(&other->listeners[kind]);
-	}
-}
-
-static int worker_main(struct supervisor *supervisor, const struct child *child, int ready_fd)
-{
-	struct worker_params params = {
-		.config = supervisor->config,
-		.slot = child->slot,
-		.ready_fd = ready_fd,
-		.public_url = supervisor->public_url,
-	};
-
-	memcpy(params.listeners, child->listeners, sizeof(params.listeners));
-	return worker_run(&params);
-}
-
-static int child_start(struct supervisor *supervisor, struct child *child)
-{
-	int ready[2] = { -1, -1 };
-	pid_t pid;
-
-	if (child->companion == NULL && pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		become_child(supervisor, child);
-		close_fd(&ready[0]);
-		_exit(child->companion != NULL ? child->companion->run(child->companion->ctx)
-					       : worker_main(supervisor, child, ready[1]));
-	}
-	close_fd(&ready[1]);
-	if (pid < 0) {
-		close_fd(&ready[0]);
-		return -1;
-	}
-	child->pid = pid;
-	child->started_ms = now_ms();
-	child->ready_fd = ready[0];
-	child->state = child->companion != NULL ? CHILD_RUNNING : CHILD_STARTING;
-	return 0;
-}
-
 int supervisor_add_companion(struct supervisor *supervisor, const struct companion *companion,
 			     struct err *err)
 {
-	struct companion *kept = &supervisor->companions[supervisor->n_companions];
+	size_t n = supervisor->n_children - supervisor_n_worker_children(supervisor);
 	struct child *child;
 
-	if (supervisor->n_companions == MAX_COMPANIONS)
+	if (n == MAX_COMPANIONS)
 		return err_set(err, ERR_INTERNAL, "too many companions");
-	supervisor->n_companions++;
-	*kept = *companion;
+	supervisor->companions[n] = *companion;
 	child = child_add(supervisor, companion->name);
-	child->companion = kept;
-	if (child_start(supervisor, child) < 0)
+	child->companion = &supervisor->companions[n];
+	if (child_start(supervisor, child, NULL) < 0)
 		return err_set(err, ERR_INTERNAL, "%s cannot be started: %s", companion->name,
 			       strerror(errno));
 	return 0;
 }
 
-/* Restarts at once after a long life, later and later in a crash loop. */
-static void plan_restart(struct child *child, int status)
+void supervisor_set_phase(struct supervisor *supervisor, enum phase phase)
 {
-	int64_t now = now_ms();
-
-	if (now - child->started_ms >= STABLE_MS || child->delay_ms == 0)
-		child->delay_ms = RESTART_MIN_MS;
-	else if (child->delay_ms < RESTART_MAX_MS)
-		child->delay_ms *= 2;
-	child->restart_at_ms = now + child->delay_ms;
-	log_warn(&subject, "%s ended (%s %d), restart in %lld ms", child->name,
-		 WIFSIGNALED(status) ? "signal" : "exit",
-		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-		 (long long)child->delay_ms);
+	supervisor->phase = phase;
+	if (phase != PHASE_RUNNING)
+		supervisor->board->stopping = true;
 }
 
-/* A worker that cannot even start with this configuration. */
-static bool useless_to_restart(const struct child *child, int status)
+void supervisor_stop_with(struct supervisor *supervisor, int exit_code)
 {
-	return child->state == CHILD_STARTING && WIFEXITED(status) &&
-	       WEXITSTATUS(status) == EXIT_CONFIG;
-}
-
-static void stop_with(struct supervisor *supervisor, int exit_code)
-{
-	if (supervisor->stopping)
+	if (supervisor->phase != PHASE_RUNNING) {
+		supervisor->hurried = true;
 		return;
-	supervisor->stopping = true;
+	}
+	supervisor_set_phase(supervisor, PHASE_ANNOUNCING);
 	supervisor->exit_code = exit_code;
-}
-
-static void reap(struct supervisor *supervisor)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		for (size_t i = 0; i < supervisor->n_children; i++) {
-			struct child *child = &supervisor->children[i];
-
-			if (child->state == CHILD_STOPPED || child->pid != pid)
-				continue;
-			if (useless_to_restart(child, status))
-				stop_with(supervisor, EXIT_CONFIG);
-			child->state = CHILD_STOPPED;
-			close_fd(&child->ready_fd);
-			if (!supervisor->stopping)
-				plan_restart(child, status);
-		}
-	}
-}
-
-static void start_due(struct supervisor *supervisor)
-{
-	for (size_t i = 0; i < supervisor->n_children; i++) {
-		struct child *child = &supervisor->children[i];
-
-		if (child->state != CHILD_STOPPED || child->restart_at_ms > now_ms())
-			continue;
-		if (child_start(supervisor, child) < 0)
-			child->restart_at_ms = now_ms() + RESTART_MAX_MS;
-	}
-}
-
-static void take_ready(struct supervisor *supervisor)
-{
-	for (size_t i = 0; i < supervisor->n_workers; i++) {
-		struct child *child = &supervisor->children[i];
-		char byte;
-
-		if (child->state != CHILD_STARTING || child->ready_fd < 0 ||
-		    read(child->ready_fd, &byte, 1) != 1)
-			continue;
-		child->state = CHILD_RUNNING;
-		close_fd(&child->ready_fd);
-	}
+	supervisor->hurried = exit_code != EXIT_OK;
 }
 
 static bool all_serve(const struct supervisor *supervisor)
@@ -379,25 +256,39 @@ static bool all_serve(const struct supervisor *supervisor)
 	return true;
 }
 
-/* Until something happens, or the next restart is due. */
-static void wait_for_events(struct supervisor *supervisor, int64_t limit_ms)
+/* When something has to be done although nothing happens. */
+static int64_t next_due_ms(const struct supervisor *supervisor)
 {
-	struct pollfd fds[MAX_WORKERS + 1] = {
-		{supervisor->signal_fd, POLLIN, 0}
-	};
-	nfds_t n = 1;
-	int64_t wait = limit_ms;
+	int64_t due = roll_due_ms(supervisor);
 
 	for (size_t i = 0; i < supervisor->n_children; i++) {
 		const struct child *child = &supervisor->children[i];
-		int64_t due = child->restart_at_ms - now_ms();
+
+		if (child->state == CHILD_STOPPED && child->restart_at_ms < due)
+			due = child->restart_at_ms;
+	}
+	return due;
+}
+
+/* Until something happens, at most until then. */
+static void wait_for_events(struct supervisor *supervisor, int64_t until_ms)
+{
+	struct pollfd fds[MAX_WORKERS + 2] = {
+		{supervisor->signal_fd, POLLIN, 0}
+	};
+	nfds_t n = 1;
+	int64_t wait = until_ms - supervisor_now_ms();
+
+	for (size_t i = 0; i < supervisor->n_children; i++) {
+		const struct child *child = &supervisor->children[i];
 
 		if (child->state == CHILD_STARTING && child->ready_fd >= 0)
 			fds[n++] = (struct pollfd){ child->ready_fd, POLLIN, 0 };
-		if (child->state == CHILD_STOPPED && !supervisor->stopping &&
-		    (wait < 0 || due < wait))
-			wait = due < 0 ? 0 : due;
 	}
+	if (wait < 0)
+		wait = 0;
+	if (wait > LOOK_MS)
+		wait = LOOK_MS;
 	(void)poll(fds, n, (int)wait);
 }
 
@@ -406,10 +297,36 @@ static void take_signals(struct supervisor *supervisor)
 	struct signalfd_siginfo info;
 
 	while (read(supervisor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD)
-			stop_with(supervisor, EXIT_OK);
+		if (info.ssi_signo == SIGHUP)
+			supervisor->roll.wanted = true;
+		else if (info.ssi_signo != SIGCHLD)
+			supervisor_stop_with(supervisor, EXIT_OK);
 	}
-	reap(supervisor);
+	children_reap(supervisor);
+}
+
+static void set_gauges(struct supervisor *supervisor)
+{
+	static const char *const states[] = {
+		[BOARD_STARTING] = "starting",
+		[BOARD_SERVING] = "serving",
+		[BOARD_DRAINING] = "draining",
+	};
+	int64_t n[BOARD_DRAINING + 1] = { 0 };
+
+	for (size_t i = 0; i < supervisor->board->n_seats; i++)
+		n[supervisor->board->seats[i].state]++;
+	for (int state = BOARD_STARTING; state <= BOARD_DRAINING; state++)
+		meter_gauge(supervisor->meter, METER_WORKERS, &states[state], n[state]);
+}
+
+static void look(struct supervisor *supervisor, int64_t until_ms)
+{
+	wait_for_events(supervisor, until_ms);
+	take_signals(supervisor);
+	children_watch(supervisor);
+	set_gauges(supervisor);
+	notify_beat(&supervisor->notify, supervisor_now_ms());
 }
 
 static bool any_runs(const struct child *children, size_t n)
@@ -421,66 +338,91 @@ static bool any_runs(const struct child *children, size_t n)
 	return false;
 }
 
+static void signal_children(struct child *children, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct companion *companion = children[i].companion;
+
+		children[i].restart_at_ms = NEVER;
+		if (children[i].state != CHILD_STOPPED)
+			kill(children[i].pid, companion != NULL ? companion->stop_signal : SIGTERM);
+	}
+}
+
 /* Signals the children and waits; what is left after the time is killed. */
 static void stop_children(struct supervisor *supervisor, struct child *children, size_t n,
 			  int64_t timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = supervisor_now_ms() + timeout_ms;
 
-	for (size_t i = 0; i < n; i++) {
-		if (children[i].state != CHILD_STOPPED)
-			kill(children[i].pid, children[i].companion != NULL
-						      ? children[i].companion->stop_signal
-						      : SIGTERM);
-	}
+	signal_children(children, n);
 	while (any_runs(children, n)) {
-		int64_t left = deadline - now_ms();
+		int64_t now = supervisor_now_ms();
 
-		for (size_t i = 0; left <= 0 && i < n; i++) {
+		for (size_t i = 0; deadline <= now && i < n; i++) {
 			if (children[i].state != CHILD_STOPPED) {
-				log_warn(&subject, "%s is killed: it does not stop",
+				log_warn(&supervisor_subject, "%s is killed: it does not stop",
 					 children[i].name);
 				kill(children[i].pid, SIGKILL);
 			}
 		}
-		wait_for_events(supervisor, left > 0 ? left : KILL_AFTER_MS);
-		take_signals(supervisor);
-	}
-}
-
-/* Or the kernel goes on to take connections that nobody will accept. */
-static void close_listeners(struct supervisor *supervisor)
-{
-	for (size_t i = 0; i < supervisor->n_workers; i++) {
-		for (int kind = 0; kind < N_LISTENERS; kind++)
-			close_fd(&supervisor->children[i].listeners[kind]);
+		look(supervisor, deadline > now ? deadline : now + KILL_AFTER_MS);
 	}
 }
 
 void supervisor_stop(struct supervisor *supervisor)
 {
-	stop_with(supervisor, EXIT_UNEXPECTED);
+	size_t n_workers = supervisor_n_worker_children(supervisor);
+
+	supervisor_stop_with(supervisor, EXIT_UNEXPECTED);
+	supervisor_set_phase(supervisor, PHASE_STOPPING);
 	close_listeners(supervisor);
-	stop_children(supervisor, supervisor->children, supervisor->n_workers,
+	stop_children(supervisor, supervisor->children, n_workers,
 		      supervisor->config->drain_timeout_ms + KILL_AFTER_MS);
-	for (size_t i = supervisor->n_children; i > supervisor->n_workers; i--)
+	for (size_t i = supervisor->n_children; i > n_workers; i--)
 		stop_children(supervisor, &supervisor->children[i - 1], 1, COMPANION_KILL_AFTER_MS);
 }
 
-int supervisor_run(struct supervisor *supervisor, void (*ready)(void *ctx), void *ctx)
+static void take_ready(struct supervisor *supervisor)
 {
-	bool told = false;
+	for (size_t i = 0; i < supervisor->n_workers; i++)
+		(void)child_is_ready(&supervisor->children[i]);
+	if (supervisor->served || !all_serve(supervisor))
+		return;
+	supervisor->served = true;
+	notify_send(&supervisor->notify, "READY=1");
+	if (supervisor->hooks.ready != NULL)
+		supervisor->hooks.ready(supervisor->hooks.ctx);
+}
 
-	while (!supervisor->stopping) {
-		start_due(supervisor);
-		if (!told && all_serve(supervisor)) {
-			told = true;
-			ready(ctx);
-		}
-		wait_for_events(supervisor, -1);
-		take_signals(supervisor);
-		take_ready(supervisor);
-	}
+static void turn(struct supervisor *supervisor, int64_t until_ms)
+{
+	int64_t due_ms;
+
+	children_start_due(supervisor);
+	if (supervisor->phase == PHASE_RUNNING)
+		roll_advance(supervisor);
+	due_ms = next_due_ms(supervisor);
+	look(supervisor, due_ms < until_ms ? due_ms : until_ms);
+	take_ready(supervisor);
+}
+
+/* While a balancer finds out that others have to serve now. A second signal ends the waiting. */
+static void announce(struct supervisor *supervisor)
+{
+	int64_t until_ms = supervisor_now_ms() + supervisor->config->drain_delay_ms;
+
+	notify_send(&supervisor->notify, "STOPPING=1");
+	while (!supervisor->hurried && supervisor_now_ms() < until_ms)
+		turn(supervisor, until_ms);
+}
+
+int supervisor_run(struct supervisor *supervisor, const struct supervisor_hooks *hooks)
+{
+	supervisor->hooks = *hooks;
+	while (supervisor->phase == PHASE_RUNNING)
+		turn(supervisor, NEVER);
+	announce(supervisor);
 	supervisor_stop(supervisor);
 	return supervisor->exit_code;
 }

@@ -4,8 +4,12 @@
 
 /*
  * The parent of the workers. It holds the lock on the data directory and the sockets: one
- * SO_REUSEPORT socket per worker slot and listener, so that a worker that dies is replaced on
- * its own queue of connections. It has no loop, no thread and no secret.
+ * SO_REUSEPORT socket per worker slot and listener, so that a worker that dies, hangs or gets a new
+ * configuration is replaced on its own queue of connections. It has no loop, no thread and no
+ * secret.
+ *
+ * SIGTERM and SIGINT stop everything, SIGHUP loads the configuration again and replaces the
+ * workers one by one.
  */
 
 #include <stdbool.h>
@@ -26,8 +30,20 @@ struct companion {
 	int stop_signal;
 };
 
-/* Locks the data directory and binds the listeners. Borrows config. */
-struct supervisor *supervisor_new(const struct config *config, struct err *err) MUST_CHECK;
+struct supervisor_hooks {
+	/* Once, when every slot is served. */
+	void (*ready)(void *ctx);
+	/* The configuration as it is written now, checked, or NULL with err. NULL: it never changes
+	 * and SIGHUP only replaces the workers. */
+	struct config *(*reload)(void *ctx, struct err *err);
+	/* The supervisor does not need this one any more, whether reload made it or
+	 * supervisor_new was given it. NULL: nothing is to be done. */
+	void (*release)(void *ctx, struct config *config);
+	void *ctx;
+};
+
+/* Locks the data directory and binds the listeners. Borrows config until it is released. */
+struct supervisor *supervisor_new(struct config *config, struct err *err) MUST_CHECK;
 void supervisor_free(struct supervisor **supervisor);
 /* Ports as bound. */
 int supervisor_port(const struct supervisor *supervisor, enum listener_kind kind);
@@ -37,8 +53,8 @@ const char *supervisor_public_url(const struct supervisor *supervisor);
 int supervisor_add_companion(struct supervisor *supervisor, const struct companion *companion,
 			     struct err *err) MUST_CHECK;
 /* Starts the workers and watches all children until SIGTERM or SIGINT; then stops everything.
- * ready runs once, when every worker serves. Returns an exit code. */
-int supervisor_run(struct supervisor *supervisor, void (*ready)(void *ctx), void *ctx);
+ * Returns an exit code. */
+int supervisor_run(struct supervisor *supervisor, const struct supervisor_hooks *hooks);
 
 /* Stops what still runs: for a start that failed half way. */
 void supervisor_stop(struct supervisor *supervisor);

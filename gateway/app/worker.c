@@ -11,9 +11,12 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/url.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/node.h"
+#include "gateway/app/pulse.h"
+#include "gateway/app/spools.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -31,6 +34,9 @@
 #define FLUSH_TIMEOUT_MS    5000
 /* After the drain timeout, for the last answers and rows to leave. */
 #define GRACE_MS 2000
+/* A connection is closed by a drain only after it has been idle for longer than usual clients
+ * keep one for reuse (undici 4 s, httpx 5 s): a request that crosses the close is lost. */
+#define DRAIN_IDLE_MS 6000
 
 enum worker_state {
 	WORKER_STARTING, /* the deployment's settings are read */
@@ -47,7 +53,9 @@ struct worker {
 	struct db *db;
 	struct db *drain_db;
 	struct node *node;
-	struct book *book;
+	struct meter *meter;
+	struct spools *spools;
+	struct pulse *pulse;
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
@@ -61,7 +69,6 @@ struct worker {
 	struct timer drain_timer;
 	struct book_flush *flush;
 	char node_id[UUID_TEXT_BYTES];
-	char spool_dir[512];
 	const char **hosts; /* for http_app: in the configuration's arena */
 	size_t n_hosts;
 	int exit_code;
@@ -110,12 +117,19 @@ static void flush(struct worker *worker)
 		return;
 	worker->state = WORKER_FLUSHING;
 	timer_stop(&worker->drain_timer);
-	book_flush_start(worker->book, &worker->flush, FLUSH_TIMEOUT_MS, on_flushed, worker);
+	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_flushed,
+			 worker);
 }
 
 static void on_grace_over(void *ctx)
 {
 	flush(ctx);
+}
+
+/* Everything that would run on: each ends as drained. */
+static void end_what_runs(struct worker *worker)
+{
+	call_drain_all(&worker->gate);
 }
 
 static void on_drain_timeout(void *ctx)
@@ -124,13 +138,26 @@ static void on_drain_timeout(void *ctx)
 
 	log_warn(&subject, "%zu calls are ended: they did not finish in time",
 		 call_count(&worker->gate));
-	call_drain_all(&worker->gate);
+	end_what_runs(worker);
 	timer_start(worker->loop, &worker->drain_timer, GRACE_MS, on_grace_over, worker);
 }
 
 static void on_drained(void *ctx)
 {
 	flush(ctx);
+}
+
+static struct board_seat *seat_of(const struct worker *worker)
+{
+	return &worker->params->board->seats[worker->params->seat];
+}
+
+/* Nobody stands before a development gateway who would send its clients elsewhere. */
+static int64_t drain_idle_ms(const struct worker *worker)
+{
+	return worker->params->config->development && worker->params->board->stopping
+		       ? 0
+		       : DRAIN_IDLE_MS;
 }
 
 static void on_signal(void *ctx, int signo)
@@ -143,10 +170,11 @@ static void on_signal(void *ctx, int signo)
 	if (worker->state != WORKER_SERVING)
 		return;
 	worker->state = WORKER_DRAINING;
-	worker->app.draining = true;
+	seat_of(worker)->state = BOARD_DRAINING;
+	keeper_free(&worker->keeper); /* the successor's watches now */
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
-	http_server_drain(worker->server, on_drained, worker);
+	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 }
 
 static void serve(struct worker *worker)
@@ -162,13 +190,16 @@ static void serve(struct worker *worker)
 		.request_timeout_ms = config->request_timeout_ms,
 		.trusted_proxies = config->trusted_proxies,
 		.n_trusted_proxies = config->n_trusted_proxies,
+		.meter = worker->meter,
 	});
 	for (int kind = 0; kind < N_LISTENERS; kind++) {
 		http_server_listen(worker->server, worker->params->listeners[kind],
 				   (enum listener_kind)kind);
 		close(worker->params->listeners[kind]); /* the server has its own */
 	}
+	pulse_watch_server(worker->pulse, worker->server);
 	worker->state = WORKER_SERVING;
+	seat_of(worker)->state = BOARD_SERVING;
 	if (write(worker->params->ready_fd, "r", 1) != 1)
 		log_warn(&subject, "the supervisor does not listen");
 	close(worker->params->ready_fd);
@@ -209,8 +240,10 @@ static void wire(struct worker *worker, const char *deployment)
 		.ctx = &worker->gate,
 	});
 	worker->upstreams = upstreams_new(worker->loop, worker->db);
-	if (worker->params->slot == 0)
+	if (worker->params->slot == 0) {
 		worker->keeper = keeper_new(worker->loop, worker->db, worker->upstreams);
+		keeper_measure(worker->keeper, worker->meter);
+	}
 	worker->tenants = tenants_new(&(struct tenants_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -230,16 +263,18 @@ static void wire(struct worker *worker, const char *deployment)
 	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->gate = (struct gate){
 		.loop = worker->loop,
-		.book = worker->book,
+		.book = spools_book(worker->spools),
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
 		.upstreams = worker->upstreams,
 		.cancels = worker->cancels,
 		.server_version = TOLLGATE_VERSION,
+		.meter = worker->meter,
 	};
 	worker->app = (struct http_app){
 		.gate = &worker->gate,
+		.board = worker->params->board,
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.deployment = deployment,
@@ -278,6 +313,37 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 				    });
 }
 
+static int open_books(struct worker *worker, struct err *err)
+{
+	const struct config *config = worker->params->config;
+
+	worker->spools = spools_open(
+		&(struct spools_params){
+			.loop = worker->loop,
+			.db = worker->drain_db,
+			.data_dir = config->data_dir,
+			.node_id = worker->node_id,
+			.slot = worker->params->slot,
+			.n_slots = worker->params->n_slots,
+			.max_bytes = (size_t)config->spool_max_bytes,
+			.fsync = strcmp(config->durability, "fsync") == 0,
+		},
+		err);
+	if (worker->spools == NULL)
+		return -1;
+	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
+	worker->pulse = pulse_new(&(struct pulse_params){
+		.loop = worker->loop,
+		.board = worker->params->board,
+		.seat = seat_of(worker),
+		.meter = worker->meter,
+		.db = worker->db,
+		.drain_db = worker->drain_db,
+		.spools = worker->spools,
+	});
+	return 0;
+}
+
 static int open_all(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->params->config;
@@ -293,22 +359,10 @@ static int open_all(struct worker *worker, struct err *err)
 	if (worker->keyring == NULL)
 		return -1;
 	uuid_v4(worker->node_id);
-	snprintf(worker->spool_dir, sizeof(worker->spool_dir), "%s/spool-%u", config->data_dir,
-		 worker->params->slot);
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
-	worker->book = book_open(
-		&(struct book_params){
-			.loop = worker->loop,
-			.db = worker->drain_db,
-			.spool_dir = worker->spool_dir,
-			.node_id = worker->node_id,
-			.spool_max_bytes = (size_t)config->spool_max_bytes,
-			.fsync = strcmp(config->durability, "fsync") == 0,
-		},
-		err);
-	if (worker->book == NULL)
+	if (open_books(worker, err) < 0)
 		return -1;
 	worker->node = node_new(&(struct node_params){
 		.loop = worker->loop,
@@ -328,6 +382,8 @@ static void close_all(struct worker *worker)
 	timer_stop(&worker->drain_timer);
 	if (worker->loop != NULL)
 		loop_signal_stop(&worker->signals);
+	if (worker->pulse != NULL)
+		pulse_watch_server(worker->pulse, NULL);
 	http_server_free(&worker->server);
 	if (worker->gate.loop != NULL) {
 		call_drain_all(&worker->gate);
@@ -344,7 +400,9 @@ static void close_all(struct worker *worker)
 	sessions_free(&worker->sessions);
 	identity_free(&worker->identity);
 	node_free(&worker->node);
-	book_close(&worker->book);
+	pulse_free(&worker->pulse);
+	spools_close(&worker->spools);
+	meter_free(&worker->meter);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
 	keyring_free(&worker->keyring);

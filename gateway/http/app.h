@@ -11,11 +11,13 @@
 #include "gateway/core/call.h"
 #include "gateway/http/server.h"
 
+struct board;
 struct db;
 struct keyring;
 
 struct http_app {
 	struct gate *gate;
+	const struct board *board; /* the whole gateway: what /readyz and /metrics tell */
 	struct db *db;
 	struct keyring *keyring;
 	const char *deployment;
@@ -24,7 +26,6 @@ struct http_app {
 	const char *const *allowed_hosts;
 	size_t n_allowed_hosts;
 	bool development;   /* loopback names with any port are served too */
-	bool draining;	    /* /readyz says no */
 	int64_t started_us; /* Unix microseconds: when this worker began to serve */
 };
 

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -159,6 +160,7 @@ void connection_open(struct listener *listener, int fd, const struct sockaddr *a
 
 	connection->server = server;
 	connection->linger_fd = -1;
+	connection->idle_since_ms = loop_now_ms(server->params.loop);
 	write_peer(address, connection->peer);
 	set_options(fd);
 	connection->next = server->connections;
@@ -180,12 +182,25 @@ struct connection *connection_of(const h2o_req_t *request)
 
 void connection_drain(struct connection *connection)
 {
-	if (connection->exchange != NULL) {
+	/* An answer that has begun promised that the connection stays: its client may send the
+	 * next request at once. It is idle then, or that request's answer is the last. */
+	if (connection->exchange != NULL && connection->exchange->state == EXCHANGE_HANDLING)
 		connection->exchange->request->http1_is_persistent = 0;
-	} else if (connection->socket->input->size == 0) {
-		connection->read_shut = true;
-		shutdown(h2o_socket_get_fd(connection->socket), SHUT_RD);
-	}
+}
+
+void connection_close_idle(struct connection *connection, int64_t idle_ms)
+{
+	int fd = h2o_socket_get_fd(connection->socket);
+	int n_unread = 0;
+
+	if (connection->exchange != NULL || connection->read_shut ||
+	    connection->socket->input->size > 0 ||
+	    loop_now_ms(connection->server->params.loop) - connection->idle_since_ms < idle_ms)
+		return;
+	if (ioctl(fd, FIONREAD, &n_unread) == 0 && n_unread > 0)
+		return;
+	connection->read_shut = true;
+	shutdown(fd, SHUT_RD);
 }
 
 void connection_abort(struct connection *connection)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/meters.h"
 #include "gateway/http/framing.h"
 #include "gateway/http/http_priv.h"
 #include "gateway/http/problem.h"
@@ -96,6 +97,8 @@ int dispatch_request(h2o_handler_t *self, h2o_req_t *request)
 	/* The answer may free the request, and h2o may start the next, before this returns. */
 	exchange->refs++;
 	if (check_framing(request, &err) < 0) {
+		meter_count(exchange->server->params.meter, METER_HTTP_REFUSED,
+			    (const char *const[]){ "framing" }, 1);
 		request->http1_is_persistent = 0;
 		problem_answer(exchange, &err);
 	} else {

@@ -46,6 +46,7 @@ static void on_request_disposed(void *memory)
 	watch_stop(&exchange->hang_up);
 	deferred_cancel(&exchange->dropped);
 	exchange->connection->exchange = NULL;
+	exchange->connection->idle_since_ms = loop_now_ms(exchange->server->params.loop);
 	exchange->connection = NULL;
 	exchange->request = NULL;
 	exchange->state = EXCHANGE_LOST;
@@ -117,10 +118,12 @@ void exchange_watch(struct exchange *exchange)
 
 void exchange_leave_handler(struct exchange *exchange, enum exchange_state state)
 {
+	bool head_is_out = exchange->state != EXCHANGE_HANDLING;
+
 	exchange->state = state;
 	exchange->gone = NULL;
 	watch_stop(&exchange->hang_up);
-	if (exchange->server->state == SERVER_DRAINING)
+	if (exchange->server->state == SERVER_DRAINING && !head_is_out)
 		exchange->request->http1_is_persistent = 0;
 }
 

@@ -22,7 +22,7 @@
 
 enum server_state {
 	SERVER_SERVING,
-	SERVER_DRAINING, /* no listener; each connection closes after the answer it owes */
+	SERVER_DRAINING, /* no listener; each connection closes after an answer, or idle */
 };
 
 /* What h2o calls for requests of one kind of listener. */
@@ -55,6 +55,8 @@ struct http_server {
 	void (*drained)(void *ctx);
 	void *drained_ctx;
 	struct deferred drained_call;
+	int64_t drain_idle_ms;
+	struct timer drain_timer; /* DRAINING: looks for the idle */
 };
 
 /* Tells who drains, from the loop, if nobody is connected any more. */
@@ -66,6 +68,7 @@ struct connection {
 	struct connection *next, *prev;
 	h2o_socket_t *socket;
 	struct exchange *exchange; /* until h2o disposes of the request; NULL: none is there */
+	int64_t idle_since_ms;	   /* while it has no exchange */
 	bool read_shut;		   /* a drain has shut it: no hang-up can be told any more */
 	int linger_fd;		   /* a second descriptor of the socket, or -1 */
 	char peer[INET6_ADDRSTRLEN];
@@ -73,8 +76,10 @@ struct connection {
 /* Takes fd. */
 void connection_open(struct listener *listener, int fd, const struct sockaddr *address);
 struct connection *connection_of(const h2o_req_t *request);
-/* Closes at once if nothing is going on, else after the answer. */
+/* The answer that it owes, if its head is still to come, says that it is the last. */
 void connection_drain(struct connection *connection);
+/* Closes if nothing has been going on for so long and nothing has arrived. */
+void connection_close_idle(struct connection *connection, int64_t idle_ms);
 void connection_abort(struct connection *connection);
 /* h2o refuses a request whose body it has not read: closing would reset the connection before
  * the client has seen the answer. Has the socket outlive h2o's close for a moment. */

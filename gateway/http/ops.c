@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/http/ops.h"
 
-#include "base/db.h"
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/metrics.h"
+#include "gateway/core/board.h"
 #include "gateway/http/app.h"
+
+#define MAX_METRICS_BYTES ((size_t)64 << 20)
+#define MAX_READY_BYTES	  4096
+#define CHECK_BYTES	  160
 
 void ops_livez(struct exchange *exchange)
 {
@@ -13,21 +21,100 @@ void ops_livez(struct exchange *exchange)
 				  });
 }
 
+/* Each check writes what is wrong, or nothing. */
+
+static void check_draining(const struct board_report *report, char out[CHECK_BYTES])
+{
+	if (report->stopping)
+		snprintf(out, CHECK_BYTES, "the gateway is stopping");
+}
+
+/* Connections to a slot without a worker wait in its queue. */
+static void check_workers(const struct board_report *report, char out[CHECK_BYTES])
+{
+	if (report->n_served < report->n_slots)
+		snprintf(out, CHECK_BYTES, "%zu of %zu workers serve", report->n_served,
+			 report->n_slots);
+}
+
+static void check_database(const struct board_report *report, char out[CHECK_BYTES])
+{
+	if (report->n_without_db > 0)
+		snprintf(out, CHECK_BYTES, "unreachable from %zu of %zu workers, for %lld s",
+			 report->n_without_db, report->n_serving,
+			 (long long)(report->without_db_ms / 1000));
+}
+
+static void check_spool(const struct board_report *report, char out[CHECK_BYTES])
+{
+	if (report->n_full > 0)
+		snprintf(out, CHECK_BYTES, "%zu of %zu workers can record no more calls",
+			 report->n_full, report->n_serving);
+}
+
+/* In the order of what an operator wants to hear first: the first that fails is the status. */
+static const struct {
+	const char *name;
+	const char *status;
+	void (*check)(const struct board_report *report, char out[CHECK_BYTES]);
+} checks[] = {
+	{"draining",  "draining",		  check_draining},
+	{ "workers",  "not all workers serve", check_workers },
+	{ "database", "database unreachable",  check_database},
+	{ "spool",	   "spool full",		 check_spool   },
+};
+
+static const char *run_checks(const struct board_report *report, struct buf *out)
+{
+	const char *status = NULL;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		char problem[CHECK_BYTES] = "";
+
+		checks[i].check(report, problem);
+		if (problem[0] != '\0' && status == NULL)
+			status = checks[i].status;
+		buf_printf(out, "%s\"%s\":\"%s\"", i > 0 ? "," : "", checks[i].name,
+			   problem[0] != '\0' ? problem : "ok");
+	}
+	return status;
+}
+
 void ops_readyz(struct exchange *exchange)
 {
 	const struct http_app *app = exchange_app(exchange);
-	struct exchange_answer answer = {
-		.status = 503,
-		.content_type = "application/json",
-	};
+	struct board_report report;
+	const char *problem;
+	struct buf details;
+	struct buf body;
 
-	if (app->draining) {
-		answer.body = SPAN("{\"status\":\"draining\"}");
-	} else if (!db_up(app->db)) {
-		answer.body = SPAN("{\"status\":\"database unreachable\"}");
-	} else {
-		answer.status = 200;
-		answer.body = SPAN("{\"status\":\"ready\"}");
-	}
-	exchange_answer(exchange, &answer);
+	board_report(app->board, loop_now_ms(app->gate->loop), &report);
+	buf_init(&details, MAX_READY_BYTES);
+	buf_init(&body, MAX_READY_BYTES);
+	problem = run_checks(&report, &details);
+	buf_printf(&body, "{\"status\":\"%s\",\"checks\":{%s}}",
+		   problem != NULL ? problem : "ready", buf_str(&details));
+	exchange_answer(exchange, &(struct exchange_answer){
+					  .status = problem != NULL ? 503 : 200,
+					  .content_type = "application/json",
+					  .body = buf_span(&body),
+				  });
+	buf_fini(&body);
+	buf_fini(&details);
+}
+
+void ops_metrics(struct exchange *exchange)
+{
+	const struct http_app *app = exchange_app(exchange);
+	struct buf text;
+
+	buf_init(&text, MAX_METRICS_BYTES);
+	metrics_print(app->board->metrics, &text);
+	exchange_answer(exchange, &(struct exchange_answer){
+					  .status = text.overflow ? 500 : 200,
+					  .content_type = "text/plain; version=0.0.4; "
+							  "charset=utf-8",
+					  .body = text.overflow ? SPAN("") : buf_span(&text),
+				  });
+	buf_fini(&text);
 }

@@ -6,7 +6,9 @@
 
 #include "gateway/http/exchange.h"
 
-void ops_livez(struct exchange *exchange);  /* the process turns its loop */
-void ops_readyz(struct exchange *exchange); /* it should be sent requests */
+void ops_livez(struct exchange *exchange); /* the process turns its loop */
+/* Whichever worker is asked tells about the whole gateway. */
+void ops_readyz(struct exchange *exchange);  /* it should be sent requests */
+void ops_metrics(struct exchange *exchange); /* text for Prometheus */
 
 #endif

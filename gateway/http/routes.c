@@ -32,13 +32,14 @@ const struct route http_routes[] = {
 	MCP_PATH("/c/{connection}/mcp"),
 	MCP_PATH("/t/{tenant}/c/{connection}/mcp"),
 
-	{OPS,  "GET", "/livez",	ops_livez },
-	{ OPS, "GET", "/healthz", ops_livez },
-	{ OPS, "GET", "/readyz",	 ops_readyz},
+	{OPS,  "GET", "/livez",	ops_livez  },
+	{ OPS, "GET", "/healthz", ops_livez  },
+	{ OPS, "GET", "/readyz",	 ops_readyz },
+	{ OPS, "GET", "/metrics", ops_metrics},
 
 	API_ROUTES(API_PATH)
 
-		{ 0,   NULL,  NULL,	 NULL      },
+		{ 0,   NULL,  NULL,	 NULL	      },
 };
 
 void http_unrouted(struct exchange *exchange, const char *allow)

@@ -12,9 +12,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/core/meters.h"
 #include "gateway/http/http_priv.h"
 
 #define ACCEPTS_AT_ONCE 16
+/* How often a drain looks for connections that are idle. */
+#define DRAIN_LOOK_MS	50
 #define ACCEPT_PAUSE_MS 100
 #define FREE_MAX_ROUNDS 100
 #define FREE_ROUND_MS	10
@@ -43,10 +46,31 @@ static void on_answer(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **sl
 	h2o_setup_next_ostream(request, slot);
 }
 
+static const struct {
+	int status;
+	const char *reason;
+} refusals[] = {
+	{400,  "malformed"  },
+	{ 413, "too_large"  },
+	{ 417, "expectation"},
+};
+
+static void count_refusal(h2o_req_t *request)
+{
+	const char *reason = METRIC_OTHER;
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		if (refusals[i].status == request->res.status)
+			reason = refusals[i].reason;
+	}
+	meter_count(connection_of(request)->server->params.meter, METER_HTTP_REFUSED, &reason, 1);
+}
+
 /* The fallback path answers only what h2o refuses by itself: then a body may be on its way. */
 static void on_refusal(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
 {
 	connection_linger(connection_of(request));
+	count_refusal(request);
 	on_answer(self, request, slot);
 }
 
@@ -112,13 +136,11 @@ static void pause_accepting(struct listener *listener, int reason)
 		    listener);
 }
 
-static void on_acceptable(h2o_socket_t *socket, const char *problem)
+static void accept_up_to(struct listener *listener, int n_connections)
 {
-	struct listener *listener = socket->data;
+	h2o_socket_t *socket = listener->socket;
 
-	if (problem != NULL)
-		return;
-	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+	for (int i = 0; i < n_connections; i++) {
 		struct sockaddr_storage address = { 0 };
 		socklen_t n = sizeof(address);
 		int fd = accept4(h2o_socket_get_fd(socket), (struct sockaddr *)&address, &n,
@@ -134,6 +156,12 @@ static void on_acceptable(h2o_socket_t *socket, const char *problem)
 			return;
 		}
 	}
+}
+
+static void on_acceptable(h2o_socket_t *socket, const char *problem)
+{
+	if (problem == NULL)
+		accept_up_to(socket->data, ACCEPTS_AT_ONCE);
 }
 
 void http_server_listen(struct http_server *server, int fd, enum listener_kind kind)
@@ -179,15 +207,31 @@ void http_server_check_drained(struct http_server *server)
 		loop_defer(server->params.loop, &server->drained_call, on_drained, server);
 }
 
-void http_server_drain(struct http_server *server, void (*drained)(void *ctx), void *ctx)
+static void on_drain_look(void *ctx)
+{
+	struct http_server *server = ctx;
+
+	for (struct connection *at = server->connections; at != NULL; at = at->next)
+		connection_close_idle(at, server->drain_idle_ms);
+	timer_start(server->params.loop, &server->drain_timer, DRAIN_LOOK_MS, on_drain_look,
+		    server);
+}
+
+void http_server_drain(struct http_server *server, int64_t idle_ms, void (*drained)(void *ctx),
+		       void *ctx)
 {
 	assert(server->state == SERVER_SERVING);
 	server->state = SERVER_DRAINING;
 	server->drained = drained;
 	server->drained_ctx = ctx;
+	server->drain_idle_ms = idle_ms;
+	/* They are connected; if nobody else listens on the socket, closing it resets them. */
+	for (struct listener *at = server->listeners; at != NULL; at = at->next)
+		accept_up_to(at, SOMAXCONN);
 	close_listeners(server);
 	for (struct connection *at = server->connections; at != NULL; at = at->next)
 		connection_drain(at);
+	on_drain_look(server);
 	http_server_check_drained(server);
 }
 
@@ -223,6 +267,7 @@ void http_server_free(struct http_server **server)
 	close_listeners(was);
 	was->state = SERVER_DRAINING;
 	was->drained = NULL;
+	timer_stop(&was->drain_timer);
 	drop_everybody(was);
 	deferred_cancel(&was->drained_call);
 	farewell_end_all(was);

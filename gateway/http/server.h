@@ -13,6 +13,7 @@
 #include "gateway/http/exchange.h"
 
 struct http_server;
+struct meter;
 
 /* One row of the surface. Patterns are exact: "/t/{tenant}/mcp" matches one segment per brace. */
 struct route {
@@ -32,14 +33,17 @@ struct http_server_params {
 	int64_t request_timeout_ms;	    /* head and body of one request, and keep-alive idle */
 	const char *const *trusted_proxies; /* addresses whose X-Forwarded-For is read */
 	size_t n_trusted_proxies;
+	struct meter *meter; /* counts what is refused here; may be NULL */
 };
 struct http_server *http_server_new(const struct http_server_params *params);
 /* fd is a bound, listening, non-blocking socket; the server does not close it: the supervisor's
  * copy lives on. */
 void http_server_listen(struct http_server *server, int fd, enum listener_kind kind);
-/* Stops accepting; idle connections close, busy ones after their answer. drained runs once when
- * none is left. */
-void http_server_drain(struct http_server *server, void (*drained)(void *ctx), void *ctx);
+/* Takes who waits in the queue and listens no more. Connections that are there are served on: each
+ * closes after its next answer, which says so, or once it has been idle for idle_ms: a client
+ * that reuses one at that moment must not find it closed. drained runs once when none is left. */
+void http_server_drain(struct http_server *server, int64_t idle_ms, void (*drained)(void *ctx),
+		       void *ctx);
 size_t http_server_connections(const struct http_server *server);
 /* Not from a callback of the loop: whoever is still connected is dropped (on_gone runs), for
  * which it runs the loop. Drain first. */

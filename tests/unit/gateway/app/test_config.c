@@ -392,13 +392,14 @@ static void what_must_be_set_is_asked_for_by_name(void **state)
 static void the_manual_names_every_setting_once(void **state)
 {
 	static const char *const names[] = {
-		"data_dir",	   "database_url",    "drain_database_url",
-		"keyring_file",	   "public_url",      "listen",
-		"key_listen",	   "ops_listen",      "allowed_hosts",
-		"trusted_proxies", "workers",	      "max_body_bytes",
-		"request_timeout", "db_connections",  "db_timeout",
-		"stale_max",	   "spool_max_bytes", "drain_timeout",
-		"durability",	   "log_level",	      "log_format",
+		"data_dir",	   "database_url",     "drain_database_url",
+		"keyring_file",	   "public_url",       "listen",
+		"key_listen",	   "ops_listen",       "allowed_hosts",
+		"trusted_proxies", "workers",	       "max_body_bytes",
+		"request_timeout", "db_connections",   "db_timeout",
+		"stale_max",	   "spool_max_bytes",  "drain_timeout",
+		"durability",	   "log_level",	       "log_format",
+		"drain_delay",	   "watchdog_timeout",
 	};
 	char *text = NULL;
 	size_t n = 0;

@@ -11,20 +11,13 @@
 
 #include <cmocka.h>
 
-#include "base/db.h"
 #include "base/mem.h"
+#include "base/metrics.h"
+#include "gateway/core/board.h"
+#include "gateway/core/meters.h"
 #include "gateway/http/app.h"
 #include "gateway/http/problem.h"
 #include "tests/fakes/wire.h"
-
-struct db {
-	bool up;
-};
-
-bool db_up(const struct db *db)
-{
-	return db->up;
-}
 
 static void break_down(struct exchange *exchange)
 {
@@ -33,10 +26,11 @@ static void break_down(struct exchange *exchange)
 }
 
 static const struct route routes[] = {
-	{1U << LISTENER_OPS,  "GET", "/livez",  ops_livez },
-	{ 1U << LISTENER_OPS, "GET", "/readyz", ops_readyz},
-	{ 1U << LISTENER_OPS, "GET", "/broken", break_down},
-	{ 0,		  NULL,  NULL,	 NULL      },
+	{1U << LISTENER_OPS,  "GET", "/livez",   ops_livez	 },
+	{ 1U << LISTENER_OPS, "GET", "/readyz",	ops_readyz },
+	{ 1U << LISTENER_OPS, "GET", "/metrics", ops_metrics},
+	{ 1U << LISTENER_OPS, "GET", "/broken",	break_down },
+	{ 0,		  NULL,  NULL,	 NULL	      },
 };
 
 static void unrouted(struct exchange *exchange, const char *allow)
@@ -48,7 +42,8 @@ static void unrouted(struct exchange *exchange, const char *allow)
 struct fixture {
 	struct loop *loop;
 	struct http_server *server;
-	struct db db;
+	struct board *board;
+	struct gate gate;
 	struct http_app app;
 	int listening;
 	uint16_t port;
@@ -59,7 +54,10 @@ static int set_up(void **state)
 	struct fixture *fixture = mem_new(sizeof(*fixture));
 
 	fixture->loop = loop_new();
-	fixture->app.db = &fixture->db;
+	fixture->gate.loop = fixture->loop;
+	fixture->board = board_new(2, 4);
+	fixture->app.gate = &fixture->gate;
+	fixture->app.board = fixture->board;
 	fixture->server = http_server_new(&(struct http_server_params){
 		.loop = fixture->loop,
 		.app = &fixture->app,
@@ -79,6 +77,7 @@ static int tear_down(void **state)
 	struct fixture *fixture = *state;
 
 	http_server_free(&fixture->server);
+	board_free(&fixture->board);
 	loop_free(&fixture->loop);
 	close(fixture->listening);
 	free(fixture);
@@ -102,24 +101,88 @@ static void lives_whatever_happens(void **state)
 {
 	struct fixture *fixture = *state;
 
-	fixture->app.draining = true;
+	fixture->board->stopping = true;
 	assert_answer(fixture, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n",
 		      "\r\n\r\nok");
 	assert_answer(fixture, "GET /livez HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
 }
 
-static void is_ready_while_the_database_is_up_and_nothing_drains(void **state)
+#define READYZ	"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+#define UNREADY "HTTP/1.1 503 Service Unavailable\r\n"
+#define CHECKS(draining, workers, database, spool)                                                 \
+	",\"checks\":{\"draining\":\"" draining "\",\"workers\":\"" workers                        \
+	"\",\"database\":\"" database "\",\"spool\":\"" spool "\"}}"
+
+static void serve_slot(struct fixture *fixture, size_t seat, unsigned slot)
+{
+	board_seat_take(fixture->board, seat, slot);
+	fixture->board->seats[seat].state = BOARD_SERVING;
+}
+
+static void is_ready_once_every_slot_is_served(void **state)
 {
 	struct fixture *fixture = *state;
-	const char *request = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
 
-	assert_answer(fixture, request, "HTTP/1.1 503 Service Unavailable\r\n",
-		      "\r\n\r\n{\"status\":\"database unreachable\"}");
-	fixture->db.up = true;
-	assert_answer(fixture, request, "HTTP/1.1 200 OK\r\n", "\r\n\r\n{\"status\":\"ready\"}");
-	fixture->app.draining = true;
-	assert_answer(fixture, request, "HTTP/1.1 503 Service Unavailable\r\n",
-		      "\r\n\r\n{\"status\":\"draining\"}");
+	serve_slot(fixture, 1, 0);
+	board_seat_take(fixture->board, 2, 1);
+	assert_answer(fixture, READYZ, UNREADY,
+		      "{\"status\":\"not all workers serve\"" CHECKS("ok", "1 of 2 workers serve",
+								     "ok", "ok"));
+	fixture->board->seats[2].state = BOARD_SERVING;
+	assert_answer(fixture, READYZ, "HTTP/1.1 200 OK\r\n",
+		      "{\"status\":\"ready\"" CHECKS("ok", "ok", "ok", "ok"));
+	/* One that is replaced drains, and its successor serves. */
+	serve_slot(fixture, 3, 1);
+	fixture->board->seats[2].state = BOARD_DRAINING;
+	assert_answer(fixture, READYZ, "HTTP/1.1 200 OK\r\n",
+		      "{\"status\":\"ready\"" CHECKS("ok", "ok", "ok", "ok"));
+	board_seat_leave(fixture->board, 3);
+	assert_answer(fixture, READYZ, UNREADY, CHECKS("ok", "1 of 2 workers serve", "ok", "ok"));
+}
+
+static void is_not_ready_without_a_database_a_spool_or_a_future(void **state)
+{
+	struct fixture *fixture = *state;
+
+	serve_slot(fixture, 1, 0);
+	serve_slot(fixture, 2, 1);
+	fixture->board->seats[2].db_down_since_ms = loop_now_ms(fixture->loop) - 12345;
+	assert_answer(fixture, READYZ, UNREADY,
+		      "{\"status\":\"database unreachable\"" CHECKS(
+			      "ok", "ok", "unreachable from 1 of 2 workers, for 12 s", "ok"));
+	fixture->board->seats[2].db_down_since_ms = 0;
+	fixture->board->seats[1].spool_full = true;
+	assert_answer(fixture, READYZ, UNREADY,
+		      "{\"status\":\"spool full\"" CHECKS(
+			      "ok", "ok", "ok", "1 of 2 workers can record no more calls"));
+	fixture->board->stopping = true;
+	assert_answer(fixture, READYZ, UNREADY,
+		      "{\"status\":\"draining\"" CHECKS("the gateway is stopping", "ok", "ok",
+							"1 of 2 workers can record no more calls"));
+}
+
+static void metrics_are_those_of_all_workers(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct meter *meters[] = { meter_new(fixture->board->metrics, 1),
+				   meter_new(fixture->board->metrics, 2) };
+
+	for (size_t i = 0; i < 2; i++)
+		meter_count(meters[i], METER_HTTP_REFUSED, (const char *const[]){ "framing" },
+			    i + 1);
+
+	struct wire *wire = wire_connect(fixture->loop, fixture->port);
+	const char *answer;
+
+	wire_send(wire, request);
+	answer = wire_await(wire, "# TYPE tollgate_config_last_reload_success_timestamp_seconds "
+				  "gauge\n");
+	assert_non_null(strstr(answer, ": text/plain; version=0.0.4; charset=utf-8\r\n"));
+	assert_non_null(strstr(answer, "\ntollgate_http_refused_total{reason=\"framing\"} 3\n"));
+	wire_close(&wire);
+	meter_free(&meters[0]);
+	meter_free(&meters[1]);
 }
 
 static void a_problem_says_what_the_client_may_know(void **state)
@@ -141,8 +204,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lives_whatever_happens, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			is_ready_while_the_database_is_up_and_nothing_drains, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(is_ready_once_every_slot_is_served, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(is_not_ready_without_a_database_a_spool_or_a_future,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(metrics_are_those_of_all_workers, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_problem_says_what_the_client_may_know, set_up,
 						tear_down),
 	};

@@ -91,7 +91,7 @@ static void draining_nobody_is_told_later(void **state)
 {
 	struct fixture *fixture = *state;
 
-	http_server_drain(fixture->server, on_drained, fixture);
+	http_server_drain(fixture->server, 0, on_drained, fixture);
 	assert_int_equal(fixture->n_drained, 0);
 	wire_until(fixture->loop, is_drained, fixture, "drained");
 	wire_for(fixture->loop, 10);
@@ -126,7 +126,7 @@ static void draining_closes_the_idle_and_waits_for_the_busy(void **state)
 	wire_for(fixture->loop, 20);
 	assert_int_equal(http_server_connections(fixture->server), 5);
 
-	http_server_drain(fixture->server, on_drained, fixture);
+	http_server_drain(fixture->server, 0, on_drained, fixture);
 	wire_await_close(fresh);
 	wire_await_close(idle);
 	wire_for(fixture->loop, 20);
@@ -157,6 +157,60 @@ static void draining_closes_the_idle_and_waits_for_the_busy(void **state)
 	wire_close(&sending);
 }
 
+/* A client that reuses a connection as the drain begins finds it served. */
+static void draining_serves_on_what_is_connected(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire *used = connect_public(fixture);
+	struct wire *fresh = connect_public(fixture);
+	struct wire *unused = connect_public(fixture);
+	struct wire *streaming = connect_public(fixture);
+	const char *answer;
+
+	wire_send(used, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	wire_await(used, "hello");
+	wire_send(streaming, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+	wire_await(streaming, ":\n\n");
+	http_server_drain(fixture->server, SHORT_TIMEOUT_MS, on_drained, fixture);
+	wire_send(used, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	answer = wire_await_close(used);
+	assert_contains(strstr(answer, "hello"), "Connection: close\r\n");
+	wire_send(fresh, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	assert_contains(wire_await_close(fresh), "Connection: close\r\n");
+	/* The head of this answer had promised that the connection stays. */
+	exchange_stream_end(fixture->pending[0]);
+	wire_await(streaming, "0\r\n\r\n");
+	wire_turn(fixture->loop);
+	assert_false(wire_is_closed(streaming));
+	wire_send(streaming, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	assert_contains(strstr(wire_await_close(streaming), "0\r\n\r\n"), "Connection: close\r\n");
+	assert_int_equal(fixture->n_drained, 0);
+	wire_await_close(unused);
+	wire_until(fixture->loop, is_drained, fixture, "drained");
+	wire_close(&used);
+	wire_close(&fresh);
+	wire_close(&unused);
+	wire_close(&streaming);
+}
+
+/* What waits in the queue is connected already: it must not be reset. */
+static void draining_takes_who_waits_in_the_queue(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire *waiting[40];
+
+	for (size_t i = 0; i < COUNT(waiting); i++)
+		waiting[i] = connect_public(fixture);
+	http_server_drain(fixture->server, USUAL_TIMEOUT_MS, on_drained, fixture);
+	assert_int_equal(http_server_connections(fixture->server), COUNT(waiting));
+	for (size_t i = 0; i < COUNT(waiting); i++) {
+		wire_send(waiting[i], "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+		assert_contains(wire_await_close(waiting[i]), "hello");
+		wire_close(&waiting[i]);
+	}
+	wire_until(fixture->loop, is_drained, fixture, "drained");
+}
+
 static void a_client_that_leaves_during_a_drain_is_noticed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -164,7 +218,7 @@ static void a_client_that_leaves_during_a_drain_is_noticed(void **state)
 
 	wire_send(wire, "GET /later HTTP/1.1\r\n" HOST "\r\n");
 	wire_until(fixture->loop, somebody_is_pending, fixture, "the request");
-	http_server_drain(fixture->server, on_drained, fixture);
+	http_server_drain(fixture->server, 0, on_drained, fixture);
 	wire_for(fixture->loop, 10);
 	assert_int_equal(fixture->n_gone, 0);
 	wire_close(&wire);
@@ -185,7 +239,7 @@ static void an_answer_under_way_is_finished(void **state)
 	wire_until(fixture->loop, somebody_is_pending, fixture, "the request");
 	answer_text(fixture->pending[0], body);
 	wire_turn(fixture->loop);
-	http_server_drain(fixture->server, on_drained, fixture);
+	http_server_drain(fixture->server, 0, on_drained, fixture);
 	wire_await_close(wire);
 	assert_true(wire_received_bytes(wire) > n);
 	wire_until(fixture->loop, is_drained, fixture, "drained");
@@ -278,6 +332,8 @@ int main(void)
 		IMPATIENT(cuts_off_slow_clients),
 		PLAIN(draining_nobody_is_told_later),
 		PLAIN(draining_closes_the_idle_and_waits_for_the_busy),
+		PLAIN(draining_serves_on_what_is_connected),
+		PLAIN(draining_takes_who_waits_in_the_queue),
 		PLAIN(a_client_that_leaves_during_a_drain_is_noticed),
 		PLAIN(an_answer_under_way_is_finished),
 		PLAIN(freeing_drops_whoever_is_left),

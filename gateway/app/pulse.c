@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/pulse.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "gateway/app/spools.h"
+#include "gateway/core/meters.h"
+#include "gateway/http/server.h"
+
+struct pulse {
+	struct pulse_params params;
+	const struct http_server *server;
+	struct timer timer;
+	int64_t due_ms;
+	struct db_op *probe;
+	unsigned n_ended;   /* workers, as seen on the board */
+	uint64_t n_written; /* as counted already */
+	uint64_t n_lost;
+};
+
+static void on_probed(void *ctx, const struct db_result *const *results, size_t n,
+		      const struct err *err)
+{
+	(void)ctx;
+	(void)results;
+	(void)n;
+	(void)err;
+}
+
+/* Nobody may have anything to ask for a while: its return is noticed all the same. */
+static void look_at_db(struct pulse *pulse)
+{
+	struct board_seat *seat = pulse->params.seat;
+
+	if (db_up(pulse->params.db)) {
+		seat->db_down_since_ms = 0;
+		return;
+	}
+	if (seat->db_down_since_ms == 0)
+		seat->db_down_since_ms = loop_now_ms(pulse->params.loop);
+	if (pulse->probe == NULL)
+		db_query(pulse->params.db, &pulse->probe, NULL, "SELECT 1", NULL, 0, on_probed,
+			 pulse);
+}
+
+static void measure_db(const struct pulse *pulse)
+{
+	struct meter *meter = pulse->params.meter;
+	struct db_stats drain;
+	struct db_stats own;
+
+	db_stats(pulse->params.db, &own);
+	db_stats(pulse->params.drain_db, &drain);
+	meter_gauge(meter, METER_DB_UP, NULL, db_up(pulse->params.db));
+	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "busy" },
+		    (int64_t)(own.n_busy + drain.n_busy));
+	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "idle" },
+		    (int64_t)(own.n_idle + drain.n_idle));
+	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)(own.n_waiting + drain.n_waiting));
+}
+
+static void measure_books(struct pulse *pulse)
+{
+	struct meter *meter = pulse->params.meter;
+	struct book_stats stats;
+
+	spools_stats(pulse->params.spools, &stats);
+	pulse->params.seat->spool_full = stats.full;
+	meter_gauge(meter, METER_AUDIT_QUEUE, NULL, (int64_t)stats.backlog);
+	meter_gauge(meter, METER_AUDIT_OLDEST, NULL, stats.oldest_ms);
+	meter_gauge(meter, METER_AUDIT_SPOOL_BYTES, NULL, (int64_t)stats.bytes_on_disk);
+	meter_count(meter, METER_AUDIT_WRITTEN, NULL, stats.written - pulse->n_written);
+	meter_count(meter, METER_AUDIT_LOST, NULL, stats.lost - pulse->n_lost);
+	pulse->n_written = stats.written;
+	pulse->n_lost = stats.lost;
+}
+
+static void measure(struct pulse *pulse)
+{
+	measure_db(pulse);
+	measure_books(pulse);
+	if (pulse->server != NULL)
+		meter_gauge(pulse->params.meter, METER_HTTP_CONNECTIONS, NULL,
+			    (int64_t)http_server_connections(pulse->server));
+}
+
+static void look_for_the_dead(struct pulse *pulse)
+{
+	unsigned n_ended = pulse->params.board->n_ended;
+
+	if (n_ended != pulse->n_ended)
+		spools_look(pulse->params.spools);
+	pulse->n_ended = n_ended;
+}
+
+static void beat(void *ctx)
+{
+	struct pulse *pulse = ctx;
+	int64_t now_ms = loop_now_ms(pulse->params.loop);
+	int64_t wait_ms = db_up(pulse->params.db) ? PULSE_MS : PULSE_WITHOUT_DB;
+
+	pulse->params.seat->beat_ms = now_ms;
+	meter_observe(pulse->params.meter, METER_LOOP_LAG, NULL, (now_ms - pulse->due_ms) * 1000);
+	look_at_db(pulse);
+	measure(pulse);
+	look_for_the_dead(pulse);
+	/* The timer takes a millisecond more, so that it never comes too early. */
+	pulse->due_ms = now_ms + wait_ms + 1;
+	timer_start(pulse->params.loop, &pulse->timer, wait_ms, beat, pulse);
+}
+
+struct pulse *pulse_new(const struct pulse_params *params)
+{
+	struct pulse *pulse = mem_new(sizeof(*pulse));
+
+	pulse->params = *params;
+	pulse->n_ended = params->board->n_ended;
+	pulse->due_ms = loop_now_ms(params->loop);
+	timer_start(params->loop, &pulse->timer, 0, beat, pulse);
+	return pulse;
+}
+
+void pulse_free(struct pulse **slot)
+{
+	struct pulse *pulse = *slot;
+
+	if (pulse == NULL)
+		return;
+	*slot = NULL;
+	measure_books(pulse); /* what came since the last beat */
+	timer_stop(&pulse->timer);
+	db_cancel(&pulse->probe);
+	free(pulse);
+}
+
+void pulse_watch_server(struct pulse *pulse, const struct http_server *server)
+{
+	pulse->server = server;
+	if (server == NULL)
+		return;
+	/* Whoever asks from now on hears how things are, not how they were before. */
+	look_at_db(pulse);
+	measure(pulse);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_APP_PULSE_H
+#define GATEWAY_APP_PULSE_H
+
+/*
+ * Every second a worker says on the board that its loop turns, how late it was, and how it fares:
+ * its database, its books, its connections. It also looks what others say: when one has ended,
+ * its spool may have to be adopted.
+ */
+
+#include "base/db.h"
+#include "base/loop.h"
+#include "gateway/core/board.h"
+
+struct http_server;
+struct meter;
+struct pulse;
+struct spools;
+
+#define PULSE_MS	 1000
+#define PULSE_WITHOUT_DB 200 /* so that its return is noticed soon */
+
+struct pulse_params {
+	struct loop *loop;
+	const struct board *board;
+	struct board_seat *seat; /* its own */
+	struct meter *meter;
+	struct db *db;
+	const struct db *drain_db;
+	struct spools *spools;
+};
+struct pulse *pulse_new(const struct pulse_params *params);
+void pulse_free(struct pulse **pulse);
+/* Its connections are counted as long as it serves; NULL: it does not any more. */
+void pulse_watch_server(struct pulse *pulse, const struct http_server *server);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/spools.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define PATH_BYTES  512
+#define NAME_PREFIX "spool-"
+#define MAX_SLOT    65535
+
+/* One that was adopted. */
+struct adopted {
+	struct spools *spools;
+	struct book *book;
+	struct book_flush *flush;
+	char path[PATH_BYTES];
+	struct adopted *prev, *next;
+};
+
+struct spools {
+	struct spools_params params;
+	struct book *book;
+	struct adopted *adopted;
+	struct timer timer;
+	int64_t wait_ms; /* until it looks again */
+	/* Of those that were let go. */
+	uint64_t n_written;
+	uint64_t n_lost;
+};
+
+static const struct log_subject subject = { .component = "book" };
+
+static void adopt(void *ctx);
+
+static struct book *open_book(const struct spools *spools, const char *path, struct err *err)
+{
+	return book_open(
+		&(struct book_params){
+			.loop = spools->params.loop,
+			.db = spools->params.db,
+			.spool_dir = path,
+			.node_id = spools->params.node_id,
+			.spool_max_bytes = spools->params.max_bytes,
+			.fsync = spools->params.fsync,
+		},
+		err);
+}
+
+static struct book *open_own(const struct spools *spools, struct err *err)
+{
+	const struct spools_params *params = &spools->params;
+	struct book *book = NULL;
+
+	for (unsigned n = 0; book == NULL && n < SPOOLS_PER_SLOT; n++) {
+		char path[PATH_BYTES];
+
+		if (n == 0)
+			snprintf(path, sizeof(path), "%s/" NAME_PREFIX "%u", params->data_dir,
+				 params->slot);
+		else
+			snprintf(path, sizeof(path), "%s/" NAME_PREFIX "%u.%u", params->data_dir,
+				 params->slot, n);
+		book = open_book(spools, path, err);
+		/* Its owner drains. Anything else is a reason not to start. */
+		if (book == NULL && err->code != ERR_CONFLICT)
+			return NULL;
+	}
+	return book;
+}
+
+struct spools *spools_open(const struct spools_params *params, struct err *err)
+{
+	struct spools *spools = mem_new(sizeof(*spools));
+
+	spools->params = *params;
+	spools->book = open_own(spools, err);
+	if (spools->book == NULL) {
+		free(spools);
+		return NULL;
+	}
+	spools_look(spools);
+	return spools;
+}
+
+static void let_go(struct spools *spools, struct adopted *adopted)
+{
+	DL_DELETE(spools->adopted, adopted);
+	book_flush_cancel(&adopted->flush);
+	book_close(&adopted->book);
+	free(adopted);
+}
+
+void spools_close(struct spools **slot)
+{
+	struct spools *spools = *slot;
+
+	if (spools == NULL)
+		return;
+	*slot = NULL;
+	timer_stop(&spools->timer);
+	while (spools->adopted != NULL)
+		let_go(spools, spools->adopted);
+	book_close(&spools->book);
+	free(spools);
+}
+
+struct book *spools_book(const struct spools *spools)
+{
+	return spools->book;
+}
+
+/* Adoption. */
+
+/* spool-<slot> or spool-<slot>.<n> */
+static bool slot_of(const char *name, uint64_t *slot)
+{
+	const size_t prefix = sizeof(NAME_PREFIX) - 1;
+	char number[16];
+	struct err ignored;
+	size_t n;
+
+	if (strncmp(name, NAME_PREFIX, prefix) != 0)
+		return false;
+	n = strcspn(name + prefix, ".");
+	if (n >= sizeof(number))
+		return false;
+	memcpy(number, name + prefix, n);
+	number[n] = '\0';
+	return text_uint(number, 0, MAX_SLOT, slot, &ignored) == 0;
+}
+
+static bool is_ours(const struct spools *spools, const char *name)
+{
+	const struct spools_params *params = &spools->params;
+	uint64_t slot;
+
+	if (!slot_of(name, &slot))
+		return false;
+	return slot == params->slot || (params->slot == 0 && slot >= params->n_slots);
+}
+
+static bool is_adopted(const struct spools *spools, const char *path)
+{
+	const struct adopted *at;
+
+	DL_FOREACH(spools->adopted, at)
+	{
+		if (strcmp(at->path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void on_flushed(void *ctx)
+{
+	struct adopted *adopted = ctx;
+	struct spools *spools = adopted->spools;
+	struct book_stats stats;
+
+	book_stats(adopted->book, &stats);
+	if (stats.backlog > 0) {
+		book_flush_start(adopted->book, &adopted->flush, INT64_MAX, on_flushed, adopted);
+		return;
+	}
+	spools->n_written += stats.written;
+	spools->n_lost += stats.lost;
+	log_info(&subject, "%s is drained: %" PRIu64 " rows", adopted->path, stats.written);
+	let_go(spools, adopted);
+}
+
+static void try_to_adopt(struct spools *spools, const char *path)
+{
+	struct adopted *adopted;
+	struct book *book;
+	struct err err;
+
+	if (!spool_dir_has_records(path))
+		return;
+	book = open_book(spools, path, &err);
+	if (book == NULL) {
+		if (err.code != ERR_CONFLICT) /* else it has an owner */
+			log_error(&subject, "%s", err.text);
+		return;
+	}
+	adopted = mem_new(sizeof(*adopted));
+	adopted->spools = spools;
+	adopted->book = book;
+	snprintf(adopted->path, sizeof(adopted->path), "%s", path);
+	DL_APPEND(spools->adopted, adopted);
+	log_info(&subject, "%s has no owner and %" PRIu64 " rows: adopted", path,
+		 book_backlog(book));
+	book_flush_start(book, &adopted->flush, INT64_MAX, on_flushed, adopted);
+}
+
+static void adopt(void *ctx)
+{
+	struct spools *spools = ctx;
+	DIR *dir = opendir(spools->params.data_dir);
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		char path[PATH_BYTES];
+		int n = snprintf(path, sizeof(path), "%s/%s", spools->params.data_dir,
+				 entry->d_name);
+
+		if (n > 0 && (size_t)n < sizeof(path) && is_ours(spools, entry->d_name) &&
+		    !is_adopted(spools, path))
+			try_to_adopt(spools, path);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	timer_start(spools->params.loop, &spools->timer, spools->wait_ms, adopt, spools);
+	if (spools->wait_ms < SPOOLS_LOOK_MAX_MS)
+		spools->wait_ms *= 2;
+}
+
+void spools_look(struct spools *spools)
+{
+	spools->wait_ms = SPOOLS_LOOK_MIN_MS;
+	timer_start(spools->params.loop, &spools->timer, 0, adopt, spools);
+}
+
+void spools_stats(const struct spools *spools, struct book_stats *out)
+{
+	const struct adopted *at;
+
+	book_stats(spools->book, out);
+	out->written += spools->n_written;
+	out->lost += spools->n_lost;
+	DL_FOREACH(spools->adopted, at)
+	{
+		struct book_stats stats;
+
+		book_stats(at->book, &stats);
+		out->backlog += stats.backlog;
+		out->written += stats.written;
+		out->lost += stats.lost;
+		out->bytes_on_disk += stats.bytes_on_disk;
+		if (stats.oldest_ms > out->oldest_ms)
+			out->oldest_ms = stats.oldest_ms;
+	}
+}
