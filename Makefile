@@ -181,6 +181,10 @@ fuzz: $(FUZZERS)
 install: build
 	install -D -m 0755 build/tollgate $(DESTDIR)$(PREFIX)/bin/tollgate
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/tollgate README.md LICENSE
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@bindir@|$(PREFIX)/bin|' packaging/systemd/tollgate.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
 
 clean:
 	rm -rf build

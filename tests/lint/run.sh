@@ -4,7 +4,7 @@
 # Every static check, as TAP: one test each.
 source "$(dirname "$0")/common.sh"
 
-checks=(format spdx words layers banned state sizes docs cppcheck analyzer clang_tidy)
+checks=(format spdx words layers banned state sizes docs systemd cppcheck analyzer clang_tidy)
 
 echo "1..${#checks[@]}"
 number=0 failed=0
