@@ -5,7 +5,10 @@
 // one Postgres; sessions of upstreams shared by all, or not.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 
 import { clients } from './lib/clients.mjs';
 import { freePort, startEverything, startFixture } from './lib/fixtures.mjs';
@@ -15,6 +18,10 @@ import { openSession, request, requestModern } from './lib/raw.mjs';
 import { startSecond } from './lib/second.mjs';
 import { eventually } from './lib/wait.mjs';
 
+const suite = path.join(
+  import.meta.dirname,
+  'node_modules/@modelcontextprotocol/conformance/dist/index.js',
+);
 const swept = 12000; // twice what it takes to look for ended sessions
 
 let gateway;
@@ -202,6 +209,16 @@ describe('an upstream that ends the stream of a call', () => {
     assert.ok(Date.now() - started >= 100);
     assert.equal(await runs(legacy, name), 1);
     await legacy.control({ sse: 'auto' });
+  });
+
+  test('finds in the gateway a client that passes sse-retry of the conformance suite', async () => {
+    const client = path.join(import.meta.dirname, 'fixtures/retry_client.mjs');
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      [suite, 'client', '--command', `${process.execPath} ${client}`, '--scenario', 'sse-retry'],
+      { env: { ...process.env, TOLLGATE_E2E_DIR: gateway.directory }, timeout: 30000 },
+    );
+    assert.match(stdout + stderr, /Passed: 3\/3, 0 failed/);
   });
 });
 
