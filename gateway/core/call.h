@@ -23,6 +23,7 @@ struct call;
 struct cancel_key;
 struct cancel_list;
 struct cancels;
+struct healths;
 struct identity;
 struct principal;
 struct sessions;
@@ -37,6 +38,7 @@ struct gate {
 	struct tenants *tenants;
 	struct sessions *sessions;
 	struct upstreams *upstreams;
+	struct healths *healths;
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;
