@@ -28,6 +28,7 @@ CREATE TABLE tollgate.connections (
   tools_allow text[] NOT NULL DEFAULT '{*}',
   tools_deny text[] NOT NULL DEFAULT '{}',
   version bigint NOT NULL DEFAULT 1,
+  settings_version bigint NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant_id, id),
@@ -64,6 +65,8 @@ COMMENT ON COLUMN tollgate.connections.tools_allow IS
 COMMENT ON COLUMN tollgate.connections.tools_deny IS 'Globs taken away from tools_allow.';
 COMMENT ON COLUMN tollgate.connections.version IS
   'Rises with each edit; what If-Match compares, and part of what the sealed columns are bound to.';
+COMMENT ON COLUMN tollgate.connections.settings_version IS
+  'version of the last edit of what reaches the upstream: address, era, credential, headers, timeouts. Who may use it is no part of that.';
 COMMENT ON COLUMN tollgate.connections.created_at IS 'When the connection was added.';
 COMMENT ON COLUMN tollgate.connections.updated_at IS 'Last change of the row.';
 ALTER TABLE tollgate.connections ENABLE ROW LEVEL SECURITY;
@@ -73,6 +76,62 @@ CREATE POLICY app_tenant ON tollgate.connections TO tollgate_app
   WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
 CREATE POLICY owner_all ON tollgate.connections TO tollgate_owner USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.connections TO tollgate_app;
+
+CREATE TABLE tollgate.serving_connections (
+  tenant_id uuid NOT NULL,
+  connection_id uuid NOT NULL,
+  transport text NOT NULL,
+  url text NOT NULL,
+  era text NOT NULL,
+  auth_mode text NOT NULL,
+  auth_header text,
+  credential bytea,
+  headers bytea,
+  connect_timeout_ms bigint NOT NULL,
+  call_timeout_ms bigint NOT NULL,
+  version bigint NOT NULL,
+  settings_version bigint NOT NULL,
+  since timestamptz NOT NULL DEFAULT now(),
+  trial_error text,
+  trial_error_at timestamptz,
+  trial_retry_at timestamptz,
+  PRIMARY KEY (tenant_id, connection_id),
+  FOREIGN KEY (tenant_id, connection_id)
+    REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE tollgate.serving_connections IS
+  'While an edit is tried out: what the connection was before, which serves until the new settings have listed their tools. The row goes then, and when the connection is disabled or deleted.';
+COMMENT ON COLUMN tollgate.serving_connections.tenant_id IS 'Tenant of the connection.';
+COMMENT ON COLUMN tollgate.serving_connections.connection_id IS
+  'The connection; in tollgate.connections stand its new settings.';
+COMMENT ON COLUMN tollgate.serving_connections.transport IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.url IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.era IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.auth_mode IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.auth_header IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.credential IS
+  'As it serves, sealed; opens with the connection''s id and this row''s version only.';
+COMMENT ON COLUMN tollgate.serving_connections.headers IS
+  'As they serve, sealed; open with the connection''s id and this row''s version only.';
+COMMENT ON COLUMN tollgate.serving_connections.connect_timeout_ms IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.call_timeout_ms IS 'As it serves.';
+COMMENT ON COLUMN tollgate.serving_connections.version IS
+  'Version that the row in tollgate.connections had.';
+COMMENT ON COLUMN tollgate.serving_connections.settings_version IS
+  'settings_version that the row in tollgate.connections had.';
+COMMENT ON COLUMN tollgate.serving_connections.since IS 'When it was edited.';
+COMMENT ON COLUMN tollgate.serving_connections.trial_error IS
+  'Why the new settings could not be listed, one sentence; NULL: not tried yet.';
+COMMENT ON COLUMN tollgate.serving_connections.trial_error_at IS 'When that was.';
+COMMENT ON COLUMN tollgate.serving_connections.trial_retry_at IS 'When they are tried again.';
+ALTER TABLE tollgate.serving_connections ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tollgate.serving_connections FORCE ROW LEVEL SECURITY;
+CREATE POLICY app_tenant ON tollgate.serving_connections TO tollgate_app
+  USING (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid)
+  WITH CHECK (tenant_id = nullif(current_setting('app.tenant', true), '')::uuid);
+CREATE POLICY owner_all ON tollgate.serving_connections
+  TO tollgate_owner USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON tollgate.serving_connections TO tollgate_app;
 
 CREATE TABLE tollgate.catalogs (
   tenant_id uuid NOT NULL,
@@ -131,15 +190,20 @@ CREATE TABLE tollgate.connection_status (
   last_error text,
   last_error_at timestamptz,
   next_retry_at timestamptz,
+  settings_version bigint,
+  calls_failed_at timestamptz,
+  probed_at timestamptz,
+  refresh_wanted bigint NOT NULL DEFAULT 0,
+  refresh_done bigint NOT NULL DEFAULT 0,
   lease_node uuid,
-  lease_until timestamptz,
+  lease_number bigint NOT NULL DEFAULT 0,
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant_id, connection_id),
   FOREIGN KEY (tenant_id, connection_id)
     REFERENCES tollgate.connections (tenant_id, id) ON DELETE CASCADE
 );
 COMMENT ON TABLE tollgate.connection_status IS
-  'Health of each connection, and the lease of the one node that watches it.';
+  'Health of each connection, and the lease of the one node that watches it. Each connection has a row from its first day.';
 COMMENT ON COLUMN tollgate.connection_status.tenant_id IS 'Tenant of the connection.';
 COMMENT ON COLUMN tollgate.connection_status.connection_id IS 'The connection.';
 COMMENT ON COLUMN tollgate.connection_status.state IS
@@ -150,9 +214,20 @@ COMMENT ON COLUMN tollgate.connection_status.last_success IS 'Last time it answe
 COMMENT ON COLUMN tollgate.connection_status.last_error IS 'Why it last failed, one sentence.';
 COMMENT ON COLUMN tollgate.connection_status.last_error_at IS 'When it last failed.';
 COMMENT ON COLUMN tollgate.connection_status.next_retry_at IS 'When the watching node tries again.';
-COMMENT ON COLUMN tollgate.connection_status.lease_node IS 'Node that watches the connection.';
-COMMENT ON COLUMN tollgate.connection_status.lease_until IS
-  'Until when; then any node may take the lease.';
+COMMENT ON COLUMN tollgate.connection_status.settings_version IS
+  'settings_version of the connection that the state tells of; NULL: of none yet.';
+COMMENT ON COLUMN tollgate.connection_status.calls_failed_at IS
+  'When calls last failed in a row; NULL: they have succeeded since.';
+COMMENT ON COLUMN tollgate.connection_status.probed_at IS
+  'When a call was last let through to see whether a failing upstream is back: one a second, of all nodes.';
+COMMENT ON COLUMN tollgate.connection_status.refresh_wanted IS
+  'How often somebody has asked for it to be listed at once.';
+COMMENT ON COLUMN tollgate.connection_status.refresh_done IS
+  'Up to which of these it has been listed.';
+COMMENT ON COLUMN tollgate.connection_status.lease_node IS
+  'Node that watches the connection, as long as the lease in its row of tollgate.nodes runs.';
+COMMENT ON COLUMN tollgate.connection_status.lease_number IS
+  'Rises with each new holder: what a holder writes demands that the number is still its own.';
 COMMENT ON COLUMN tollgate.connection_status.updated_at IS 'Last change of the row.';
 ALTER TABLE tollgate.connection_status ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tollgate.connection_status FORCE ROW LEVEL SECURITY;

@@ -74,8 +74,11 @@ CREATE TABLE tollgate.nodes (
   pid int NOT NULL,
   slot int NOT NULL,
   version text NOT NULL,
+  home uuid NOT NULL DEFAULT gen_random_uuid(),
   started_at timestamptz NOT NULL DEFAULT now(),
-  heartbeat_at timestamptz NOT NULL DEFAULT now()
+  heartbeat_at timestamptz NOT NULL DEFAULT now(),
+  lease_until timestamptz,
+  UNIQUE (home, slot)
 );
 COMMENT ON TABLE tollgate.nodes IS
   'Workers that serve, on this machine and others. Belongs to no tenant.';
@@ -84,8 +87,12 @@ COMMENT ON COLUMN tollgate.nodes.host IS 'Machine it runs on.';
 COMMENT ON COLUMN tollgate.nodes.pid IS 'Its process on that machine.';
 COMMENT ON COLUMN tollgate.nodes.slot IS 'Which worker of its supervisor it is, from 0.';
 COMMENT ON COLUMN tollgate.nodes.version IS 'Version of the program.';
+COMMENT ON COLUMN tollgate.nodes.home IS
+  'Data directory that it serves from: the next worker in the same slot of it follows a dead one.';
 COMMENT ON COLUMN tollgate.nodes.started_at IS 'When it started.';
 COMMENT ON COLUMN tollgate.nodes.heartbeat_at IS 'When it last said that it lives.';
+COMMENT ON COLUMN tollgate.nodes.lease_until IS
+  'Until when it watches the connections that name it; then any node may take them. NULL: it watches none.';
 ALTER TABLE tollgate.nodes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tollgate.nodes FORCE ROW LEVEL SECURITY;
 CREATE POLICY app_all ON tollgate.nodes TO tollgate_app USING (true) WITH CHECK (true);

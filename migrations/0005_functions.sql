@@ -181,6 +181,57 @@ $$;
 COMMENT ON FUNCTION tollgate.take_ended_upstream_sessions(int) IS
   'Deletes expired sessions of upstreams, of every tenant, and returns those that one has to end over there; each is given to one caller.';
 
+-- Who watches which connection ------------------------------------------------------------------
+-- A node renews one row, its own, however many connections it watches. Locks are taken in one order:
+-- the advisory one, nodes, statuses.
+
+CREATE FUNCTION tollgate.watch_connections(p_node uuid, p_lease interval, p_max bigint)
+RETURNS TABLE (tenant_id uuid, connection_id uuid, lease_number bigint, refresh_wanted bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  claims boolean;
+  share bigint;
+BEGIN
+  -- A lease that has run out may be about to be taken: that must be settled first.
+  claims := NOT EXISTS (SELECT FROM tollgate.nodes n
+                        WHERE n.id = p_node AND n.lease_until > clock_timestamp())
+         OR EXISTS (SELECT FROM tollgate.connection_status s WHERE NOT EXISTS (
+                      SELECT FROM tollgate.nodes n
+                      WHERE n.id = s.lease_node AND n.lease_until > clock_timestamp()));
+  IF claims THEN
+    PERFORM pg_advisory_xact_lock(4935230119); -- the number is this function's own
+  END IF;
+  UPDATE tollgate.nodes n SET lease_until = clock_timestamp() + p_lease WHERE n.id = p_node;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  IF claims THEN
+    -- Who renews at this moment, late, is waited for and seen.
+    PERFORM FROM tollgate.nodes n WHERE n.lease_until <= clock_timestamp() FOR UPDATE;
+    -- No node takes more than its part, so that all of them together take everything.
+    SELECT least(ceil(count(*)::numeric
+                      / (SELECT count(*) FROM tollgate.nodes n
+                         WHERE n.lease_until > clock_timestamp())), p_max)
+           - count(*) FILTER (WHERE s.lease_node = p_node)
+      INTO share FROM tollgate.connection_status s;
+    UPDATE tollgate.connection_status s
+    SET lease_node = p_node, lease_number = s.lease_number + 1
+    WHERE (s.tenant_id, s.connection_id) IN (
+      SELECT f.tenant_id, f.connection_id FROM tollgate.connection_status f
+      WHERE NOT EXISTS (SELECT FROM tollgate.nodes n
+                        WHERE n.id = f.lease_node AND n.lease_until > clock_timestamp())
+      ORDER BY f.tenant_id, f.connection_id LIMIT greatest(share, 0)
+      FOR UPDATE OF f SKIP LOCKED);
+  END IF;
+  RETURN QUERY SELECT s.tenant_id, s.connection_id, s.lease_number, s.refresh_wanted
+               FROM tollgate.connection_status s WHERE s.lease_node = p_node;
+END
+$$;
+COMMENT ON FUNCTION tollgate.watch_connections(uuid, interval, bigint) IS
+  'Renews the lease of a node, takes for it what nobody watches, up to its part and to p_max, and returns all that it watches. No row: it watches none, or is no node.';
+
 -- Partitions of the audit log -------------------------------------------------------------------
 
 CREATE FUNCTION audit.ensure_partitions(p_from date, p_to date)
@@ -320,6 +371,79 @@ $$;
 COMMENT ON FUNCTION tollgate.on_config_change() IS
   'Trigger: raises the configuration version of the tenant and tells the nodes to re-read it.';
 
+CREATE FUNCTION tollgate.on_node_leave()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('tollgate', '');
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_node_leave() IS
+  'Trigger: tells the nodes that what another one has watched is there to be taken.';
+
+CREATE FUNCTION tollgate.on_connection_added()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  INSERT INTO tollgate.connection_status (tenant_id, connection_id) VALUES (NEW.tenant_id, NEW.id);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_connection_added() IS 'Trigger: each connection has a status.';
+
+-- The gateway raises settings_version itself when it writes a new secret, which cannot be seen here:
+-- what is sealed is sealed anew with each edit.
+CREATE FUNCTION tollgate.on_connection_edit()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+BEGIN
+  IF (OLD.transport, OLD.url, OLD.era, OLD.auth_mode, OLD.auth_header, OLD.header_names,
+      OLD.connect_timeout_ms, OLD.call_timeout_ms)
+     IS DISTINCT FROM
+     (NEW.transport, NEW.url, NEW.era, NEW.auth_mode, NEW.auth_header, NEW.header_names,
+      NEW.connect_timeout_ms, NEW.call_timeout_ms) THEN
+    NEW.settings_version := NEW.version;
+  END IF;
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_connection_edit() IS
+  'Trigger: an edit of what reaches the upstream raises settings_version.';
+
+CREATE FUNCTION tollgate.on_connection_swap()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, tollgate, pg_temp
+AS $$
+DECLARE
+  serves bigint := coalesce((SELECT p.settings_version FROM tollgate.serving_connections p
+                             WHERE p.tenant_id = OLD.tenant_id AND p.connection_id = OLD.id),
+                            OLD.settings_version);
+BEGIN
+  IF OLD.enabled AND NEW.enabled AND EXISTS (
+       SELECT FROM tollgate.connection_status s
+       JOIN tollgate.catalogs k USING (tenant_id, connection_id)
+       WHERE s.tenant_id = OLD.tenant_id AND s.connection_id = OLD.id AND s.state = 'ok'
+         AND s.settings_version = serves) THEN
+    INSERT INTO tollgate.serving_connections AS p
+      (tenant_id, connection_id, transport, url, era, auth_mode, auth_header, credential, headers,
+       connect_timeout_ms, call_timeout_ms, version, settings_version)
+    VALUES
+      (OLD.tenant_id, OLD.id, OLD.transport, OLD.url, OLD.era, OLD.auth_mode, OLD.auth_header,
+       OLD.credential, OLD.headers, OLD.connect_timeout_ms, OLD.call_timeout_ms, OLD.version,
+       OLD.settings_version)
+    -- What was tried out before never served.
+    ON CONFLICT (tenant_id, connection_id) DO UPDATE
+      SET since = now(), trial_error = NULL, trial_error_at = NULL, trial_retry_at = NULL;
+  ELSE
+    DELETE FROM tollgate.serving_connections p
+    WHERE p.tenant_id = OLD.tenant_id AND p.connection_id = OLD.id;
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tollgate.on_connection_swap() IS
+  'Trigger: while new settings are tried out, the old ones serve, if they were well; what is disabled serves nothing.';
+
 CREATE TRIGGER edit BEFORE UPDATE ON tollgate.tenants FOR EACH ROW
   WHEN ((OLD.name, OLD.enabled, OLD.egress) IS DISTINCT FROM (NEW.name, NEW.enabled, NEW.egress))
   EXECUTE FUNCTION tollgate.on_tenant_edit();
@@ -335,7 +459,8 @@ BEGIN
                    ' WHEN (OLD.* IS DISTINCT FROM NEW.*)'
                    ' EXECUTE FUNCTION tollgate.on_touch()', changed);
   END LOOP;
-  FOREACH changed IN ARRAY ARRAY['data_keys', 'users', 'api_keys', 'connections', 'catalogs'] LOOP
+  FOREACH changed IN ARRAY ARRAY['data_keys', 'users', 'api_keys', 'connections',
+                                 'serving_connections', 'catalogs'] LOOP
     EXECUTE format('CREATE TRIGGER config_added AFTER INSERT OR DELETE ON tollgate.%I'
                    ' FOR EACH ROW EXECUTE FUNCTION tollgate.on_config_change()', changed);
   END LOOP;
@@ -355,11 +480,24 @@ CREATE TRIGGER config_changed AFTER UPDATE ON tollgate.catalogs FOR EACH ROW
          NEW.hash, NEW.tools_count, NEW.tools))
   EXECUTE FUNCTION tollgate.on_config_change();
 
+CREATE TRIGGER status_added AFTER INSERT ON tollgate.connections FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_connection_added();
+CREATE TRIGGER edit BEFORE UPDATE ON tollgate.connections FOR EACH ROW
+  EXECUTE FUNCTION tollgate.on_connection_edit();
+CREATE TRIGGER swap AFTER UPDATE ON tollgate.connections FOR EACH ROW
+  WHEN (OLD.settings_version <> NEW.settings_version OR NOT NEW.enabled)
+  EXECUTE FUNCTION tollgate.on_connection_swap();
+CREATE TRIGGER leave_renounced AFTER UPDATE ON tollgate.nodes FOR EACH ROW
+  WHEN (OLD.lease_until IS NOT NULL AND NEW.lease_until IS NULL)
+  EXECUTE FUNCTION tollgate.on_node_leave();
+CREATE TRIGGER leave_removed AFTER DELETE ON tollgate.nodes FOR EACH ROW
+  WHEN (OLD.lease_until IS NOT NULL) EXECUTE FUNCTION tollgate.on_node_leave();
+
 CREATE TRIGGER runtime_added AFTER INSERT ON tollgate.connection_status FOR EACH ROW
   EXECUTE FUNCTION tollgate.on_runtime_change();
 CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.connection_status FOR EACH ROW
-  WHEN ((OLD.state, OLD.tools_count, OLD.era) IS DISTINCT FROM
-        (NEW.state, NEW.tools_count, NEW.era))
+  WHEN ((OLD.state, OLD.tools_count, OLD.era, OLD.refresh_wanted) IS DISTINCT FROM
+        (NEW.state, NEW.tools_count, NEW.era, NEW.refresh_wanted))
   EXECUTE FUNCTION tollgate.on_runtime_change();
 CREATE TRIGGER runtime_changed AFTER UPDATE ON tollgate.mcp_sessions FOR EACH ROW
   WHEN (OLD.log_level IS DISTINCT FROM NEW.log_level)
@@ -397,6 +535,7 @@ GRANT EXECUTE ON FUNCTION
   tollgate.sweep_cancellations(),
   tollgate.take_cancellations(uuid[], bytea[], bigint[]),
   tollgate.take_ended_upstream_sessions(int),
+  tollgate.watch_connections(uuid, interval, bigint),
   audit.ensure_partitions(date, date)
 TO tollgate_app;
 GRANT EXECUTE ON FUNCTION audit.ensure_partitions(date, date) TO tollgate_audit_writer;

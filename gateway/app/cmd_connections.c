@@ -293,25 +293,52 @@ static int check_new(const struct connection_options *options, struct err *err)
 	return 0;
 }
 
+/* Sentences about a new or refreshed connection. */
+static void tell_status(struct cli *cli, struct span found)
+{
+	const char *problem = cli_cell(cli->arena, found, "last_error");
+	const char *pending = cli_cell(cli->arena, found, "pending.last_error");
+	const char *name = cli->words[0];
+
+	if (span_true(span_get(found, "healthy")))
+		printf("%s speaks the %s era and has %s tools\n", name,
+		       cli_cell(cli->arena, found, "era"), cli_cell(cli->arena, found, "tools"));
+	else if (strcmp(cli_cell(cli->arena, found, "state"), "disabled") == 0)
+		printf("%s is disabled\n", name);
+	else if (problem != NULL)
+		cli_print_text(stdout, span_of(arena_printf(cli->arena, "%s cannot be listed: %s",
+							    name, problem)));
+	else
+		printf("%s has not been listed yet; see tollgate connections status %s\n", name,
+		       name);
+	if (pending != NULL)
+		cli_print_text(stdout,
+			       span_of(arena_printf(cli->arena,
+						    "its new settings are not used: it cannot be "
+						    "listed with them: %s",
+						    pending)));
+}
+
+static int refresh(struct cli *cli, const void *options)
+{
+	struct cli_answer answer;
+	int code = cli_ask(
+		cli, &(struct cli_request){ .method = "POST", .path = path_of(cli, "/refresh") },
+		&answer);
+
+	(void)options;
+	if (code != EXIT_OK)
+		return code;
+	if (cli->output == OUTPUT_JSON)
+		return cli_print_json(answer.body);
+	tell_status(cli, answer.body);
+	return EXIT_OK;
+}
+
 static bool is_settled(struct cli *cli, struct span found)
 {
 	return span_true(span_get(found, "healthy")) ||
 	       cli_cell(cli->arena, found, "last_error") != NULL;
-}
-
-static void tell_status(struct cli *cli, struct span found)
-{
-	const char *problem = cli_cell(cli->arena, found, "last_error");
-
-	if (span_true(span_get(found, "healthy")))
-		printf("%s speaks the %s era and has %s tools\n", cli->words[0],
-		       cli_cell(cli->arena, found, "era"), cli_cell(cli->arena, found, "tools"));
-	else if (problem != NULL)
-		cli_print_text(stdout, span_of(arena_printf(cli->arena, "%s cannot be listed: %s",
-							    cli->words[0], problem)));
-	else
-		printf("%s has not been listed yet; see tollgate connections status %s\n",
-		       cli->words[0], cli->words[0]);
 }
 
 /* Until the gateway has tried it: that it was added stands either way. */
@@ -422,6 +449,7 @@ static int rm(struct cli *cli, const void *ctx)
 const struct cli_command cli_connections_list = { NULL, 0, CLI_ADMIN, list };
 const struct cli_command cli_connections_show = { NULL, 0, CLI_ADMIN, show };
 const struct cli_command cli_connections_status = { NULL, 0, CLI_ADMIN, status };
+const struct cli_command cli_connections_refresh = { NULL, 0, CLI_ADMIN, refresh };
 const struct cli_command cli_connections_enable = { NULL, 0, CLI_ADMIN, enable };
 const struct cli_command cli_connections_disable = { NULL, 0, CLI_ADMIN, disable };
 const struct cli_command cli_connections_add = { add_options, sizeof(struct connection_options),

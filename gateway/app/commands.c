@@ -89,6 +89,8 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_connections_disable },
 	{ "connections", "status", "[NAME]", "Say how they are: era, tools, last error.",
 	  NULL, NULL, NULL, &cli_connections_status },
+	{ "connections", "refresh", "NAME", "List its tools now and say how it is.",
+	  NULL, NULL, NULL, &cli_connections_refresh },
 	{ "keys", "list", "", "List the API keys, without their secrets.",
 	  NULL, NULL, NULL, &cli_keys_list },
 	{ "keys", "add", "NAME [--user U] [--role R] [--expires D | --expires-at T]",

@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/core/keeper.h"
 #include "tokenstore/keyring.h"
 #include "version.h"
 
@@ -20,7 +21,7 @@ struct node {
 	char host[HOST_BYTES];
 	char key_check[2 * SHA256_BYTES + 1];
 	char deployment[UUID_TEXT_BYTES];
-	struct db_op *settings;
+	struct db_op *settings; /* and what follows them: the row */
 	struct db_op *beat;
 	struct db_op *sweep;
 	struct timer settings_timer;
@@ -46,25 +47,51 @@ static void on_beat(void *ctx, const struct db_result *const *results, size_t n,
 	timer_start(node->params.loop, &node->beat_timer, NODE_HEARTBEAT_MS, beat, node);
 }
 
+/* What the row is made of. Whoever has the home and the slot by now keeps them. */
+#define INSERT_NODE                                                                                \
+	"INSERT INTO tollgate.nodes (id, host, pid, slot, version, home, lease_until)"             \
+	" VALUES ($1::uuid, $2, $3::int, $4::int, $5, $6::uuid,"                                   \
+	" now() + make_interval(secs => $7::double precision / 1000))"
+enum { N_NODE_PARAMS = 7 };
+
+struct node_texts {
+	char pid[24];
+	char slot[24];
+	char lease_ms[24];
+};
+
+static void node_row(const struct node *node, struct node_texts *texts,
+		     struct span params[N_NODE_PARAMS])
+{
+	snprintf(texts->pid, sizeof(texts->pid), "%d", (int)getpid());
+	snprintf(texts->slot, sizeof(texts->slot), "%u", node->params.slot);
+	snprintf(texts->lease_ms, sizeof(texts->lease_ms), "%d", KEEPER_LEASE_MS);
+
+	const struct span values[N_NODE_PARAMS] = {
+		span_of(node->params.id), span_of(node->host),	     span_of(texts->pid),
+		span_of(texts->slot),	  span_of(TOLLGATE_VERSION), span_of(node->params.home),
+		span_of(texts->lease_ms),
+	};
+
+	memcpy(params, values, sizeof(values));
+}
+
+/* The row may have been swept while Postgres could not be reached. */
 static void beat(void *ctx)
 {
 	struct node *node = ctx;
-	char pid[24];
-	char slot[24];
+	struct span params[N_NODE_PARAMS];
+	struct node_texts texts = { .pid = "" };
 
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	snprintf(slot, sizeof(slot), "%u", node->params.slot);
+	node_row(node, &texts, params);
 
-	const struct span params[] = {
-		span_of(node->params.id),  span_of(node->host), span_of(pid), span_of(slot),
-		span_of(TOLLGATE_VERSION),
+	const struct db_statement statements[] = {
+		{INSERT_NODE " ON CONFLICT DO NOTHING",				 params, N_NODE_PARAMS},
+		{ "UPDATE tollgate.nodes SET heartbeat_at = now() WHERE id = $1::uuid", params, 1		  },
 	};
+	const struct db_tx tx = { .statements = statements, .n_statements = 2 };
 
-	db_query(node->params.db, &node->beat, NULL,
-		 "INSERT INTO tollgate.nodes (id, host, pid, slot, version)"
-		 " VALUES ($1::uuid, $2, $3::int, $4::int, $5)"
-		 " ON CONFLICT (id) DO UPDATE SET heartbeat_at = now()",
-		 params, sizeof(params) / sizeof(params[0]), on_beat, node);
+	db_start(node->params.db, &node->beat, &tx, on_beat, node);
 }
 
 static void on_swept(void *ctx, const struct db_result *const *results, size_t n,
@@ -93,6 +120,48 @@ static void sweep(void *ctx)
 	db_start(node->params.db, &node->sweep, &tx, on_swept, node);
 }
 
+static void wait_for_postgres(struct node *node, const struct err *err)
+{
+	log_info(&subject, "waiting for Postgres: %s", err->text);
+	timer_start(node->params.loop, &node->settings_timer, NODE_RETRY_MS, ask_settings, node);
+}
+
+static void on_joined(void *ctx, const struct db_result *const *results, size_t n,
+		      const struct err *err)
+{
+	struct node *node = ctx;
+
+	(void)results;
+	(void)n;
+	if (err != NULL) {
+		wait_for_postgres(node, err);
+		return;
+	}
+	timer_start(node->params.loop, &node->beat_timer, NODE_HEARTBEAT_MS, beat, node);
+	if (node->params.slot == 0)
+		sweep(node);
+	node->params.known(node->params.ctx, node->deployment, NULL);
+}
+
+/* Who served this slot of the data directory before is dead, or is about to leave: what it has
+ * watched is free from now on. That the lease of this one runs already leaves it its part. */
+static void join(struct node *node)
+{
+	struct span params[N_NODE_PARAMS];
+	struct node_texts texts = { .pid = "" };
+
+	node_row(node, &texts, params);
+
+	const struct span place[] = { params[5], params[3] };
+	const struct db_statement statements[] = {
+		{"DELETE FROM tollgate.nodes WHERE home = $1::uuid AND slot = $2::int", place,	2		  },
+		{ INSERT_NODE,							  params, N_NODE_PARAMS},
+	};
+	const struct db_tx tx = { .statements = statements, .n_statements = 2 };
+
+	db_start(node->params.db, &node->settings, &tx, on_joined, node);
+}
+
 static void refuse(struct node *node, enum err_code code, const char *why)
 {
 	struct err problem;
@@ -118,10 +187,7 @@ static void take_settings(struct node *node, const struct db_result *row)
 		return;
 	}
 	snprintf(node->deployment, sizeof(node->deployment), "%s", deployment);
-	beat(node);
-	if (node->params.slot == 0)
-		sweep(node);
-	node->params.known(node->params.ctx, node->deployment, NULL);
+	join(node);
 }
 
 static void on_settings(void *ctx, const struct db_result *const *results, size_t n,
@@ -141,8 +207,7 @@ static void on_settings(void *ctx, const struct db_result *const *results, size_
 		       "tollgate migrate");
 		return;
 	}
-	log_info(&subject, "waiting for Postgres: %s", err->text);
-	timer_start(node->params.loop, &node->settings_timer, NODE_RETRY_MS, ask_settings, node);
+	wait_for_postgres(node, err);
 }
 
 /* The first worker of a new deployment writes the check value; all others must match it. */

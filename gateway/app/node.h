@@ -23,9 +23,10 @@ struct node_params {
 	struct db *db;
 	const struct keyring *keyring;
 	const char *id;
-	unsigned slot; /* slot 0 sweeps */
-	/* Once, as soon as Postgres has answered. deployment lives as long as the node. err:
-	 * the database is not ours to use (not migrated, another keyring). */
+	const char *home; /* of its data directory: with the slot, whom it succeeds */
+	unsigned slot;	  /* slot 0 sweeps */
+	/* Once, as soon as Postgres has answered and has its row. deployment lives as long as the
+	 * node. err: the database is not ours to use (not migrated, another keyring). */
 	void (*known)(void *ctx, const char *deployment, const struct err *err);
 	void *ctx;
 };

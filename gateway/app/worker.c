@@ -14,10 +14,12 @@
 #include "base/metrics.h"
 #include "base/url.h"
 #include "gateway/app/exit_codes.h"
+#include "gateway/app/home.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
 #include "gateway/core/session.h"
@@ -61,14 +63,17 @@ struct worker {
 	struct sessions *sessions;
 	struct cancels *cancels;
 	struct upstreams *upstreams;
-	struct keeper *keeper; /* slot 0 only */
+	struct healths *healths;
+	struct keeper *keeper;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;
 	struct loop_signal signals;
 	struct timer drain_timer;
 	struct book_flush *flush;
+	int n_leaving; /* what has to be done before it may end; from DRAINING on */
 	char node_id[UUID_TEXT_BYTES];
+	char home[UUID_TEXT_BYTES];
 	const char **hosts; /* for http_app: in the configuration's arena */
 	size_t n_hosts;
 	int exit_code;
@@ -87,6 +92,7 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 	struct worker *worker = ctx;
 
 	identity_forget(worker->identity, tenant_id);
+	healths_tenant_changed(worker->healths, tenant_id, tenant);
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
 	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
@@ -97,6 +103,8 @@ static void on_hint(void *ctx, const char *tenant_id)
 	struct worker *worker = ctx;
 
 	sessions_forget(worker->sessions, tenant_id);
+	if (worker->keeper != NULL)
+		keeper_look(worker->keeper);
 }
 
 static void on_cancel_hint(void *ctx, const char *tenant_id)
@@ -106,9 +114,20 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	cancels_look(worker->cancels, tenant_id);
 }
 
-static void on_flushed(void *ctx)
+static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 {
-	stop_with(ctx, EXIT_OK);
+	struct worker *worker = ctx;
+
+	return tenants_want(worker->tenants, tenant_id);
+}
+
+/* The last row is written, the connections that it watched are given back. */
+static void on_left(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (--worker->n_leaving == 0)
+		stop_with(worker, EXIT_OK);
 }
 
 static void flush(struct worker *worker)
@@ -117,7 +136,7 @@ static void flush(struct worker *worker)
 		return;
 	worker->state = WORKER_FLUSHING;
 	timer_stop(&worker->drain_timer);
-	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_flushed,
+	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
 }
 
@@ -171,7 +190,8 @@ static void on_signal(void *ctx, int signo)
 		return;
 	worker->state = WORKER_DRAINING;
 	seat_of(worker)->state = BOARD_DRAINING;
-	keeper_free(&worker->keeper); /* the successor's watches now */
+	worker->n_leaving = 2;
+	keeper_release(worker->keeper, on_left, worker);
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
@@ -240,10 +260,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.ctx = &worker->gate,
 	});
 	worker->upstreams = upstreams_new(worker->loop, worker->db);
-	if (worker->params->slot == 0) {
-		worker->keeper = keeper_new(worker->loop, worker->db, worker->upstreams);
-		keeper_measure(worker->keeper, worker->meter);
-	}
+	worker->healths = healths_new(worker->loop, worker->db);
 	worker->tenants = tenants_new(&(struct tenants_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -258,9 +275,17 @@ static void wire(struct worker *worker, const char *deployment)
 		.ctx = worker,
 	});
 	identity_follow(worker->identity, worker->tenants);
-	if (worker->keeper != NULL)
-		tenants_keep_all(worker->tenants);
 	upstreams_sweep(worker->upstreams, worker->tenants);
+	worker->keeper = keeper_new(&(struct keeper_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.upstreams = worker->upstreams,
+		.healths = worker->healths,
+		.meter = worker->meter,
+		.node_id = worker->node_id,
+		.want = want_tenant,
+		.ctx = worker,
+	});
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = spools_book(worker->spools),
@@ -269,6 +294,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.sessions = worker->sessions,
 		.upstreams = worker->upstreams,
 		.cancels = worker->cancels,
+		.healths = worker->healths,
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 	};
@@ -358,6 +384,8 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->keyring = keyring_load(config->keyring_file, err);
 	if (worker->keyring == NULL)
 		return -1;
+	if (home_load(config->data_dir, worker->home, err) < 0)
+		return -1;
 	uuid_v4(worker->node_id);
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
@@ -369,6 +397,7 @@ static int open_all(struct worker *worker, struct err *err)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.id = worker->node_id,
+		.home = worker->home,
 		.slot = worker->params->slot,
 		.known = on_deployment,
 		.ctx = worker,
@@ -395,6 +424,7 @@ static void close_all(struct worker *worker)
 		upstreams_sweep(worker->upstreams, NULL);
 	tenants_free(&worker->tenants);
 	keeper_free(&worker->keeper);
+	healths_free(&worker->healths);
 	upstreams_free(&worker->upstreams);
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);

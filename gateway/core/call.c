@@ -32,6 +32,7 @@ static const struct {
 	[STEP_ROUTE] = { "route",	  call_route	     },
 	[STEP_POLICY] = { "policy",	    call_policy	},
 	[STEP_ANSWER] = { "answer",	    answer	   },
+	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},
 	[STEP_FORWARD] = { "forward",     call_forward	   },
 	[STEP_OUTCOME] = { "outcome",     call_outcome	   },
@@ -68,7 +69,9 @@ static void stop_waiting(struct call *call, const char *reason)
 	tenants_cancel(&call->wait.tenant);
 	session_cancel(&call->wait.session);
 	cancels_cancel(&call->wait.cancel);
+	health_ask_cancel(&call->wait.health);
 	upstream_cancel(&call->wait.upstream, reason);
+	call_unheard(call);
 	spool_wait_cancel(&call->wait.record);
 }
 

@@ -23,6 +23,7 @@ struct call;
 struct cancel_key;
 struct cancel_list;
 struct cancels;
+struct healths;
 struct identity;
 struct meter;
 struct principal;
@@ -39,6 +40,7 @@ struct gate {
 	struct sessions *sessions;
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
+	struct healths *healths;
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;

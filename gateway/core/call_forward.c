@@ -164,6 +164,7 @@ static void on_done(void *ctx, const struct upstream_answer *answer, const struc
 
 	call->record.upstream_us =
 		(loop_now_ms(call->gate->loop) - call->record.forwarded_ms) * 1000;
+	call_heard(call, err);
 	if (err != NULL)
 		take_failure(call, err);
 	else if (answer->error.p != NULL)

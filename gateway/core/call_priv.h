@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/principal.h"
 #include "gateway/core/session.h"
@@ -27,6 +28,7 @@ enum call_step {
 	STEP_ROUTE,	   /* which method; which connection and tool? */
 	STEP_POLICY,	   /* may they? */
 	STEP_ANSWER,	   /* methods that the gate itself answers */
+	STEP_HEALTH,	   /* does the upstream fare well enough to be called? */
 	STEP_INTENT,	   /* written in the book before anything leaves */
 	STEP_FORWARD,	   /* the upstream */
 	STEP_OUTCOME,	   /* written in the book before the answer is released */
@@ -69,12 +71,16 @@ struct call {
 	const char *tool_sent;		     /* the client's */
 	size_t tool_sent_bytes;
 
+	/* HEALTH: how it was let through. REFUSE: not, or what became of it has been told. */
+	enum breaker_verdict pass;
+
 	/* Whatever a step waits for; at most one is active. */
 	struct {
 		struct identity_op *identity;
 		struct tenants_op *tenant;
 		struct session_op *session;
 		struct cancel_op *cancel;
+		struct health_op *health;
 		struct upstream_op *upstream;
 		struct spool_wait record;
 	} wait;
@@ -128,6 +134,10 @@ enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
 enum step_result call_intent(struct call *call); /* call_record.c */
 enum step_result call_outcome(struct call *call);
+enum step_result call_health(struct call *call); /* call_health.c */
+/* err as of upstream_events.done. Once; nothing for a call that was not let through. */
+void call_heard(struct call *call, const struct err *err);
+void call_unheard(struct call *call);
 enum step_result call_forward(struct call *call); /* call_forward.c */
 /* notifications/cancelled: of a call that runs here, or elsewhere (call_cancel.c). */
 enum step_result call_take_cancel(struct call *call);

@@ -3,30 +3,58 @@
 #define GATEWAY_CORE_KEEPER_H
 
 /*
- * Watches connections: lists the tools of each, stores them as its catalog, and says in its
- * status how it fares. One worker of a node runs it; all read what it found.
+ * Watches connections: lists the tools of each, listens for changes of them, stores them as its
+ * catalog, and says in its status how it fares. Of all workers on one database exactly one watches
+ * a connection, by a lease; all read what it found.
  */
 
 #include "base/db.h"
 #include "base/loop.h"
 #include "gateway/core/tenant.h"
 
+struct healths;
 struct keeper;
 struct meter;
 struct upstreams;
 
-#define KEEPER_POLL_MS	       60000 /* between two lists of a healthy upstream */
-#define KEEPER_RETRY_MIN_MS    1000  /* after a failure; doubles, with jitter */
-#define KEEPER_RETRY_MAX_MS    60000
-#define KEEPER_LIST_TIMEOUT_MS 30000
-#define KEEPER_MAX_BUSY	       128 /* listings and their writes at one time */
-#define KEEPER_CROWDED_MS      200 /* over that: about when to ask again */
+/* The lease is one for all connections that a node watches. */
+#define KEEPER_LEASE_MS	     10000
+#define KEEPER_RENEW_MS	     3000
+#define KEEPER_RENEW_SOON_MS 500   /* after one that failed */
+#define KEEPER_LOOK_MS	     100   /* from one look for what is new to the next, if hints come */
+#define KEEPER_MAX_WATCHED   20000 /* connections of one worker */
+#define KEEPER_MAX_STREAMS   1000  /* upstreams that it listens to; the others are polled */
 
-struct keeper *keeper_new(struct loop *loop, struct db *db, struct upstreams *upstreams);
-/* Where it tells which connections are up. The meter must outlive it. */
-void keeper_measure(struct keeper *keeper, struct meter *meter);
+#define KEEPER_POLL_MS		30000 /* between two lists of a healthy upstream */
+#define KEEPER_RELIST_MS	250   /* from one list to the next, if changes are told */
+#define KEEPER_RETRY_MIN_MS	1000  /* after a failure; doubles, with jitter */
+#define KEEPER_RETRY_MAX_MS	60000
+#define KEEPER_AUTH_RETRY_MS	60000 /* after a refused credential; with jitter */
+#define KEEPER_STREAM_STABLE_MS 10000 /* a stream that lived as long did not fail */
+#define KEEPER_LIST_TIMEOUT_MS	30000
+#define KEEPER_MAX_BUSY		128 /* listings and their writes at one time */
+#define KEEPER_CROWDED_MS	200 /* over that: about when to ask again */
+
+struct keeper_params {
+	struct loop *loop;
+	struct db *db;
+	struct upstreams *upstreams;
+	const struct healths *healths; /* an answered call is as good as a poll */
+	struct meter *meter;	       /* where it tells which are up; NULL: nowhere */
+	const char *node_id;	       /* in tollgate.nodes, once it is there */
+	/* A new reference to the snapshot in memory; NULL: it is loaded, and
+	 * keeper_tenant_changed follows. */
+	struct tenant *(*want)(void *ctx, const char *tenant_id);
+	void *ctx;
+};
+struct keeper *keeper_new(const struct keeper_params *params);
 void keeper_free(struct keeper **keeper);
+/* Something may be there to be watched or refreshed. */
+void keeper_look(struct keeper *keeper);
 /* The tenant's snapshot was replaced; NULL: the tenant has gone. */
 void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct tenant *tenant);
+/* Watches nothing from now on, so that others may at once. done: they have been told, or cannot
+ * be. At most once. */
+void keeper_release(struct keeper *keeper, loop_cb *done, void *ctx);
 
 #endif

@@ -182,13 +182,15 @@ void provision_connection(struct provision *provision, const struct connection_r
 void provision_connection_change(struct provision *provision, const struct connection_row *row,
 				 const struct seal_key *key, const char *deployment)
 {
-	struct span params[N_CONNECTION_PARAMS + 1];
+	struct span params[N_CONNECTION_PARAMS + 2];
 
 	connection_params(provision, row, key, deployment, params);
 	params[N_CONNECTION_PARAMS] = number(provision, row->version);
+	params[N_CONNECTION_PARAMS + 1] = span_of(row->new_secrets ? "true" : "false");
 	provision_add(provision,
-		      "UPDATE tollgate.connections SET (" COLUMNS ", version)"
-		      " = ROW (" VALUES ", $18::bigint)"
+		      "UPDATE tollgate.connections SET (" COLUMNS ", version, settings_version)"
+		      " = ROW (" VALUES ", $18::bigint,"
+		      " CASE WHEN $19::boolean THEN $18::bigint ELSE settings_version END)"
 		      " WHERE tenant_id = " TENANT
 		      " AND id = $1::uuid AND version = $18::bigint - 1",
 		      params, COUNT(params));

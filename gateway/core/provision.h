@@ -70,6 +70,7 @@ struct connection_row {
 	const char *trust_level;
 	const char *tools_allow; /* JSON array of strings */
 	const char *tools_deny;
+	bool new_secrets; /* a change: the credential or a header's value is another */
 };
 /* A new row. */
 void provision_connection(struct provision *provision, const struct connection_row *row,

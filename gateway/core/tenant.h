@@ -59,8 +59,13 @@ struct connection {
 	const char **tools_deny;
 	size_t n_tools_deny;
 	int64_t version; /* of the row: changes with every edit */
+	/* Changes with every edit of what reaches the upstream. */
+	int64_t settings_version;
 	bool enabled;
 	const char *invalid; /* why a stored row cannot be used; NULL: usable */
+	/* Its new settings, while they are tried out and this is what serves; NULL: none. Of a
+	 * newer version, never listed, and found only here. */
+	const struct connection *trial;
 	/* The catalog; listed is false until the upstream has been listed once. */
 	bool listed;
 	enum mcp_era listed_era;
@@ -129,8 +134,8 @@ typedef void tenants_done(void *ctx, struct tenant *tenant, const struct err *er
 void tenants_start(struct tenants *tenants, struct tenants_op **slot, const char *tenant_id,
 		   tenants_done *done, void *ctx);
 void tenants_cancel(struct tenants_op **slot);
-/* Loads every tenant there is and keeps doing so: for the worker that watches connections. */
-void tenants_keep_all(struct tenants *tenants);
+/* A new reference to what is in memory, however old. NULL: it is loaded, and `changed` tells. */
+struct tenant *tenants_want(struct tenants *tenants, const char *tenant_id);
 /* For each tenant in memory. each must not change the set. */
 void tenants_each(struct tenants *tenants, void (*each)(void *ctx, struct tenant *tenant),
 		  void *ctx);
@@ -140,7 +145,7 @@ void tenants_each(struct tenants *tenants, void (*each)(void *ctx, struct tenant
  * set; tenant_build reads their results. A connection's row that cannot be used is kept with
  * `invalid` set and logged, never fatal.
  */
-#define TENANT_N_STATEMENTS 4
+#define TENANT_N_STATEMENTS 3
 extern const struct db_statement tenant_statements[TENANT_N_STATEMENTS];
 struct tenant_build {
 	const struct keyring *keyring;

@@ -130,7 +130,7 @@ static void load_catalog(struct tenant *tenant, struct connection *connection,
 	const struct log_subject subject = subject_of(tenant, connection);
 	struct span stored = db_span(rows, row, "tools");
 	struct span tools = { arena_dup(tenant->arena, stored.p, stored.n), stored.n };
-	bool modern = strcmp(db_text(rows, row, "era"), "modern") == 0;
+	bool modern = strcmp(db_text(rows, row, "listed_era"), "modern") == 0;
 	struct err err;
 
 	if (span_check(tools, NULL, &err) < 0 || span_type(tools) != SPAN_ARRAY) {
@@ -196,10 +196,10 @@ static void index_exposed(struct tenant *tenant)
 void tenant_load_catalogs(struct tenant *tenant, const struct db_result *rows)
 {
 	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct connection *connection =
-			find_by_id(tenant, db_text(rows, i, "connection_id"));
+		struct connection *connection = find_by_id(tenant, db_text(rows, i, "id"));
 
-		if (connection != NULL)
+		if (connection != NULL && !db_bool(rows, i, "trial") &&
+		    db_text(rows, i, "tools") != NULL)
 			load_catalog(tenant, connection, rows, i);
 	}
 	index_exposed(tenant);

@@ -13,26 +13,42 @@
 /* Entries of an egress exception list, globs and headers of one row. */
 #define MAX_LIST 1000
 
-#define OF_TENANT " WHERE tenant_id = current_setting('app.tenant')::uuid"
+#define TENANT	  "current_setting('app.tenant')::uuid"
+#define OF_TENANT " WHERE tenant_id = " TENANT
 
-enum { TENANT_ROW, KEY_ROWS, CONNECTION_ROWS, CATALOG_ROWS };
+enum { TENANT_ROW, KEY_ROWS, CONNECTION_ROWS };
+
+/* What reaches an upstream: a column of the table with that alias. */
+#define SETTINGS(t)                                                                                \
+	t ".transport, " t ".url, " t ".era, " t ".auth_mode, " t ".auth_header, " t               \
+	  ".credential, " t ".headers, " t ".connect_timeout_ms, " t ".call_timeout_ms, " t        \
+	  ".version, " t ".settings_version"
+
+/* One statement, so that settings and tools are always of one moment. While an edit is tried out
+ * there are two rows: first what serves, with the tools; then what is tried. */
+static const char select_connections[] =
+	"SELECT s.*, c.name, c.enabled, c.session_scope, to_json(c.tools_allow)::text AS "
+	"tools_allow,"
+	" to_json(c.tools_deny)::text AS tools_deny, k.era AS listed_era, k.instructions, k.tools"
+	" FROM (SELECT c.id, p.connection_id IS NOT NULL AS trial, " SETTINGS(
+		"c") " FROM tollgate.connections c LEFT JOIN tollgate.serving_connections p"
+		     " ON p.tenant_id = c.tenant_id AND p.connection_id = c.id WHERE c.tenant_id "
+		     "= " TENANT " UNION ALL SELECT p.connection_id, false, " SETTINGS(
+			     "p") " FROM tollgate.serving_connections p WHERE p.tenant_id = " TENANT
+				  ") s"
+				  " JOIN tollgate.connections c ON c.tenant_id = " TENANT
+				  " AND c.id = s.id"
+				  " LEFT JOIN tollgate.catalogs k ON k.tenant_id = " TENANT
+				  " AND k.connection_id = s.id AND NOT s.trial"
+				  " AND k.credential_identity = '' AND k.capabilities = ''"
+				  " ORDER BY c.name COLLATE \"C\", s.trial";
 
 const struct db_statement tenant_statements[TENANT_N_STATEMENTS] = {
 	[TENANT_ROW] = { .sql = "SELECT id, name, enabled, egress::text, config_version"
-				" FROM tollgate.tenants"
-				" WHERE id = current_setting('app.tenant')::uuid" },
+				" FROM tollgate.tenants WHERE id = " TENANT },
 	[KEY_ROWS] = { .sql = "SELECT dek_id, kek_id, wrapped FROM tollgate.data_keys" OF_TENANT
 			      " ORDER BY dek_id" },
-	[CONNECTION_ROWS] = { .sql = "SELECT id, name, enabled, transport, url, era, auth_mode,"
-				     " auth_header, credential, headers, connect_timeout_ms,"
-				     " call_timeout_ms, session_scope, to_json(tools_allow)::text "
-				     "AS tools_allow,"
-				     " to_json(tools_deny)::text AS tools_deny, version"
-				     " FROM tollgate.connections" OF_TENANT
-				     " ORDER BY name COLLATE \"C\"" },
-	[CATALOG_ROWS] = { .sql = "SELECT connection_id, era, instructions, tools"
-				  " FROM tollgate.catalogs" OF_TENANT
-				  " AND credential_identity = '' AND capabilities = ''" },
+	[CONNECTION_ROWS] = { .sql = select_connections },
 };
 
 struct loader {
@@ -314,27 +330,43 @@ const char *tenant_column_text(struct arena *arena, const struct db_result *rows
 	return text != NULL ? arena_strdup(arena, text) : NULL;
 }
 
+static void load_connection(struct loader *loader, struct connection *connection,
+			    const struct db_result *rows, size_t row)
+{
+	struct arena *arena = loader->tenant->arena;
+	struct err err;
+
+	connection->id = tenant_column_text(arena, rows, row, "id");
+	connection->name = tenant_column_text(arena, rows, row, "name");
+	connection->url = tenant_column_text(arena, rows, row, "url");
+	connection->auth_header = tenant_column_text(arena, rows, row, "auth_header");
+	connection->enabled = db_bool(rows, row, "enabled");
+	connection->version = db_int(rows, row, "version");
+	connection->settings_version = db_int(rows, row, "settings_version");
+	connection->connect_timeout_ms = db_int(rows, row, "connect_timeout_ms");
+	connection->call_timeout_ms = db_int(rows, row, "call_timeout_ms");
+	if (load_settings(loader, connection, rows, row, &err) < 0)
+		reject(loader, connection, err.text);
+}
+
 static void load_connections(struct loader *loader, const struct db_result *rows)
 {
 	struct tenant *tenant = loader->tenant;
+	struct connection *connection = NULL;
 
-	tenant->n_connections = db_rows(rows);
 	tenant->connections =
 		arena_alloc(tenant->arena, (db_rows(rows) + 1) * sizeof(struct connection));
 	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct connection *connection = &tenant->connections[i];
-		struct err err;
+		if (db_bool(rows, i, "trial")) {
+			struct connection *trial = arena_alloc(tenant->arena, sizeof(*trial));
 
-		connection->id = tenant_column_text(tenant->arena, rows, i, "id");
-		connection->name = tenant_column_text(tenant->arena, rows, i, "name");
-		connection->url = tenant_column_text(tenant->arena, rows, i, "url");
-		connection->auth_header = tenant_column_text(tenant->arena, rows, i, "auth_header");
-		connection->enabled = db_bool(rows, i, "enabled");
-		connection->version = db_int(rows, i, "version");
-		connection->connect_timeout_ms = db_int(rows, i, "connect_timeout_ms");
-		connection->call_timeout_ms = db_int(rows, i, "call_timeout_ms");
-		if (load_settings(loader, connection, rows, i, &err) < 0)
-			reject(loader, connection, err.text);
+			assert(connection != NULL);
+			load_connection(loader, trial, rows, i);
+			connection->trial = trial;
+			continue;
+		}
+		connection = &tenant->connections[tenant->n_connections++];
+		load_connection(loader, connection, rows, i);
 	}
 }
 
@@ -362,6 +394,6 @@ struct tenant *tenant_build(const struct tenant_build *build,
 	load_egress(&loader, db_text(row, 0, "egress"));
 	load_keys(&loader, results[KEY_ROWS]);
 	load_connections(&loader, results[CONNECTION_ROWS]);
-	tenant_load_catalogs(loader.tenant, results[CATALOG_ROWS]);
+	tenant_load_catalogs(loader.tenant, results[CONNECTION_ROWS]);
 	return loader.tenant;
 }

@@ -9,7 +9,8 @@
 /* A copy of the column, or NULL. */
 const char *tenant_column_text(struct arena *arena, const struct db_result *rows, size_t row,
 			       const char *column);
-/* tenant_catalog.c: the tools of the connections that are there already, and their index. */
+/* tenant_catalog.c: the tools of the connections that are there already, from the same rows, and
+ * their index. */
 void tenant_load_catalogs(struct tenant *tenant, const struct db_result *rows);
 
 #endif

@@ -44,8 +44,7 @@ struct tenants {
 	struct timer poll_timer;
 	struct db_op *poll;
 	bool poll_again; /* a hint came while the poll ran */
-	bool keep_all;
-	unsigned polls; /* answered so far */
+	unsigned polls;	 /* answered so far */
 };
 
 static void start_load(struct entry *entry);
@@ -189,9 +188,8 @@ static void see_version(struct tenants *tenants, const char *tenant_id, int64_t 
 {
 	struct entry *entry = entry_find(tenants, tenant_id);
 
-	if (entry == NULL && !tenants->keep_all)
+	if (entry == NULL)
 		return;
-	entry = entry_get(tenants, tenant_id);
 	entry->seen_in_poll = tenants->polls;
 	if (entry->tenant != NULL && entry->tenant->version >= version) {
 		entry->confirmed_ms = loop_now_ms(tenants->params.loop);
@@ -366,10 +364,15 @@ void tenants_cancel(struct tenants_op **slot)
 	free(op);
 }
 
-void tenants_keep_all(struct tenants *tenants)
+struct tenant *tenants_want(struct tenants *tenants, const char *tenant_id)
 {
-	tenants->keep_all = true;
-	start_poll(tenants);
+	struct entry *entry = entry_get(tenants, tenant_id);
+
+	if (entry->tenant != NULL)
+		return tenant_ref(entry->tenant);
+	if (entry->load == NULL)
+		start_load(entry);
+	return NULL;
 }
 
 void tenants_each(struct tenants *tenants, void (*each)(void *ctx, struct tenant *tenant),

@@ -47,7 +47,7 @@ struct upstream_facts {
 };
 /* NULL if it was never open as it is now configured. */
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const char *connection_id);
+					    const struct connection *connection);
 
 #define UPSTREAM_SCOPE_CLIENT "session:"
 
@@ -84,7 +84,8 @@ struct upstream_events {
 	void (*message)(void *ctx, const char *method, struct span params);
 	/* err NULL: the upstream answered, if only with a JSON-RPC error. Otherwise
 	 * ERR_TIMEOUT; ERR_UPSTREAM unreachable, broke, or spoke nonsense; ERR_UNAUTHENTICATED it
-	 * refused our credential (401, 403); ERR_TOO_LARGE; ERR_FORBIDDEN the egress policy. */
+	 * refused our credential (401, 403); ERR_TOO_LARGE; ERR_FORBIDDEN the egress policy. The
+	 * tag is the HTTP status, if that is what speaks against it. */
 	void (*done)(void *ctx, const struct upstream_answer *answer, const struct err *err);
 };
 

@@ -30,6 +30,7 @@ static void request_free(struct api_request *request)
 
 	identity_cancel(&request->identity);
 	db_cancel(&request->query);
+	timer_stop(&request->timer);
 	tenants_cancel(&request->loading);
 	tenant_unref(&request->tenant);
 	principal_unref(&request->principal);

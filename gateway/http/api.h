@@ -53,6 +53,7 @@ struct tenants_op;
 	X(TENANT, "PATCH", "/connections/{name}", ADMIN, connection_change)                        \
 	X(TENANT, "DELETE", "/connections/{name}", ADMIN, connection_remove)                       \
 	X(TENANT, "GET", "/connections/{name}/status", ANYBODY, connection_status)                 \
+	X(TENANT, "POST", "/connections/{name}/refresh", ADMIN, connection_refresh)                \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \
 	X(TENANT, "DELETE", "/keys/{id}", SELF, key_remove)                                        \
@@ -126,6 +127,7 @@ struct api_request {
 	/* At most one of them runs. */
 	struct identity_op *identity;
 	struct db_op *query;
+	struct timer timer;
 	struct tenants_op *loading;
 	struct call *call;
 	bool called; /* a call was made, which records itself */

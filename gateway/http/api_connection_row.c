@@ -96,6 +96,16 @@ static int take_credential(struct writing *writing, struct api_fault *fault)
 	return 0;
 }
 
+/* What is kept is sealed anew too, so the row alone cannot tell. */
+static bool has_new_secrets(const struct connection_body *body)
+{
+	for (size_t i = 0; i < body->n_headers; i++) {
+		if (body->headers[i].value != NULL)
+			return true;
+	}
+	return body->credential_change == CREDENTIAL_NEW;
+}
+
 static bool keeps_headers(const struct connection_body *body)
 {
 	for (size_t i = 0; i < body->n_headers; i++) {
@@ -224,6 +234,7 @@ static int fill_row(struct writing *writing, struct api_fault *fault)
 		.trust_level = body->trust_level,
 		.tools_allow = body->tools_allow,
 		.tools_deny = body->tools_deny,
+		.new_secrets = has_new_secrets(body),
 	};
 	return take_secrets(writing, fault);
 }

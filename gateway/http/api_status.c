@@ -13,10 +13,12 @@
 
 static const char count_connections[] =
 	"SELECT count(*) AS total, count(*) FILTER (WHERE c.enabled) AS enabled,"
-	" count(*) FILTER (WHERE c.enabled AND s.state = 'ok'"
-	"  AND s.updated_at >= c.updated_at) AS healthy"
+	" count(*) FILTER (WHERE c.enabled AND s.state = 'ok' AND s.settings_version"
+	"  = coalesce(p.settings_version, c.settings_version)) AS healthy"
 	" FROM tollgate.connections c LEFT JOIN tollgate.connection_status s"
 	" ON s.tenant_id = c.tenant_id AND s.connection_id = c.id"
+	" LEFT JOIN tollgate.serving_connections p"
+	" ON p.tenant_id = c.tenant_id AND p.connection_id = c.id"
 	" WHERE c.tenant_id = " TENANT;
 
 static enum api_result count(struct api_request *request)

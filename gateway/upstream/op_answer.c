@@ -187,6 +187,7 @@ static void take_http_error(struct upstream_op *op, int status)
 		return;
 	} else {
 		err_set(&err, ERR_UPSTREAM, "it answered HTTP %d", status);
+		snprintf(err.tag, sizeof(err.tag), "%d", status);
 	}
 	op_finish(op, NULL, &err);
 }

@@ -93,22 +93,30 @@ static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key 
 	return peer;
 }
 
-/* A request with an older snapshot than others have has a peer of its own: it must not take a
- * session that was opened elsewhere, or with another credential, to where it goes itself. */
-struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
-		       const struct connection *connection, const char *scope)
+static struct peer_key key_of(const char *tenant_id, const struct connection *connection,
+			      const char *scope)
 {
 	struct peer_key key;
-	struct peer *peer;
 
 	memset(&key, 0, sizeof(key));
-	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant->id);
+	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant_id);
 	snprintf(key.connection_id, sizeof(key.connection_id), "%s", connection->id);
 	if (scope != NULL) {
 		assert(strlen(scope) < sizeof(key.scope));
 		snprintf(key.scope, sizeof(key.scope), "%s", scope);
 	}
 	key.version = connection->version;
+	return key;
+}
+
+/* A request with an older snapshot than others have has a peer of its own: it must not take a
+ * session that was opened elsewhere, or with another credential, to where it goes itself. */
+struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
+		       const struct connection *connection, const char *scope)
+{
+	const struct peer_key key = key_of(tenant->id, connection, scope);
+	struct peer *peer;
+
 	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
 	if (peer == NULL) {
 		make_room(upstreams);
@@ -207,28 +215,13 @@ void peer_stop_waiting(struct peer *peer, struct peer_waiter *waiter)
 	DL_DELETE(peer->waiting, waiter);
 }
 
-/* The newest version counts. */
-static struct peer *newest(const struct upstreams *upstreams, const char *tenant_id,
-			   const char *connection_id)
-{
-	struct peer *newest = NULL;
-	struct peer *peer;
-	struct peer *next;
-
-	HASH_ITER(hh, upstreams->peers, peer, next)
-	{
-		if (peer->key.scope[0] == '\0' && is_of(peer, tenant_id, connection_id) &&
-		    (newest == NULL || newest->key.version < peer->key.version))
-			newest = peer;
-	}
-	return newest;
-}
-
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const char *connection_id)
+					    const struct connection *connection)
 {
-	struct peer *peer = newest(upstreams, tenant_id, connection_id);
+	const struct peer_key key = key_of(tenant_id, connection, NULL);
+	struct peer *peer;
 
+	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
 	if (peer == NULL || !peer->known.opened)
 		return NULL;
 	peer->facts = (struct upstream_facts){

@@ -64,6 +64,7 @@ static void fail(struct peer *peer, enum err_code code, const char *why, int sta
 	struct err err;
 
 	err_set(&err, code, "%s (HTTP %d)", why, status);
+	snprintf(err.tag, sizeof(err.tag), "%d", status);
 	peer_finish_opening(peer, &err);
 }
 

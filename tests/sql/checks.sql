@@ -79,7 +79,8 @@ SELECT is_empty(format('SELECT 1 FROM tollgate.api_keys WHERE tenant_id = %L', :
 DELETE FROM tollgate.connections WHERE tenant_id = :tenant_a;
 SELECT is_empty(format('SELECT 1 FROM tollgate.%I WHERE tenant_id = %L', t, :tenant_a),
                 t || ' goes with the connection')
-FROM unnest(ARRAY['catalogs', 'connection_status', 'upstream_sessions']) t;
+FROM unnest(ARRAY['catalogs', 'connection_status', 'serving_connections',
+                  'upstream_sessions']) t;
 
 -- updated_at follows a change and only a change. now() stands still here: so go back first.
 ALTER TABLE tollgate.users DISABLE TRIGGER touch;

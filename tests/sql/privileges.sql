@@ -35,6 +35,7 @@ SELECT bag_eq($$
   ('tollgate.data_keys tollgate_app INSERT SELECT UPDATE'),
   ('tollgate.mcp_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.nodes tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.serving_connections tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.tenants tollgate_app SELECT'),
   ('tollgate.tollgate_migrations tollgate_app SELECT'),
   ('tollgate.upstream_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
@@ -64,7 +65,8 @@ SELECT bag_eq($$
   ('tollgate.sweep_sessions() tollgate_app'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[]) tollgate_app'),
   ('tollgate.take_ended_upstream_sessions(integer) tollgate_app'),
-  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app') $$,
+  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app'),
+  ('tollgate.watch_connections(uuid,interval,bigint) tollgate_app') $$,
   'functions');
 
 SELECT bag_eq($$
@@ -84,7 +86,8 @@ SELECT bag_eq($$
   ('tollgate.sweep_sessions()'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[])'),
   ('tollgate.take_ended_upstream_sessions(integer)'),
-  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)') $$,
+  ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)'),
+  ('tollgate.watch_connections(uuid,interval,bigint)') $$,
   'functions that run as their owner');
 
 SELECT is_empty($$

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/session.h"
 #include "gateway/core/tenant.h"
@@ -53,6 +54,9 @@ struct sessions {
 struct upstreams {
 	struct world *world;
 };
+struct healths {
+	struct world *world;
+};
 struct book {
 	struct world *world;
 };
@@ -78,6 +82,9 @@ struct upstream_op {
 	struct pending pending;
 	struct upstream_events events;
 };
+struct health_op {
+	struct pending pending;
+};
 
 struct world {
 	struct loop *loop;
@@ -86,6 +93,7 @@ struct world {
 	struct tenants tenants;
 	struct sessions sessions;
 	struct upstreams upstreams;
+	struct healths healths;
 	struct book book;
 	struct cancels cancels;
 	struct buf journal;
@@ -103,6 +111,13 @@ struct world {
 	struct session_op session_op;
 	struct cancel_op cancel_op;
 	struct upstream_op upstream_op;
+	struct health_op health_op;
+	/* How the upstream fares, and what was told of it. */
+	enum breaker_verdict verdict;
+	int n_heard;
+	int n_abandoned;
+	enum breaker_verdict heard_as;
+	bool heard_well;
 	/* The record that is on its way to the disk. */
 	struct spool_wait *record;
 	void (*durable)(void *ctx, const struct err *err);
@@ -463,6 +478,64 @@ static inline void cancels_says(struct world *world, const struct err *err)
 	struct pending was = take(&world->cancel_op.pending);
 
 	((cancel_done *)was.done)(was.ctx, err);
+}
+
+/* --- its health ------------------------------------------------------------------------------ */
+
+enum breaker_verdict health_admit(struct healths *healths, const struct tenant *tenant,
+				  const struct connection *connection,
+				  struct health_refusal *refusal)
+{
+	(void)tenant;
+	(void)connection;
+	if (healths->world->verdict == BREAKER_REFUSE)
+		*refusal = (struct health_refusal){ .retry_ms = 800,
+						    .failures = 6,
+						    .last_error = "it answered HTTP 503" };
+	return healths->world->verdict;
+}
+
+void health_ask_start(struct healths *healths, struct health_op **slot, const struct tenant *tenant,
+		      const struct connection *connection, health_asked *done, void *ctx)
+{
+	struct world *world = healths->world;
+
+	(void)tenant;
+	note(world, "ask for a probe of %s", connection->name);
+	pend(&world->health_op.pending, world, slot, &world->health_op, (void *)done, ctx);
+}
+
+void health_ask_cancel(struct health_op **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "probe");
+}
+
+static inline void health_says(struct world *world, bool granted)
+{
+	struct pending was = take(&world->health_op.pending);
+
+	((health_asked *)was.done)(was.ctx, granted);
+}
+
+void health_heard(struct healths *healths, const struct tenant *tenant,
+		  const struct connection *connection, enum breaker_verdict as,
+		  const struct err *err)
+{
+	(void)tenant;
+	(void)connection;
+	healths->world->n_heard++;
+	healths->world->heard_as = as;
+	healths->world->heard_well = err == NULL;
+}
+
+void health_abandoned(struct healths *healths, const struct tenant *tenant,
+		      const struct connection *connection, enum breaker_verdict as)
+{
+	(void)tenant;
+	(void)connection;
+	healths->world->n_abandoned++;
+	healths->world->heard_as = as;
 }
 
 /* --- the upstream ---------------------------------------------------------------------------- */

@@ -149,6 +149,8 @@ static inline int start_world(void **state)
 	world->tenants.world = world;
 	world->sessions.world = world;
 	world->upstreams.world = world;
+	world->healths.world = world;
+	world->verdict = BREAKER_PASS;
 	world->book.world = world;
 	world->gate = (struct gate){
 		.loop = world->loop,
@@ -158,6 +160,7 @@ static inline int start_world(void **state)
 		.sessions = &world->sessions,
 		.upstreams = &world->upstreams,
 		.cancels = &world->cancels,
+		.healths = &world->healths,
 		.server_version = "1.2.3",
 	};
 	world->cancels.world = world;

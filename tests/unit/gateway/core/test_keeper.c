@@ -1,596 +1,196 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: -Wl,--wrap=timer_start */
 
-/* The keeper on real tables; the upstreams are played by the functions of gateway/core/upstream.h
- * that stand here in place of gateway/upstream. */
+#include "tests/unit/gateway/core/keeper_world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define LEASED                                                                                     \
+	"SELECT string_agg(n::text, '|' ORDER BY n) AS v FROM (SELECT count(*) AS n"               \
+	" FROM tollgate.connection_status GROUP BY lease_node) s"
 
-#include <cmocka.h>
-
-#include "gateway/core/keeper.h"
-#include "gateway/core/upstream.h"
-#include "tests/fakes/gate_db.h"
-
-#define MAX_REQUESTS 300
-
-/* A request as the keeper started it. */
-struct upstream_op {
-	struct upstream_op **slot; /* NULL: ended or cancelled */
-	bool cancelled;
-	char connection[40];
-	char params[5000]; /* "" if absent */
-	struct upstream_events events;
-	void *ctx;
-};
-
-/* What the played upstreams are and have heard. Only the test program's own. */
-struct upstreams {
-	struct upstream_op requests[MAX_REQUESTS];
-	size_t n;
-	struct upstream_facts facts;
-	bool unknown; /* there are no facts */
-	size_t forgotten;
-};
-
-struct world {
-	struct gate_db *gate;
-	struct upstreams upstreams;
-	struct keeper *keeper;
-	struct tenants *tenants;
-	char tenant[UUID_TEXT_BYTES];
-	size_t wanted;
-};
-
-const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const char *connection_id)
+static void add_many(struct world *world, int n)
 {
-	(void)tenant_id;
-	(void)connection_id;
-	return upstreams->unknown ? NULL : &upstreams->facts;
+	char name[20];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		add(world, name);
+	}
 }
 
-void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const char *connection_id)
+static size_t n_running(const struct node *node)
 {
-	(void)tenant_id;
-	(void)connection_id;
-	upstreams->forgotten++;
+	size_t n = 0;
+
+	for (size_t i = 0; i < node->upstreams.n; i++)
+		n += node->upstreams.requests[i].slot != NULL;
+	return n;
 }
 
-void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
-		    const struct upstream_request *request, const struct upstream_events *events,
-		    void *ctx)
-{
-	struct upstream_op *op = &upstreams->requests[upstreams->n++];
-
-	assert_true(upstreams->n < MAX_REQUESTS);
-	assert_null(*slot);
-	assert_string_equal(request->method, "tools/list");
-	assert_int_equal(request->timeout_ms, KEEPER_LIST_TIMEOUT_MS);
-	assert_null(request->name);
-	assert_non_null(request->tenant);
-	*op = (struct upstream_op){ .slot = slot, .events = *events, .ctx = ctx };
-	snprintf(op->connection, sizeof(op->connection), "%s", request->connection->name);
-	if (request->params.p != NULL)
-		snprintf(op->params, sizeof(op->params), "%.*s", (int)request->params.n,
-			 request->params.p);
-	*slot = op;
-}
-
-void upstream_cancel(struct upstream_op **slot, const char *reason)
-{
-	struct upstream_op *op = *slot;
-
-	assert_non_null(reason);
-	if (op == NULL)
-		return;
-	*slot = NULL;
-	op->slot = NULL;
-	op->cancelled = true;
-}
-
-static void finish(struct upstream_op *op, const struct upstream_answer *answer,
-		   const struct err *err)
-{
-	assert_non_null(op->slot);
-	*op->slot = NULL;
-	op->slot = NULL;
-	op->events.done(op->ctx, answer, err);
-}
-
-static void answer(struct upstream_op *op, const char *result)
-{
-	const struct upstream_answer what = { .era = MCP_LEGACY, .result = span_of(result) };
-
-	finish(op, &what, NULL);
-}
-
-static void fail_with(struct upstream_op *op, enum err_code code, const char *why)
-{
-	struct err err;
-
-	err_set(&err, code, "%s", why);
-	finish(op, NULL, &err);
-}
-
-static void on_changed(void *ctx, const char *tenant_id, struct tenant *tenant)
-{
-	struct world *world = ctx;
-
-	keeper_tenant_changed(world->keeper, tenant_id, tenant);
-}
-
-static void on_hint(void *ctx, const char *tenant_id)
-{
-	(void)ctx;
-	(void)tenant_id;
-}
-
-static void begin(void **state, struct world *world)
-{
-	*world = (struct world){ .gate = *state };
-	world->upstreams.facts = (struct upstream_facts){
-		.era = MCP_LEGACY,
-		.protocol_version = "2025-11-25",
-		.introduced = true,
-		.server_name = "everything",
-		.server_version = "1",
-		.instructions = "be kind",
-	};
-	gate_db_tenant(world->gate, "acme", world->tenant);
-	world->keeper = keeper_new(world->gate->loop, world->gate->app, &world->upstreams);
-	world->tenants = tenants_new(&(struct tenants_params){
-		.loop = world->gate->loop,
-		.db = world->gate->app,
-		.conninfo = world->gate->app_conninfo,
-		.keyring = world->gate->keyring,
-		.deployment = GATE_DEPLOYMENT,
-		.stale_max_ms = 60000,
-		.changed = on_changed,
-		.hint = on_hint,
-		.ctx = world,
-	});
-	tenants_keep_all(world->tenants);
-}
-
-static void end(struct world *world)
-{
-	tenants_free(&world->tenants);
-	keeper_free(&world->keeper);
-	for (size_t i = 0; i < world->upstreams.n; i++)
-		assert_null(world->upstreams.requests[i].slot);
-}
-
-static void add(const struct world *world, const char *name)
-{
-	gate_db_do(world->gate,
-		   "INSERT INTO tollgate.connections (tenant_id, id, name, url)"
-		   " VALUES ('%s', gen_random_uuid(), '%s', 'https://mcp.example.com/')",
-		   world->tenant, name);
-}
-
-static void edit(const struct world *world, const char *name, const char *what)
-{
-	gate_db_do(world->gate,
-		   "UPDATE tollgate.connections SET %s%sversion = version + 1 WHERE name = '%s'",
-		   what, what[0] != '\0' ? ", " : "", name);
-}
-
-static bool has_requests(void *ctx)
+static bool all_run(void *ctx)
 {
 	const struct world *world = ctx;
 
-	return world->upstreams.n >= world->wanted;
+	return n_running(&world->nodes[0]) + n_running(&world->nodes[1]) == world->wanted;
 }
 
-/* The n-th request there ever was. */
-static struct upstream_op *request(struct world *world, size_t n)
+/* Until so many lists run, of both nodes together. */
+static void await_running(struct world *world, size_t n)
 {
 	world->wanted = n;
-	gate_db_until(world->gate, has_requests, world);
-	return &world->upstreams.requests[n - 1];
+	gate_db_until(world->gate, all_run, world);
 }
 
-static const char *status(struct world *world, const char *name)
+static void on_released(void *ctx)
 {
-	return gate_db_ask(world->gate,
-			   "SELECT concat_ws('|', s.state, s.tools_count, s.era) AS v"
-			   " FROM tollgate.connection_status s JOIN tollgate.connections c"
-			   " ON c.id = s.connection_id WHERE c.name = '%s'",
-			   name);
+	bool *released = ctx;
+
+	*released = true;
 }
 
-static void await_status(struct world *world, const char *name, const char *expected)
+static bool second_has_both(void *ctx)
 {
-	int64_t end_ms = loop_now_ms(world->gate->loop) + GATE_WAIT_MS;
+	const struct world *world = ctx;
 
-	while (strcmp(status(world, name), expected) != 0) {
-		if (loop_now_ms(world->gate->loop) > end_ms)
-			fail_msg("the status is %s, not %s", world->gate->answer, expected);
-		gate_db_for(world->gate, 5);
-	}
+	return n_running(&world->nodes[1]) == 2 && n_running(&world->nodes[0]) == 0;
 }
 
-static const char *catalog(struct world *world, const char *what)
-{
-	return gate_db_ask(world->gate, "SELECT %s AS v FROM tollgate.catalogs", what);
-}
-
-static void a_connection_is_listed_at_once_and_its_tools_stored_byte_for_byte(void **state)
+static void each_connection_is_watched_by_one_of_two_nodes(void **state)
 {
 	struct world world;
-	struct tenant *tenant;
 
 	begin(state, &world);
-	add(&world, "crm");
-	assert_string_equal(request(&world, 1)->connection, "crm");
-	assert_string_equal(request(&world, 1)->params, "");
-	answer(request(&world, 1),
-	       "{\"tools\":[ {\"name\":\"a\", \"n\":1e400} ,17, {\"name\":\"b\"}]}");
-	await_status(&world, "crm", "ok|2|legacy");
-	assert_string_equal(catalog(&world, "tools"),
-			    "[{\"name\":\"a\", \"n\":1e400},{\"name\":\"b\"}]");
-	assert_string_equal(catalog(&world, "concat_ws('|', era, protocol_version, server_name,"
-					    " server_version, instructions, tools_count)"),
-			    "legacy|2025-11-25|everything|1|be kind|2");
-	tenant = tenants_find(world.tenants, world.tenant);
-	assert_non_null(tenant);
-	tenant_unref(&tenant);
-	assert_int_equal(world.upstreams.n, 1);
+	node_begin(&world, &world.nodes[1]);
+	gate_db_for(world.gate, 2 * KEEPER_LOOK_MS);
+	add_many(&world, 6);
+	await_running(&world, 6);
+	await(&world, LEASED, "3|3");
+	gate_db_for(world.gate, 4 * KEEPER_LOOK_MS);
+	assert_int_equal(world.nodes[0].upstreams.n, 3);
+	assert_int_equal(world.nodes[1].upstreams.n, 3);
 	end(&world);
 }
 
-static void pages_are_put_together(void **state)
+static void what_a_node_gives_back_is_taken_over_at_once(void **state)
 {
 	struct world world;
+	bool released = false;
 
 	begin(state, &world);
-	add(&world, "crm");
-	answer(request(&world, 1), "{\"tools\":[{\"name\":\"a\"}],\"nextCursor\": \"p\\u0032\" }");
-	assert_string_equal(request(&world, 2)->params, "{\"cursor\":\"p\\u0032\"}");
-	answer(request(&world, 2), "{\"tools\":[],\"nextCursor\":\"\"}");
-	assert_string_equal(request(&world, 3)->params, "{\"cursor\":\"\"}");
-	answer(request(&world, 3), "{\"tools\":[{\"name\":\"b\"}],\"nextCursor\":null}");
-	await_status(&world, "crm", "ok|2|legacy");
-	assert_string_equal(catalog(&world, "tools"), "[{\"name\":\"a\"},{\"name\":\"b\"}]");
+	add_many(&world, 2);
+	await_running(&world, 2);
+	node_begin(&world, &world.nodes[1]);
+	gate_db_for(world.gate, 2 * KEEPER_LOOK_MS);
+	assert_int_equal(world.nodes[1].upstreams.n, 0);
+	keeper_release(world.nodes[0].keeper, on_released, &released);
+	assert_int_equal(n_running(&world.nodes[0]), 0);
+	await_running(&world, 2);
+	assert_true(released);
+	assert_int_equal(n_running(&world.nodes[1]), 2);
 	end(&world);
 }
 
-static void a_failure_is_shown_and_tried_again(void **state)
+static void what_a_successor_takes_is_let_go(void **state)
 {
 	struct world world;
-	int64_t failed_ms;
 
 	begin(state, &world);
-	add(&world, "crm");
-	fail_with(request(&world, 1), ERR_UPSTREAM, "nobody is there");
-	failed_ms = loop_now_ms(world.gate->loop);
-	await_status(&world, "crm", "unreachable");
-	assert_string_equal(gate_db_ask(world.gate,
-					"SELECT concat_ws('|', last_error, last_error_at IS NULL,"
-					" next_retry_at > last_error_at) AS v"
-					" FROM tollgate.connection_status"),
-			    "nobody is there|f|t");
-	fail_with(request(&world, 2), ERR_UNAUTHENTICATED, "401");
-	assert_true(loop_now_ms(world.gate->loop) - failed_ms >= KEEPER_RETRY_MIN_MS / 2);
-	await_status(&world, "crm", "auth_failed");
-	answer(request(&world, 3), "{\"tools\":[]}");
-	await_status(&world, "crm", "ok|0|legacy");
-	assert_string_equal(gate_db_ask(world.gate,
-					"SELECT concat_ws('|', last_error, next_retry_at IS NULL)"
-					" AS v FROM tollgate.connection_status"),
-			    "401|t");
+	add_many(&world, 2);
+	await_running(&world, 2);
+	/* As the next worker of the same slot does. */
+	gate_db_do(world.gate, "DELETE FROM tollgate.nodes");
+	node_begin(&world, &world.nodes[1]);
+	gate_db_until(world.gate, second_has_both, &world);
+	assert_int_equal(n_running(&world.nodes[0]), 0);
 	end(&world);
 }
 
-static void a_dead_upstream_does_not_hold_up_the_others(void **state)
+static void what_a_dead_node_has_watched_is_taken_over(void **state)
 {
 	struct world world;
+	int64_t died_ms;
 
 	begin(state, &world);
-	add(&world, "dead");
-	add(&world, "live");
-	assert_string_equal(request(&world, 1)->connection, "dead");
-	assert_string_equal(request(&world, 2)->connection, "live");
-	answer(request(&world, 2), "{\"tools\":[{\"name\":\"a\"}]}");
-	await_status(&world, "live", "ok|1|legacy");
-	assert_string_equal(status(&world, "dead"), "none");
+	add_many(&world, 2);
+	await_running(&world, 2);
+	node_begin(&world, &world.nodes[1]);
+	died_ms = loop_now_ms(world.gate->loop);
+	node_end(&world.nodes[0]);
+	await_running(&world, 2);
+	assert_int_equal(n_running(&world.nodes[1]), 2);
+	assert_in_range(loop_now_ms(world.gate->loop) - died_ms, KEEPER_LEASE_MS - KEEPER_RENEW_MS,
+			KEEPER_LEASE_MS + 2 * KEEPER_RENEW_MS);
+	world.nodes[0] = (struct node){ 0 };
 	end(&world);
 }
 
-static void answers_that_are_no_list_are_failures(void **state)
-{
-	static const char *const rows[] = { "{}", "{\"tools\":{}}", "[]", "\"x\"",
-					    "{\"tools\":null}" };
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct world world;
-
-		begin(state, &world);
-		add(&world, "crm");
-		answer(request(&world, 1), rows[i]);
-		await_status(&world, "crm", "unreachable");
-		assert_string_equal(catalog(&world, "tools"), "none");
-		end(&world);
-		gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
-	}
-}
-
-static void an_upstreams_error_is_a_failure(void **state)
+static void a_node_without_a_row_watches_nothing(void **state)
 {
 	struct world world;
-	const struct upstream_answer error = {
-		.era = MCP_LEGACY, .error = SPAN("{\"code\":-32601,\"message\":\"no tools\"}")
-	};
 
 	begin(state, &world);
-	add(&world, "crm");
-	finish(request(&world, 1), &error, NULL);
-	await_status(&world, "crm", "unreachable");
-	assert_string_equal(gate_db_ask(world.gate, "SELECT last_error AS v"
-						    " FROM tollgate.connection_status"),
-			    "it refused tools/list: {\"code\":-32601,\"message\":\"no tools\"}");
+	add_many(&world, 1);
+	await_running(&world, 1);
+	gate_db_do(world.gate, "DELETE FROM tollgate.nodes");
+	await_running(&world, 0);
 	end(&world);
 }
 
-static void a_list_without_end_is_given_up(void **state)
+/* The server is away: another node may reach it, and take what this one can no longer renew. */
+static void a_node_that_cannot_renew_stops_in_time(void **state)
 {
 	struct world world;
+	int64_t last_ms;
 
 	begin(state, &world);
-	add(&world, "crm");
-	for (size_t i = 1; world.upstreams.n < MAX_REQUESTS - 1 && i <= world.upstreams.n + 1;
-	     i++) {
-		struct upstream_op *op = request(&world, i);
-
-		answer(op, "{\"tools\":[{\"name\":\"a\"}],\"nextCursor\":\"again\"}");
-		if (world.upstreams.n == i)
-			break;
-	}
-	await_status(&world, "crm", "unreachable");
-	assert_true(world.upstreams.n < MAX_REQUESTS / 4 * 3);
+	add_many(&world, 1);
+	await_running(&world, 1);
+	pg_cluster_halt(&world.gate->cluster);
+	last_ms = loop_now_ms(world.gate->loop);
+	await_running(&world, 0);
+	assert_true(loop_now_ms(world.gate->loop) - last_ms <= KEEPER_LEASE_MS);
+	assert_int_equal(pg_cluster_restart(&world.gate->cluster), 0);
+	await_running(&world, 1);
 	end(&world);
 }
 
-static struct upstream_op *last_of(struct world *world, const char *connection)
-{
-	for (size_t i = world->upstreams.n; i > 0; i--) {
-		if (strcmp(world->upstreams.requests[i - 1].connection, connection) == 0)
-			return &world->upstreams.requests[i - 1];
-	}
-	return NULL;
-}
-
-static void a_list_beyond_its_limits_is_refused(void **state)
-{
-	struct upstream_op *many;
-	struct world world;
-	struct buf page;
-
-	begin(state, &world);
-	add(&world, "cursor");
-	buf_init(&page, 1024 * 1024);
-	buf_add(&page, "{\"tools\":[],\"nextCursor\":\"");
-	for (int i = 0; i < 5000; i++)
-		buf_add(&page, "x");
-	buf_add(&page, "\"}");
-	answer(request(&world, 1), buf_str(&page));
-	await_status(&world, "cursor", "unreachable");
-	add(&world, "many");
-	while ((many = last_of(&world, "many")) == NULL)
-		gate_db_for(world.gate, 1);
-	buf_clear(&page);
-	buf_add(&page, "{\"tools\":[{}");
-	for (int i = 0; i < 10000; i++)
-		buf_add(&page, ",{}");
-	buf_add(&page, "]}");
-	answer(many, buf_str(&page));
-	await_status(&world, "many", "unreachable");
-	buf_fini(&page);
-	end(&world);
-}
-
-static void disabled_and_invalid_ones_are_not_listed(void **state)
+static void a_connection_that_goes_takes_its_lease_along(void **state)
 {
 	struct world world;
 
 	begin(state, &world);
-	gate_db_do(world.gate,
-		   "INSERT INTO tollgate.connections (tenant_id, id, name, url, enabled) VALUES"
-		   " ('%s', gen_random_uuid(), 'off', 'https://a.example/', false),"
-		   " ('%s', gen_random_uuid(), 'bad', 'nonsense', true)",
-		   world.tenant, world.tenant);
-	await_status(&world, "off", "disabled");
-	await_status(&world, "bad", "invalid");
-	assert_int_equal(world.upstreams.n, 0);
-	edit(&world, "off", "enabled = true");
-	assert_string_equal(request(&world, 1)->connection, "off");
-	edit(&world, "bad", "url = 'https://b.example/'");
-	assert_string_equal(request(&world, 2)->connection, "bad");
-	end(&world);
-}
-
-static void an_edit_starts_over(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	request(&world, 1);
-	edit(&world, "crm", "url = 'https://other.example/'");
-	request(&world, 2);
-	assert_true(world.upstreams.requests[0].cancelled);
-	answer(request(&world, 2), "{\"tools\":[]}");
-	await_status(&world, "crm", "ok|0|legacy");
-	edit(&world, "crm", "enabled = false");
-	await_status(&world, "crm", "disabled|0|legacy");
-	assert_int_equal(world.upstreams.n, 2);
-	end(&world);
-}
-
-static void a_new_egress_policy_starts_over_and_another_name_does_not(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	request(&world, 1);
-	gate_db_do(world.gate, "UPDATE tollgate.tenants SET name = 'renamed'");
-	add(&world, "other");
-	assert_string_equal(request(&world, 2)->connection, "other");
-	assert_false(world.upstreams.requests[0].cancelled);
-	gate_db_do(world.gate,
-		   "UPDATE tollgate.tenants SET egress = '{\"allow\":[\"10.0.0.1:1\"]}'");
-	request(&world, 4);
-	assert_true(world.upstreams.requests[0].cancelled);
-	assert_true(world.upstreams.requests[1].cancelled);
-	end(&world);
-}
-
-static void a_disabled_tenant_is_left_alone(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	request(&world, 1);
-	gate_db_do(world.gate, "UPDATE tollgate.tenants SET enabled = false");
-	await_status(&world, "crm", "disabled");
-	assert_true(world.upstreams.requests[0].cancelled);
-	gate_db_do(world.gate, "UPDATE tollgate.tenants SET enabled = true");
-	request(&world, 2);
-	end(&world);
-}
-
-/* The version of the row is the same all the time, as when a missing data key comes back. */
-static void what_becomes_usable_again_is_listed(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	request(&world, 1);
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET auth_mode = 'bearer',"
-			       " credential = '\\x00'");
-	await_status(&world, "crm", "invalid");
-	assert_true(world.upstreams.requests[0].cancelled);
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET auth_mode = 'none',"
-			       " credential = NULL");
-	request(&world, 2);
-	end(&world);
-}
-
-static void a_removed_connection_is_cancelled_and_forgotten(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	add(&world, "zoo");
-	request(&world, 2);
-	gate_db_do(world.gate, "DELETE FROM tollgate.connections WHERE name = 'crm'");
-	while (world.upstreams.forgotten == 0)
-		gate_db_for(world.gate, 1);
-	assert_true(world.upstreams.requests[0].cancelled);
-	assert_false(world.upstreams.requests[1].cancelled);
+	add_many(&world, 2);
+	await_running(&world, 2);
+	gate_db_do(world.gate, "DELETE FROM tollgate.connections WHERE name = 'c0'");
+	await_running(&world, 1);
 	gate_db_do(world.gate, "DELETE FROM tollgate.tenants");
-	while (world.upstreams.forgotten == 1)
-		gate_db_for(world.gate, 1);
-	assert_true(world.upstreams.requests[1].cancelled);
+	await_running(&world, 0);
 	end(&world);
 }
 
-static void a_list_that_did_not_change_is_not_written_again(void **state)
-{
-	static const char list[] = "{\"tools\":[{\"name\":\"a\"}]}";
-	struct world world;
-	char before[64];
-
-	begin(state, &world);
-	add(&world, "crm");
-	answer(request(&world, 1), list);
-	await_status(&world, "crm", "ok|1|legacy");
-	snprintf(before, sizeof(before), "%s", catalog(&world, "fetched_at"));
-	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'unknown'");
-	edit(&world, "crm", "");
-	answer(request(&world, 2), list);
-	await_status(&world, "crm", "ok|1|legacy");
-	assert_string_equal(catalog(&world, "fetched_at"), before);
-	edit(&world, "crm", "");
-	answer(request(&world, 3), "{\"tools\":[{\"name\":\"b\"}]}");
-	while (strcmp(catalog(&world, "tools"), "[{\"name\":\"b\"}]") != 0)
-		gate_db_for(world.gate, 1);
-	assert_string_not_equal(catalog(&world, "fetched_at"), before);
-	end(&world);
-}
-
-/* A session that another worker has opened: nobody told this one who the server is. */
-static void what_the_server_said_to_another_worker_is_kept(void **state)
+static void tenants_are_loaded_as_they_are_needed(void **state)
 {
 	struct world world;
+	char idle[UUID_TEXT_BYTES];
 
 	begin(state, &world);
-	add(&world, "crm");
-	answer(request(&world, 1), "{\"tools\":[]}");
-	await_status(&world, "crm", "ok|0|legacy");
-	world.upstreams.facts =
-		(struct upstream_facts){ .era = MCP_LEGACY, .protocol_version = "2025-06-18" };
-	edit(&world, "crm", "");
-	answer(request(&world, 2), "{\"tools\":[{\"name\":\"b\"}]}");
-	await_status(&world, "crm", "ok|1|legacy");
-	assert_string_equal(catalog(&world, "concat_ws('|', protocol_version, server_name,"
-					    " server_version, instructions)"),
-			    "2025-06-18|everything|1|be kind");
-	world.upstreams.facts.introduced = true;
-	edit(&world, "crm", "");
-	answer(request(&world, 3), "{\"tools\":[]}");
-	await_status(&world, "crm", "ok|0|legacy");
-	assert_string_equal(catalog(&world, "concat_ws('|', protocol_version, server_name,"
-					    " server_version, instructions)"),
-			    "2025-06-18");
-	end(&world);
-}
-
-static void an_answer_of_a_peer_that_was_closed_meanwhile_is_asked_for_again(void **state)
-{
-	struct world world;
-
-	begin(state, &world);
-	add(&world, "crm");
-	request(&world, 1);
-	world.upstreams.unknown = true;
-	answer(request(&world, 1), "{\"tools\":[]}");
-	world.upstreams.unknown = false;
-	answer(request(&world, 2), "{\"tools\":[]}");
-	await_status(&world, "crm", "ok|0|legacy");
+	gate_db_tenant(world.gate, "idle", idle);
+	add_many(&world, 1);
+	await_running(&world, 1);
+	assert_null(tenants_find(world.nodes[0].tenants, idle));
 	end(&world);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		GATE_DB_TEST(a_connection_is_listed_at_once_and_its_tools_stored_byte_for_byte),
-		GATE_DB_TEST(pages_are_put_together),
-		GATE_DB_TEST(a_failure_is_shown_and_tried_again),
-		GATE_DB_TEST(a_dead_upstream_does_not_hold_up_the_others),
-		GATE_DB_TEST(answers_that_are_no_list_are_failures),
-		GATE_DB_TEST(an_upstreams_error_is_a_failure),
-		GATE_DB_TEST(a_list_without_end_is_given_up),
-		GATE_DB_TEST(a_list_beyond_its_limits_is_refused),
-		GATE_DB_TEST(disabled_and_invalid_ones_are_not_listed),
-		GATE_DB_TEST(an_edit_starts_over),
-		GATE_DB_TEST(a_new_egress_policy_starts_over_and_another_name_does_not),
-		GATE_DB_TEST(a_disabled_tenant_is_left_alone),
-		GATE_DB_TEST(what_becomes_usable_again_is_listed),
-		GATE_DB_TEST(a_removed_connection_is_cancelled_and_forgotten),
-		GATE_DB_TEST(a_list_that_did_not_change_is_not_written_again),
-		GATE_DB_TEST(what_the_server_said_to_another_worker_is_kept),
-		GATE_DB_TEST(an_answer_of_a_peer_that_was_closed_meanwhile_is_asked_for_again),
+		GATE_DB_TEST(each_connection_is_watched_by_one_of_two_nodes),
+		GATE_DB_TEST(what_a_node_gives_back_is_taken_over_at_once),
+		GATE_DB_TEST(what_a_successor_takes_is_let_go),
+		GATE_DB_TEST(what_a_dead_node_has_watched_is_taken_over),
+		GATE_DB_TEST(a_node_without_a_row_watches_nothing),
+		GATE_DB_TEST(a_node_that_cannot_renew_stops_in_time),
+		GATE_DB_TEST(a_connection_that_goes_takes_its_lease_along),
+		GATE_DB_TEST(tenants_are_loaded_as_they_are_needed),
 	};
 
 	return cmocka_run_group_tests(tests, gate_db_start_program, gate_db_end_program);

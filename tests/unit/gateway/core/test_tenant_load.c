@@ -193,6 +193,96 @@ static void a_snapshot_has_what_was_written(void **state)
 	tenant_unref(&tenant);
 }
 
+static void change(const struct world *world, const struct connection_row *row)
+{
+	struct tenant *tenant = load(world);
+	const struct connection *old = tenant_find_connection(tenant, row->name);
+	struct arena *arena = arena_new();
+	struct connection_row full = *row;
+	struct provision provision;
+
+	full.id = old->id;
+	full.version = old->version + 1;
+	full.description = "";
+	full.enabled = true;
+	full.url = row->url != NULL ? row->url : old->url;
+	full.era = "auto";
+	full.header_names = "[]";
+	full.connect_timeout_ms = 1000;
+	full.call_timeout_ms = 2000;
+	full.trust_level = "untrusted";
+	full.session_scope = "shared";
+	full.tools_allow = "[\"*\"]";
+	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
+	provision_init(&provision, arena, world->tenant);
+	provision_connection_change(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
+	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
+	arena_free(&arena);
+	tenant_unref(&tenant);
+}
+
+static void while_an_edit_is_tried_out_both_open_their_secrets(void **state)
+{
+	struct world world = world_of(state);
+	const struct connection *connection;
+	struct tenant *tenant;
+
+	add(&world, &(struct connection_row){
+			    .name = "crm", .auth_mode = "bearer", .credential = SPAN("old") });
+	add(&world, &(struct connection_row){ .name = "zoo" });
+	add_catalog(&world, "crm", "legacy", "[{\"name\":\"get\"}]");
+	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'ok',"
+			       " settings_version = 1");
+	change(&world, &(struct connection_row){ .name = "crm",
+						 .auth_mode = "bearer",
+						 .credential = SPAN("new"),
+						 .new_secrets = true,
+						 .tools_deny = "[\"x\"]" });
+	tenant = load(&world);
+	assert_int_equal(tenant->n_connections, 2);
+	connection = tenant_find_connection(tenant, "crm");
+	assert_null(connection->invalid);
+	assert_string_equal(connection->credential.reveal, "old");
+	assert_int_equal(connection->version, 1);
+	assert_int_equal(connection->settings_version, 1);
+	assert_true(connection->listed);
+	assert_non_null(tenant_find_exposed(tenant, "crm__get"));
+	/* Who may use it holds at once. */
+	assert_int_equal(connection->n_tools_deny, 1);
+	assert_non_null(connection->trial);
+	assert_null(connection->trial->invalid);
+	assert_string_equal(connection->trial->credential.reveal, "new");
+	assert_string_equal(connection->trial->name, "crm");
+	assert_int_equal(connection->trial->settings_version, 2);
+	assert_false(connection->trial->listed);
+	assert_null(tenant_find_connection(tenant, "zoo")->trial);
+	tenant_unref(&tenant);
+}
+
+static void an_edit_that_keeps_the_secrets_is_no_new_setting(void **state)
+{
+	struct world world = world_of(state);
+	const struct connection *connection;
+	struct tenant *tenant;
+
+	add(&world, &(struct connection_row){
+			    .name = "crm", .auth_mode = "bearer", .credential = SPAN("kept") });
+	add_catalog(&world, "crm", "legacy", "[]");
+	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'ok',"
+			       " settings_version = 1");
+	change(&world, &(struct connection_row){ .name = "crm",
+						 .auth_mode = "bearer",
+						 .credential = SPAN("kept"),
+						 .tools_deny = "[\"x\"]" });
+	tenant = load(&world);
+	connection = tenant_find_connection(tenant, "crm");
+	assert_null(connection->trial);
+	assert_string_equal(connection->credential.reveal, "kept");
+	assert_int_equal(connection->version, 2);
+	assert_int_equal(connection->settings_version, 1);
+	tenant_unref(&tenant);
+}
+
 /* What SQL can do to a row, and why it is then not used. The other row stays good. */
 static void a_bad_row_is_kept_apart_with_its_reason(void **state)
 {
@@ -230,6 +320,8 @@ static void a_bad_row_is_kept_apart_with_its_reason(void **state)
 						      .auth_mode = "bearer",
 						      .credential = SPAN("token"),
 						      .headers = SPAN("{\"X\":\"y\"}") });
+		/* Or its id could not be changed. */
+		gate_db_do(world.gate, "DELETE FROM tollgate.connection_status");
 		gate_db_do(world.gate, "UPDATE tollgate.connections SET %s WHERE name = 'bad'",
 			   rows[i].sql);
 		tenant = load(&world);
@@ -472,6 +564,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		GATE_DB_TEST(no_such_tenant_is_said),
 		GATE_DB_TEST(a_snapshot_has_what_was_written),
+		GATE_DB_TEST(while_an_edit_is_tried_out_both_open_their_secrets),
+		GATE_DB_TEST(an_edit_that_keeps_the_secrets_is_no_new_setting),
 		GATE_DB_TEST(a_bad_row_is_kept_apart_with_its_reason),
 		GATE_DB_TEST(a_bad_secret_is_not_shown_in_the_reason),
 		GATE_DB_TEST(too_many_headers_make_a_row_bad),

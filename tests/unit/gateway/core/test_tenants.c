@@ -243,15 +243,6 @@ static void count(void *ctx, struct tenant *tenant)
 	++*(int *)ctx;
 }
 
-static bool has_two(void *ctx)
-{
-	const struct world *world = ctx;
-	int n = 0;
-
-	tenants_each(world->tenants, count, &n);
-	return n == 2;
-}
-
 static bool has_one(void *ctx)
 {
 	const struct world *world = ctx;
@@ -261,17 +252,20 @@ static bool has_one(void *ctx)
 	return n == 1;
 }
 
-static void who_keeps_all_has_new_ones_without_asking(void **state)
+static void what_is_wanted_is_loaded_and_then_there(void **state)
 {
 	struct world world;
-	char other[UUID_TEXT_BYTES];
+	struct tenant *tenant;
 
 	begin(state, &world);
-	tenants_keep_all(world.tenants);
+	assert_null(tenants_want(world.tenants, world.acme));
+	assert_null(tenants_want(world.tenants, world.acme));
 	gate_db_until(world.gate, has_one, &world);
-	gate_db_tenant(world.gate, "other", other);
-	gate_db_until(world.gate, has_two, &world);
-	assert_true(version_of(&world, other) > 0);
+	assert_int_equal(world.changes, 1);
+	tenant = tenants_want(world.tenants, world.acme);
+	assert_non_null(tenant);
+	assert_string_equal(tenant->name, "acme");
+	tenant_unref(&tenant);
 	tenants_free(&world.tenants);
 }
 
@@ -467,7 +461,7 @@ int main(void)
 		GATE_DB_TEST(no_such_tenant_is_not_found_and_not_remembered),
 		GATE_DB_TEST(an_edit_replaces_the_snapshot_and_leaves_the_old_one_to_who_holds_it),
 		GATE_DB_TEST(a_deleted_tenant_goes_from_memory),
-		GATE_DB_TEST(who_keeps_all_has_new_ones_without_asking),
+		GATE_DB_TEST(what_is_wanted_is_loaded_and_then_there),
 		GATE_DB_TEST(all_who_wait_are_told_once_in_order_and_a_cancelled_one_never),
 		GATE_DB_TEST(who_starts_anew_while_it_is_told_gets_an_answer_of_its_own),
 		GATE_DB_TEST(free_cancels_nothing_of_others_and_may_come_at_any_time),

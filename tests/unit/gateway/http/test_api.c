@@ -14,16 +14,17 @@ static const struct {
 	const char *own;   /* in the key's own tenant: y lets in, n is 403 */
 	const char *named; /* below /tenants/{tenant}; NULL: it has no such path */
 } expected[] = {
-	{"GET",	 "/status",		    "yyyy", "nnny"},
+	{"GET",	 "/status",			    "yyyy", "nnny"},
 	{ "GET",	 "/tools",			   "yyyy", "nnny"},
 	{ "POST",	  "/tools/call",		 "yyyy", "nnny"},
 	{ "GET",	 "/connections",		 "yyyy", "nnny"},
 	{ "POST",	  "/connections",		  "nnyy", "nnny"},
-	{ "GET",	 "/connections/{name}",	"yyyy", "nnny"},
-	{ "PUT",	 "/connections/{name}",	"nnyy", "nnny"},
+	{ "GET",	 "/connections/{name}",		"yyyy", "nnny"},
+	{ "PUT",	 "/connections/{name}",		"nnyy", "nnny"},
 	{ "PATCH",  "/connections/{name}",	  "nnyy", "nnny"},
 	{ "DELETE", "/connections/{name}",	   "nnyy", "nnny"},
-	{ "GET",	 "/connections/{name}/status", "yyyy", "nnny"},
+	{ "GET",	 "/connections/{name}/status",  "yyyy", "nnny"},
+	{ "POST",	  "/connections/{name}/refresh", "nnyy", "nnny"},
 	{ "GET",	 "/keys",			  "nyyy", "nnny"},
 	{ "POST",	  "/keys",			   "nyyy", "nnny"},
 	{ "DELETE", "/keys/{id}",		  "nyyy", "nnny"},
