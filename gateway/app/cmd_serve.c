@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "gateway/app/commands.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
@@ -18,30 +20,20 @@ static void on_ready(void *ctx)
 		 supervisor_port(supervisor, LISTENER_KEY));
 }
 
-/* "NAME=VALUE" */
-static int set_option(struct config *config, char *text, struct err *err)
-{
-	char *equals = strchr(text, '=');
-
-	if (equals == NULL)
-		return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s", text);
-	*equals = '\0';
-	return config_set(config, text, equals + 1, err);
-}
-
-static int read_options(struct config *config, int argc, char **argv, struct err *err)
+static int read_options(struct config_sources *sources, int argc, char **argv, struct err *err)
 {
 	static const struct option options[] = {
 		{"set", required_argument, NULL, 's'},
 		 { NULL, 0,		    NULL, 0  }
 	};
+	const char **sets = mem_new_array((size_t)argc, sizeof(*sets));
 	int option;
 
+	sources->sets = sets;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option != 's')
 			return err_set(err, ERR_BAD_REQUEST, "see tollgate help serve");
-		if (set_option(config, optarg, err) < 0)
-			return -1;
+		sets[sources->n_sets++] = optarg;
 	}
 	if (optind < argc)
 		return err_set(err, ERR_BAD_REQUEST, "serve takes no argument %s", argv[optind]);
@@ -65,29 +57,36 @@ static void configure_log(const struct config *config)
 		log_configure(level, format);
 }
 
-int cmd_serve(int argc, char **argv)
+static int serve(const struct config *config)
 {
 	struct supervisor *supervisor;
-	struct config config;
 	struct err err;
-	int code = EXIT_USAGE;
+	int code;
 
-	config_init(&config);
-	if (config_from_environment(&config, &err) < 0 ||
-	    read_options(&config, argc, argv, &err) < 0 || config_check(&config, &err) < 0) {
-		complain(code, "%s", err.text);
-		goto out;
-	}
-	configure_log(&config);
-	supervisor = supervisor_new(&config, &err);
-	if (supervisor == NULL) {
-		code = complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
+	configure_log(config);
+	supervisor = supervisor_new(config, &err);
+	if (supervisor == NULL)
+		return complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
 				err.text);
-		goto out;
-	}
 	code = supervisor_run(supervisor, on_ready, supervisor);
 	supervisor_free(&supervisor);
-out:
-	config_free(&config);
+	return code;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct config_sources sources = { 0 };
+	struct config config;
+	struct err err;
+	int code;
+
+	if (read_options(&sources, argc, argv, &err) < 0 ||
+	    config_load(&config, &sources, &err) < 0) {
+		code = complain(EXIT_USAGE, "%s", err.text);
+	} else {
+		code = serve(&config);
+		config_free(&config);
+	}
+	free((void *)sources.sets);
 	return code;
 }

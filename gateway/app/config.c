@@ -262,6 +262,33 @@ int config_check(const struct config *config, struct err *err)
 	return 0;
 }
 
+static int apply_sets(struct config *config, const struct config_sources *sources, struct err *err)
+{
+	for (size_t i = 0; i < sources->n_sets; i++) {
+		const char *text = sources->sets[i];
+		const char *equals = strchr(text, '=');
+		const char *name;
+
+		if (equals == NULL)
+			return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s",
+				       text);
+		name = arena_dup(config->arena, text, (size_t)(equals - text));
+		if (config_set(config, name, equals + 1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int config_load(struct config *config, const struct config_sources *sources, struct err *err)
+{
+	config_init(config);
+	if (config_from_environment(config, err) == 0 && apply_sets(config, sources, err) == 0 &&
+	    config_check(config, err) == 0)
+		return 0;
+	config_free(config);
+	return -1;
+}
+
 void config_describe(FILE *out)
 {
 	for (size_t i = 0; i < N_SETTINGS; i++)

@@ -47,6 +47,17 @@ struct config {
 	bool development; /* set by `tollgate dev` only: no setting of its own */
 };
 
+/* Where settings come from, beside the environment and the defaults. Borrowed. */
+struct config_sources {
+	const char *const *sets; /* NAME=VALUE each, the last one wins */
+	size_t n_sets;
+};
+
+/* Everything at once, as a start or a reload wants it: a configuration that has been read from
+ * all sources and checked. On failure there is nothing to free. */
+int config_load(struct config *config, const struct config_sources *sources,
+		struct err *err) MUST_CHECK;
+
 /* Defaults. */
 void config_init(struct config *config);
 void config_free(struct config *config);

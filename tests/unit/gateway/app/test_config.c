@@ -389,6 +389,61 @@ static void what_must_be_set_is_asked_for_by_name(void **state)
 	assert_int_equal(config_check(config, &err), 0);
 }
 
+static const char *const enough[] = {
+	"database_url=postgresql:///d",
+	"drain_database_url=postgresql:///d",
+	"public_url=https://x.example",
+	"workers=2",
+	"workers=3=3",
+	"no equals sign",
+	"wrokers=1",
+};
+
+static void what_is_set_by_hand_wins_over_the_environment(void **state)
+{
+	const struct config_sources sources = { .sets = enough, .n_sets = 4 };
+	struct config config;
+	struct err err;
+	int ret;
+
+	(void)state;
+	setenv("TOLLGATE_WORKERS", "7", 1);
+	setenv("TOLLGATE_DB_CONNECTIONS", "9", 1);
+	ret = config_load(&config, &sources, &err);
+	unsetenv("TOLLGATE_WORKERS");
+	unsetenv("TOLLGATE_DB_CONNECTIONS");
+	assert_int_equal(ret, 0);
+	assert_int_equal(config.workers, 2);
+	assert_int_equal(config.db_connections, 9);
+	config_free(&config);
+}
+
+static void what_cannot_be_loaded_leaves_nothing(void **state)
+{
+	static const struct {
+		size_t from, n;
+		const char *says;
+	} cases[] = {
+		{0,  2, "public_url must be set"	 },
+		{ 3, 1, "database_url must be set"   },
+		{ 4, 1, "workers"			  },
+		{ 5, 1, "--set wants NAME=VALUE"	 },
+		{ 6, 1, "there is no setting wrokers"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct config_sources sources = { .sets = enough + cases[i].from,
+							.n_sets = cases[i].n };
+		struct config config;
+		struct err err;
+
+		assert_int_equal(config_load(&config, &sources, &err), -1);
+		assert_int_equal(err.code, ERR_BAD_REQUEST);
+		assert_non_null(strstr(err.text, cases[i].says));
+	}
+}
+
 static void the_manual_names_every_setting_once(void **state)
 {
 	static const char *const names[] = {
@@ -442,6 +497,8 @@ int main(void)
 		TEST(a_file_that_cannot_be_read_is_named),
 		TEST(a_file_larger_than_any_setting_is_refused),
 		TEST(what_must_be_set_is_asked_for_by_name),
+		TEST(what_is_set_by_hand_wins_over_the_environment),
+		TEST(what_cannot_be_loaded_leaves_nothing),
 		TEST(the_manual_names_every_setting_once),
 	};
 
