@@ -52,7 +52,7 @@ OBJECTS := $(call obj,$(SRC) $(MAIN)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
 
 # --- flags ------------------------------------------------------------------------------------
 
-PACKAGES := libh2o-evloop libcurl libpq jansson openssl
+PACKAGES := libh2o-evloop libcurl libpq jansson openssl yaml-0.1
 # Asked when the first recipe needs them, because `make run` may have to install them before.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(patsubst -I%,-isystem %,$$(call pkg,--cflags)) -DH2O_USE_LIBUV=0)$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(call pkg,--libs) -lpthread -lm)$(PKG_LIBS)

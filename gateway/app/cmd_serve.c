@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mem.h"
-#include "gateway/app/commands.h"
+#include "gateway/app/cli.h"
 #include "gateway/app/config.h"
-#include "gateway/app/exit_codes.h"
 #include "gateway/app/supervisor.h"
 
 static void on_ready(void *ctx)
@@ -18,26 +14,6 @@ static void on_ready(void *ctx)
 	log_info(&(struct log_subject){ .component = "supervisor" },
 		 "serving %s, API keys on port %d", supervisor_public_url(supervisor),
 		 supervisor_port(supervisor, LISTENER_KEY));
-}
-
-static int read_options(struct config_sources *sources, int argc, char **argv, struct err *err)
-{
-	static const struct option options[] = {
-		{"set", required_argument, NULL, 's'},
-		 { NULL, 0,		    NULL, 0  }
-	};
-	const char **sets = mem_new_array((size_t)argc, sizeof(*sets));
-	int option;
-
-	sources->sets = sets;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 's')
-			return err_set(err, ERR_BAD_REQUEST, "see tollgate help serve");
-		sets[sources->n_sets++] = optarg;
-	}
-	if (optind < argc)
-		return err_set(err, ERR_BAD_REQUEST, "serve takes no argument %s", argv[optind]);
-	return 0;
 }
 
 static void configure_log(const struct config *config)
@@ -57,7 +33,7 @@ static void configure_log(const struct config *config)
 		log_configure(level, format);
 }
 
-static int serve(const struct config *config)
+static int serve(const struct cli *cli, const struct config *config)
 {
 	struct supervisor *supervisor;
 	struct err err;
@@ -66,27 +42,26 @@ static int serve(const struct config *config)
 	configure_log(config);
 	supervisor = supervisor_new(config, &err);
 	if (supervisor == NULL)
-		return complain(err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED, "%s",
-				err.text);
+		return cli_fail(cli, err.code == ERR_BAD_REQUEST ? EXIT_USAGE : EXIT_UNEXPECTED,
+				err_name(err.code), "%s", err.text);
 	code = supervisor_run(supervisor, on_ready, supervisor);
 	supervisor_free(&supervisor);
 	return code;
 }
 
-int cmd_serve(int argc, char **argv)
+static int run(struct cli *cli, const void *ctx)
 {
-	struct config_sources sources = { 0 };
+	const struct config_sources sources = cli_config_sources(ctx);
 	struct config config;
 	struct err err;
 	int code;
 
-	if (read_options(&sources, argc, argv, &err) < 0 ||
-	    config_load(&config, &sources, &err) < 0) {
-		code = complain(EXIT_USAGE, "%s", err.text);
-	} else {
-		code = serve(&config);
-		config_free(&config);
-	}
-	free((void *)sources.sets);
+	if (config_load(&config, &sources, &err) < 0)
+		return cli_fail(cli, EXIT_USAGE, "config", "%s", err.text);
+	code = serve(cli, &config);
+	config_free(&config);
 	return code;
 }
+
+const struct cli_command cli_serve = { cli_config_options, sizeof(struct cli_config_options),
+				       CLI_LOCAL, run };

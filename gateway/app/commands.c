@@ -29,6 +29,14 @@ static int cmd_version(int argc, char **argv);
 	"  --connect-timeout D   10s, 250ms, …\n"                                                \
 	"  --call-timeout D      the longest call\n"
 
+#define CONFIG_DETAILS                                                                             \
+	"  -c, --config FILE     YAML or JSON; else TOLLGATE_CONFIG, else " CONFIG_DEFAULT_FILE    \
+	"\n                        if it exists\n"                                                 \
+	"  --set NAME=VALUE      a setting; wins over all else\n"                                  \
+	"A setting is looked for in --set, in TOLLGATE_NAME, in the file that "                    \
+	"TOLLGATE_NAME_FILE\n"                                                                     \
+	"names, in the configuration file, and else has its default.\n"
+
 /* clang-format off */
 const struct command commands[] = {
 	/* running it */
@@ -38,18 +46,30 @@ const struct command commands[] = {
 	  "  --port P      public port; P+1 for API keys, P+2 for operations; 0: any (8080)\n"
 	  "  --workers N   processes (one per core)\n"
 	  "  --reset       erase the data instead\n",
-	  NULL, cmd_dev, NULL },
-	{ "serve", NULL, "[--set NAME=VALUE …]",
+	  NULL, NULL, &cli_dev },
+	{ "serve", NULL, "[--config FILE] [--set NAME=VALUE …]",
 	  "Start a gateway: a supervisor and its workers.",
-	  "Settings: --set NAME=VALUE, else TOLLGATE_NAME, else the file that TOLLGATE_NAME_FILE\n"
-	  "names, else the default.\n",
-	  config_describe, cmd_serve, NULL },
+	  CONFIG_DETAILS
+	  "\nSettings:\n",
+	  config_describe, NULL, &cli_serve },
+	{ "config", "check", "[--config FILE] [--set NAME=VALUE …]",
+	  "Say everything that is wrong with the settings of serve.",
+	  CONFIG_DETAILS,
+	  NULL, NULL, &cli_config_check },
+	{ "config", "dump", "[--origin] [--config FILE] [--set NAME=VALUE …]",
+	  "Show what serve would start with, without passwords.",
+	  "  --origin              say where each value comes from; -o json always does\n"
+	  CONFIG_DETAILS,
+	  NULL, NULL, &cli_config_dump },
+	{ "config", "schema", "",
+	  "Print the JSON Schema of the configuration file, for editors.",
+	  NULL, NULL, NULL, &cli_config_schema },
 	{ "migrate", NULL, "[--database URL] [--dry-run]",
 	  "Bring the database to the schema of this program.",
 	  "  --database URL   as a role that owns the schema; else TOLLGATE_OWNER_DATABASE_URL,\n"
 	  "                   else TOLLGATE_DATABASE_URL\n"
 	  "  --dry-run        only say what would be applied\n",
-	  NULL, cmd_migrate, NULL },
+	  NULL, NULL, &cli_migrate },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 
@@ -193,7 +213,7 @@ static void print_manual(FILE *out, const struct command *command)
 		fputc('\n', out);
 		command->describe(out);
 	}
-	if (command->cli != NULL)
+	if (command->cli != NULL && command->cli->role != CLI_LOCAL)
 		fputs(common_details, out);
 }
 
