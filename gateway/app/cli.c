@@ -212,7 +212,7 @@ static void check_word(struct cli *cli, struct parsing *parsing, size_t i)
 
 	if (cli->words[i][0] == '\0')
 		misread(parsing, "%s must not be empty", name);
-	else if (strchr(name, '|') != NULL && !is_choice(name, cli->words[i]))
+	else if (islower((unsigned char)name[0]) && !is_choice(name, cli->words[i]))
 		misread(parsing, "say %s, not %s", name, cli->words[i]);
 }
 

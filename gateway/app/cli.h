@@ -72,7 +72,7 @@ struct cli_command {
 };
 extern const struct cli_command cli_connections_list, cli_connections_show, cli_connections_add,
 	cli_connections_edit, cli_connections_rm, cli_connections_enable, cli_connections_disable,
-	cli_connections_status;
+	cli_connections_status, cli_connections_probe;
 extern const struct cli_command cli_tools_list, cli_call;
 extern const struct cli_command cli_keys_list, cli_keys_add, cli_keys_rm;
 extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;

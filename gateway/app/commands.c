@@ -16,18 +16,20 @@
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
-#define CONNECTION_DETAILS                                                                         \
-	"  --url U               endpoint of the MCP server\n"                                     \
+#define CONNECTION_ACCESS                                                                          \
 	"  --auth MODE           none, bearer or api_key\n"                                        \
 	"  --credential-file F   the secret: a file, or - for standard input; never an argument\n" \
 	"  --auth-header H       header that carries the key of api_key (X-API-Key)\n"             \
 	"  --header NAME=VALUE   sent with every request; may be given several times\n"            \
 	"  --era ERA             auto, legacy or modern\n"                                         \
-	"  --description D       for people\n"                                                     \
-	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"                     \
 	"  --connect-timeout D   10s, 250ms, …\n"                                                \
 	"  --call-timeout D      the longest call\n"
+
+#define CONNECTION_DETAILS                                                                         \
+	"  --url U               endpoint of the MCP server\n" CONNECTION_ACCESS                   \
+	"  --description D       for people\n"                                                     \
+	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
+	"  --deny GLOB           tools taken away from these; several times\n"
 
 #define CONFIG_DETAILS                                                                             \
 	"  -c, --config FILE     YAML or JSON; else TOLLGATE_CONFIG, else " CONFIG_DEFAULT_FILE    \
@@ -106,6 +108,12 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_connections_disable },
 	{ "connections", "status", "[NAME]", "Say how they are: era, tools, last error.",
 	  NULL, NULL, NULL, &cli_connections_status },
+	{ "connections", "probe", "URL|NAME [--auth MODE] …",
+	  "Find out what a server speaks and offers; nothing is changed.",
+	  "NAME is probed as it is stored. For a URL:\n"
+	  CONNECTION_ACCESS
+	  "Exit code 6 if it wants another credential.\n",
+	  NULL, NULL, &cli_connections_probe },
 	{ "keys", "list", "", "List the API keys, without their secrets.",
 	  NULL, NULL, NULL, &cli_keys_list },
 	{ "keys", "add", "NAME [--user U] [--role R] [--expires D | --expires-at T]",

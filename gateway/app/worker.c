@@ -17,6 +17,7 @@
 #include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
+#include "gateway/core/probe.h"
 #include "gateway/core/session.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
@@ -53,6 +54,7 @@ struct worker {
 	struct sessions *sessions;
 	struct cancels *cancels;
 	struct upstreams *upstreams;
+	struct probes *probes;
 	struct keeper *keeper; /* slot 0 only */
 	struct gate gate;
 	struct http_app app;
@@ -208,6 +210,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.ctx = &worker->gate,
 	});
 	worker->upstreams = upstreams_new(worker->loop, worker->db);
+	worker->probes = probes_new(worker->loop);
 	if (worker->params->slot == 0)
 		worker->keeper = keeper_new(worker->loop, worker->db, worker->upstreams);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -240,6 +243,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.gate = &worker->gate,
 		.db = worker->db,
 		.keyring = worker->keyring,
+		.probes = worker->probes,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -335,6 +339,7 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	tenants_free(&worker->tenants);
 	keeper_free(&worker->keeper);
+	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);

@@ -13,11 +13,13 @@
 
 struct db;
 struct keyring;
+struct probes;
 
 struct http_app {
 	struct gate *gate;
 	struct db *db;
 	struct keyring *keyring;
+	struct probes *probes;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

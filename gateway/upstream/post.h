@@ -16,6 +16,7 @@
 #define POST_MAX_STREAM_BYTES  ((size_t)256 << 20) /* all messages of one answer */
 #define POST_MAX_ERROR_BYTES   ((size_t)64 << 10)
 #define POST_SESSION_BYTES     1025
+#define POST_CHALLENGE_BYTES   1024
 #define POST_MAX_HEADERS       64 /* beside the connection's own */
 
 struct post; /* the slot */
@@ -24,7 +25,8 @@ struct post_params {
 	struct http_client *client;
 	const struct tenant *tenant;
 	const struct connection *connection;
-	struct span body; /* borrowed until the post has ended */
+	const char *method; /* NULL: POST */
+	struct span body;   /* borrowed until the post has ended; of a POST only */
 	/* Beside content type, accept, credential and the connection's own headers. */
 	const struct http_header *headers;
 	size_t n_headers;
@@ -34,7 +36,8 @@ struct post_params {
 /* What the head of the HTTP answer said. */
 struct post_end {
 	int status;
-	char session_id[POST_SESSION_BYTES]; /* Mcp-Session-Id, or "" */
+	char session_id[POST_SESSION_BYTES];  /* Mcp-Session-Id, or "" */
+	char challenge[POST_CHALLENGE_BYTES]; /* WWW-Authenticate, or "" */
 };
 
 struct post_events {

@@ -168,13 +168,18 @@ static void take_request(struct conn *conn, size_t head_bytes, size_t body_bytes
 	struct err err;
 
 	assert(peer->n_seen < MAX_REQUESTS);
-	assert(span_check(body, NULL, &err) == 0);
+	assert(body_bytes == 0 || span_check(body, NULL, &err) == 0);
 	seen->head = mem_strndup(conn->in.data, head_bytes);
 	for (char *p = seen->head; *p != '\0'; p++)
 		*p = (char)tolower((unsigned char)*p);
 	seen->body = mem_strndup(body.p, body.n);
-	copy_text(span_get(body, "method"), seen->method, sizeof(seen->method));
-	copy_text(span_get(body, "id"), seen->id, sizeof(seen->id));
+	if (body_bytes == 0) {
+		snprintf(seen->method, sizeof(seen->method), "%.*s",
+			 (int)strcspn(conn->in.data, " "), conn->in.data);
+	} else {
+		copy_text(span_get(body, "method"), seen->method, sizeof(seen->method));
+		copy_text(span_get(body, "id"), seen->id, sizeof(seen->id));
+	}
 	snprintf(conn->id, sizeof(conn->id), "%s", seen->id);
 	buf_consume(&conn->in, head_bytes + body_bytes);
 	answer(conn, reply_for(peer, seen->method));
@@ -192,8 +197,7 @@ static void look(struct conn *conn)
 		return;
 	head_bytes = (size_t)(end + 4 - conn->in.data);
 	length = strcasestr(conn->in.data, "\r\nContent-Length:");
-	assert(length != NULL);
-	body_bytes = strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+	body_bytes = length != NULL ? strtoul(length + strlen("\r\nContent-Length:"), NULL, 10) : 0;
 	if (conn->in.len >= head_bytes + body_bytes)
 		take_request(conn, head_bytes, body_bytes);
 }

@@ -33,7 +33,7 @@ struct mcp_reply {
 struct mcp_seen {
 	char *head; /* with the request line, in lower case */
 	char *body;
-	char method[64]; /* "" for a response */
+	char method[64]; /* "" for a response; that of HTTP for a request without a body */
 	char id[32];	 /* JSON, or "" */
 };
 

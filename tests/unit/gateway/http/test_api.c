@@ -24,6 +24,8 @@ static const struct {
 	{ "PATCH",  "/connections/{name}",	  "nnyy", "nnny"},
 	{ "DELETE", "/connections/{name}",	   "nnyy", "nnny"},
 	{ "GET",	 "/connections/{name}/status", "yyyy", "nnny"},
+	{ "POST",	  "/connections/{name}/probe",  "nnyy", "nnny"},
+	{ "POST",	  "/probe",			    "nnyy", "nnny"},
 	{ "GET",	 "/keys",			  "nyyy", "nnny"},
 	{ "POST",	  "/keys",			   "nyyy", "nnny"},
 	{ "DELETE", "/keys/{id}",		  "nyyy", "nnny"},
