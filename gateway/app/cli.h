@@ -80,6 +80,7 @@ extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_
 	cli_tenants_egress;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_dev, cli_serve, cli_migrate;
+extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
 extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */
@@ -127,6 +128,8 @@ struct config_sources cli_config_sources(const struct cli_config_options *option
 
 /* From options, environment or ./.run/dev.json. Returns an exit code, having complained. */
 int cli_find_target(struct cli *cli, enum cli_role role);
+/* A text member of that file; the same. */
+int cli_find_dev(struct cli *cli, const char *member, const char **value);
 
 /* --- cli_http.c: one request after the other --- */
 

@@ -9,6 +9,8 @@
 #include "gateway/app/cli.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
+#include "gateway/app/manual.h"
+#include "gateway/app/nearest.h"
 #include "version.h"
 
 #define MAX_NAME 64
@@ -66,6 +68,14 @@ const struct command commands[] = {
 	{ "config", "schema", "",
 	  "Print the JSON Schema of the configuration file, for editors.",
 	  NULL, NULL, NULL, &cli_config_schema },
+	{ "doctor", NULL, "[--dir D | --config FILE …] [--json]",
+	  "Look whether everything is as a gateway needs it, and say what to do.",
+	  "  --dir D               a development directory; without it and without a configuration:\n"
+	  "                        ./.run, if it is there\n"
+	  "  --json                the same as -o json\n"
+	  CONFIG_DETAILS
+	  "Nothing is changed. Exit code 1 if a check fails.\n",
+	  NULL, NULL, &cli_doctor },
 	{ "migrate", NULL, "[--database URL] [--dry-run]",
 	  "Bring the database to the schema of this program.",
 	  "  --database URL   as a role that owns the schema; else TOLLGATE_OWNER_DATABASE_URL,\n"
@@ -86,6 +96,14 @@ const struct command commands[] = {
 	  "Prints the texts of the result; with -o json the result as it came. Exit code 5 if the\n"
 	  "tool failed or there is none of that name.\n",
 	  NULL, NULL, &cli_call },
+
+	{ "client-config", NULL, "claude-code|claude-desktop|cursor|vscode|inspector [--url U] …",
+	  "Print what points an MCP client at the gateway.",
+	  "  --url U        of the key listener, or of an endpoint; else that of ./.run/dev.json\n"
+	  "  --key-file F   where the key lies; else, with --url, TOLLGATE_KEY has it\n"
+	  "  --name N       what the client calls it (tollgate)\n"
+	  "  --show-key     put the key itself in; else only where to find it\n",
+	  NULL, NULL, &cli_client_config },
 
 	/* administration of a tenant */
 	{ "connections", "list", "", "List the connections.",
@@ -148,15 +166,19 @@ const struct command commands[] = {
 	  "Set which private addresses its connections may reach.",
 	  NULL, NULL, NULL, &cli_tenants_egress },
 
+	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
+	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",
+	  NULL, NULL, &cli_completion },
 	{ "help", NULL, "[COMMAND]", "This list, or the manual of one command.",
-	  NULL, NULL, cmd_help, NULL },
+	  "  --man [PAGE]   print a manual page: tollgate.1 or tollgate.yaml.5\n",
+	  NULL, cmd_help, NULL },
 	{ "version", NULL, "", "Print the version.",
 	  NULL, NULL, cmd_version, NULL },
 	{ 0 },
 };
 /* clang-format on */
 
-static const char common_details[] =
+const char commands_common_details[] =
 	"\nEvery command that talks to a gateway also takes:\n"
 	"  --url U      its address (--gateway U where --url is a connection's); else\n"
 	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"
@@ -164,9 +186,10 @@ static const char common_details[] =
 	"  --tenant T   as platform administrator: act on that tenant\n"
 	"  -o FORMAT    table or json\n";
 
-static const char exit_details[] =
+const char commands_exit_details[] =
 	"\nExit codes: 0 done, 1 failed, 2 wrong use or settings, 3 key missing or not enough,\n"
-	"4 gateway unreachable or without its database, 5 the tool failed or is unknown.\n";
+	"4 gateway unreachable or without its database, 5 the tool failed or is unknown,\n"
+	"6 a server wants a credential.\n";
 
 int complain(int code, const char *format, ...)
 {
@@ -203,8 +226,8 @@ static void print_overview(FILE *out)
 {
 	fputs("Usage: tollgate COMMAND [OPTION …]\n\n", out);
 	list_commands(out, NULL);
-	fputs(common_details, out);
-	fputs(exit_details, out);
+	fputs(commands_common_details, out);
+	fputs(commands_exit_details, out);
 	fputs("\ntollgate help COMMAND says more about one.\n", out);
 }
 
@@ -222,7 +245,7 @@ static void print_manual(FILE *out, const struct command *command)
 		command->describe(out);
 	}
 	if (command->cli != NULL && command->cli->role != CLI_LOCAL)
-		fputs(common_details, out);
+		fputs(commands_common_details, out);
 }
 
 static bool is_noun(const char *word)
@@ -257,6 +280,55 @@ static void print_noun(FILE *out, const char *noun)
 	fprintf(out, "\ntollgate help %s COMMAND says more about one.\n", noun);
 }
 
+/* "-o json" among what is there, before any command has read its options. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		bool separate = strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0;
+
+		if ((separate && i + 1 < argc && strcmp(argv[i + 1], "json") == 0) ||
+		    strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "--output=json") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Nouns, or the verbs of one. */
+static const char *nearest_word(const char *noun, const char *word)
+{
+	struct nearest nearest;
+
+	nearest_init(&nearest, word);
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		if (noun == NULL)
+			nearest_try(&nearest, at->noun);
+		else if (strcmp(at->noun, noun) == 0 && at->verb != NULL)
+			nearest_try(&nearest, at->verb);
+	}
+	return nearest.found;
+}
+
+/* words[0], or words[1] of it, is none. */
+static int no_command(int argc, char **argv, size_t n)
+{
+	const struct cli cli = { .output = wants_json(argc, argv) ? OUTPUT_JSON : OUTPUT_TABLE };
+	const char *noun = is_noun(argv[0]) ? argv[0] : NULL;
+	const char *meant = noun == NULL ? nearest_word(NULL, argv[0])
+			    : n > 1	 ? nearest_word(noun, argv[1])
+					 : NULL;
+
+	if (cli.output == OUTPUT_TABLE && noun == NULL)
+		print_overview(stderr);
+	else if (cli.output == OUTPUT_TABLE)
+		print_noun(stderr, noun);
+	if (noun != NULL && n < 2)
+		return cli_fail(&cli, EXIT_USAGE, "usage", "say what %s shall do", noun);
+	return cli_fail(&cli, EXIT_USAGE, "usage", "there is no command %s%s%s%s%s%s", argv[0],
+			noun != NULL ? " " : "", noun != NULL ? argv[1] : "",
+			meant != NULL ? "; did you mean " : "", meant != NULL ? meant : "",
+			meant != NULL ? "?" : "");
+}
+
 /* What help says for these words: the nearest there is. */
 static int help(char **words, size_t n)
 {
@@ -266,10 +338,8 @@ static int help(char **words, size_t n)
 		print_overview(stdout);
 		return EXIT_OK;
 	}
-	if (!is_noun(words[0])) {
-		print_overview(stderr);
-		return complain(EXIT_USAGE, "there is no command %s", words[0]);
-	}
+	if (!is_noun(words[0]))
+		return no_command((int)n, words, n);
 	command = command_find(words, n);
 	if (command != NULL)
 		print_manual(stdout, command);
@@ -280,6 +350,8 @@ static int help(char **words, size_t n)
 
 static int cmd_help(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "--man") == 0)
+		return manual_print(argc > 2 ? argv[2] : MANUAL_TOLLGATE);
 	return help(argv + 1, (size_t)argc - 1);
 }
 
@@ -335,15 +407,8 @@ int commands_run(int argc, char **argv)
 	n = count_leading_words(argc, argv);
 	if (asks_for_help(argc + 1, argv - 1))
 		return help(argv, n);
-	if (n == 0 || !is_noun(argv[0])) {
-		print_overview(stderr);
-		return complain(EXIT_USAGE, "there is no command %s", argv[0]);
-	}
+	if (n == 0 || !is_noun(argv[0]))
+		return no_command(argc, argv, n);
 	command = command_find(argv, n);
-	if (command != NULL)
-		return run(command, argc, argv);
-	print_noun(stderr, argv[0]);
-	if (n > 1)
-		return complain(EXIT_USAGE, "there is no command %s %s", argv[0], argv[1]);
-	return complain(EXIT_USAGE, "say what %s shall do", argv[0]);
+	return command != NULL ? run(command, argc, argv) : no_command(argc, argv, n);
 }

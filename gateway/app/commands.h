@@ -23,6 +23,10 @@ struct command {
 };
 extern const struct command commands[]; /* ends with a NULL noun */
 
+/* What every command that talks to a gateway takes; exit codes. For people. */
+extern const char commands_common_details[];
+extern const char commands_exit_details[];
+
 /* Finds the command and runs it; the whole program. Returns its exit code. */
 int commands_run(int argc, char **argv);
 

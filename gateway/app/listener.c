@@ -99,6 +99,15 @@ static int check_unused(const union address *address, const char *name, struct e
 	return ret;
 }
 
+int listener_check_unused(const char *text, struct err *err)
+{
+	union address address = { 0 };
+
+	if (address_parse(text, &address, err) < 0)
+		return -1;
+	return check_unused(&address, text, err);
+}
+
 int listener_bind(const char *text, struct err *err)
 {
 	union address address = { 0 };
