@@ -144,7 +144,13 @@ static void print_offer(void)
 	      "  verbs=$(_tollgate_verbs \"$noun\")\n"
 	      "  if [ -n \"$verbs\" ] && [ \"$place\" -eq 2 ]; then echo \"$verbs\"; fi\n"
 	      "  case \" $verbs \" in *\" $word \"*) ;; *) word= ;; esac\n"
-	      "  case $before in -o | --output) echo \"" FORMATS "\"; return ;; esac\n"
+	      "  case $before in\n"
+	      "  -o | --output)\n"
+	      "    echo \"" FORMATS "\"\n"
+	      "    if [ \"$noun\" = status ]; then echo env; fi\n"
+	      "    return\n"
+	      "    ;;\n"
+	      "  esac\n"
 	      "  case $current in\n"
 	      "  -*) _tollgate_options \"$noun $word\" ;;\n"
 	      "  *) _tollgate_words \"$noun $word\" ;;\n"
@@ -211,7 +217,8 @@ static void print_fish_option(const struct cli_option *option, const void *ctx)
 	if (option->letter != 0)
 		printf(" -s %c", option->letter);
 	if (strcmp(option->name, "output") == 0)
-		fputs(" -x -a '" FORMATS "'", stdout);
+		printf(" -x -a '" FORMATS "%s'",
+		       ((const struct command *)ctx)->cli == &cli_status ? " env" : "");
 	else if (option->kind != CLI_FLAG)
 		fputs(" -r", stdout);
 	putchar('\n');
