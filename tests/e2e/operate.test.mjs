@@ -10,8 +10,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+
 import { freePort, startFixture } from './lib/fixtures.mjs';
 import { dispose, environment, newDirectory, runCli, start } from './lib/gateway.mjs';
+import { record } from './lib/ledger.mjs';
+import { inspectorProgram, mcpRemoteProgram, newHome } from './lib/programs.mjs';
 import { eventually } from './lib/wait.mjs';
 
 const repository = path.resolve(import.meta.dirname, '../..');
@@ -513,17 +518,73 @@ describe('client-config', () => {
     assert.equal((await shown(['cursor', '--name', 'a b'])).code, 2);
   });
 
-  test('the command for the Inspector is one, and lists the tools', { timeout: 60000 }, async (t) => {
-    const inspector = path.join(import.meta.dirname, 'node_modules/.bin/mcp-inspector');
-    if (!fs.existsSync(inspector)) return t.skip('the Inspector is not installed');
-    const { stdout } = await shown(['inspector']);
-    const done = spawnSync(
-      'bash',
-      ['-euc', stdout.replace('npx @modelcontextprotocol/inspector', JSON.stringify(inspector))],
-      { cwd: home, encoding: 'utf8' },
-    );
-    assert.equal(done.status, 0, done.stderr);
-    assert.match(done.stdout, /clock__now/);
+  describe('what is shown works', () => {
+    const url = () => gateway.mcp({ listener: 'key' });
+    const key = path.join(home, 'programs.key');
+    let programs;
+
+    before(async () => {
+      programs = newHome();
+      fs.writeFileSync(key, `${tenant.userKey}\n`);
+    });
+    after(() => programs.remove());
+
+    // What a program sends has its rows; each is entered in the ledger as sent.
+    const enter = async (client) => {
+      const rows = await eventually(
+        async () => {
+          const found = await gateway.rows('WHERE tenant = $1 AND client LIKE $2', [
+            tenant.name,
+            `%${client}%`,
+          ]);
+          return found.some((row) => row.method === 'tools/list') && found;
+        },
+        { what: `the rows of ${client}` },
+      );
+      for (const { method, tool, request_id: id, outcome } of rows)
+        record({
+          url: gateway.dev.public_url,
+          key: tenant.userKey,
+          method,
+          tool: tool || null,
+          id,
+          outcome: [outcome],
+        });
+      assert.ok(rows.every((row) => row.outcome === 'ok'));
+    };
+
+    test('inspector', async () => {
+      const { stdout } = await shown(['inspector', '--url', url(), '--key-file', key]);
+      const program = `npx() { ${process.execPath} ${inspectorProgram} "\${@:2}"; }\n${stdout}`;
+      const done = spawnSync('bash', ['-euc', program], {
+        cwd: home,
+        encoding: 'utf8',
+        env: programs.env,
+        timeout: 30000,
+      });
+      assert.equal(done.status, 0, done.stderr);
+      assert.match(done.stdout, /"tools"/);
+      await enter('inspector-cli');
+    });
+
+    test('claude-desktop', async () => {
+      const { stdout } = await shown(['claude-desktop', '--url', url()]);
+      const { args } = JSON.parse(stdout).mcpServers.tollgate;
+      assert.deepEqual(args.slice(0, 2), ['-y', 'mcp-remote']);
+      const client = new Client({ name: 'desktop', version: '1.0.0' });
+      await client.connect(
+        new StdioClientTransport({
+          command: process.execPath,
+          args: [mcpRemoteProgram, ...args.slice(2)],
+          env: { ...programs.env, TOLLGATE_KEY: tenant.userKey },
+          stderr: 'ignore',
+        }),
+      );
+      await client.listTools();
+      await client.close();
+      assert.equal(programs.opened(), '', 'no browser was opened');
+      await enter('mcp-remote');
+    });
   });
 });
 
