@@ -2,6 +2,7 @@
 
 /* tollgate client-config: what has to be written down, or typed, to point a client here. */
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -237,6 +238,7 @@ static int run(struct cli *cli, const void *ctx)
 	const char *text;
 	int code = find_url(cli, options, &target);
 
+	assert(client != NULL); /* the synopsis names the same */
 	if (code == EXIT_OK)
 		code = find_key(cli, options, &target);
 	if (code != EXIT_OK)
