@@ -50,9 +50,13 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 OBJECTS := $(call obj,$(SRC) $(MAIN)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
 	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC))
 
+# What the program prints of itself.
+PAGES := build/man/tollgate.1 build/man/tollgate.yaml.5
+COMPLETIONS := build/completion/bash build/completion/zsh build/completion/fish
+
 # --- flags ------------------------------------------------------------------------------------
 
-PACKAGES := libh2o-evloop libcurl libpq jansson openssl
+PACKAGES := libh2o-evloop libcurl libpq jansson openssl yaml-0.1
 # Asked when the first recipe needs them, because `make run` may have to install them before.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(patsubst -I%,-isystem %,$$(call pkg,--cflags)) -DH2O_USE_LIBUV=0)$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(call pkg,--libs) -lpthread -lm)$(PKG_LIBS)
@@ -79,7 +83,7 @@ FUZZ = $(COMMON) $(WARN) $(SANITIZE) -fsanitize=fuzzer-no-link
 # --- build ------------------------------------------------------------------------------------
 
 all: build
-build: build/tollgate
+build: build/tollgate $(PAGES) $(COMPLETIONS)
 
 # run and test install what is missing before they compile; everything else takes what is there.
 FIRST := $(if $(filter test deps,$(MAKECMDGOALS)),deps-test,$(if $(filter run,$(MAKECMDGOALS)),deps-run))
@@ -126,6 +130,14 @@ build/fuzz/libtollgate.a: $(call fuz,$(SRC))
 build/tollgate: $(call obj,$(MAIN)) build/libtollgate.a
 	@$(if $(V),,echo "  LINK    $@")
 	$(Q)$(CC) $(RELEASE) $(RELEASE_LINK) -o $@ $^ $(PKG_LIBS)
+
+$(PAGES): build/tollgate
+	@mkdir -p $(@D)
+	$(Q)build/tollgate help --man $(@F) > $@
+
+$(COMPLETIONS): build/tollgate
+	@mkdir -p $(@D)
+	$(Q)build/tollgate completion $(@F) > $@
 
 # The recycler stands first: it must win over the one in libh2o (see its file).
 build/san/tollgate: $(call san,$(MAIN) $(RECYCLE)) build/san/libtollgate.a
@@ -185,6 +197,14 @@ install: build
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/systemd/tollgate.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 build/man/tollgate.1
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 build/man/tollgate.yaml.5
+	install -D -m 0644 build/completion/bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
+	install -D -m 0644 build/completion/zsh \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tollgate
+	install -D -m 0644 build/completion/fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tollgate.fish
 
 clean:
 	rm -rf build

@@ -22,6 +22,12 @@ struct db;
 struct db_op;	  /* one running transaction: the slot */
 struct db_result; /* of one statement */
 
+/* ERR_BAD_REQUEST if it cannot be parsed or is of a kind that db_new does not take. */
+int db_conninfo_check(const char *conninfo, struct err *err) MUST_CHECK;
+/* The same as key=value, with "[REDACTED]" for what is secret; "[REDACTED]" alone if it cannot be
+ * parsed. The caller frees. */
+char *db_conninfo_redact(const char *conninfo);
+
 struct db_params {
 	const char *conninfo; /* URI or key=value. A host name in it is resolved off the loop. */
 	int max_connections;  /* opened on demand, closed after idle_ms; one is kept */

@@ -23,6 +23,8 @@ struct http_socket {
 	int fd;
 	uint32_t wanted; /* EPOLLIN, EPOLLOUT */
 	bool kept;	 /* opened by us and closed by us: may outlive what curl wants of it */
+	bool read;	 /* curl has wanted to read from it: it was connected */
+	uint64_t cookie; /* of a kept one: tells it from a later socket of the same number */
 	struct watch watch;
 };
 
@@ -101,6 +103,40 @@ static void on_socket_ready(void *ctx, uint32_t events)
 		watch_stop(&sock->watch);
 }
 
+static void socket_forget(struct http_socket *sock)
+{
+	watch_forget(&sock->watch);
+	sock->client->sockets[sock->fd] = NULL;
+	free(sock);
+}
+
+static void socket_drop(struct http_socket *sock)
+{
+	watch_stop(&sock->watch);
+	socket_forget(sock);
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t n = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &n) == 0 ? cookie : 0;
+}
+
+/* curl 7.88 closes a socket of ours without telling if no connection was made on it yet
+ * (cf_socket_close): the one of a request that is removed meanwhile, and the slower one of two
+ * addresses. NULL then, and its entry is gone. */
+static struct http_socket *unless_closed(struct http_socket *sock)
+{
+	bool doubtful = sock->kept && (!sock->read || sock->client->removing_unsent);
+
+	if (!doubtful || cookie_of(sock->fd) == sock->cookie)
+		return sock;
+	socket_forget(sock);
+	return NULL;
+}
+
 static struct http_socket *socket_find(const struct http_client *client, int fd)
 {
 	return (size_t)fd < client->n_sockets ? client->sockets[fd] : NULL;
@@ -119,22 +155,19 @@ static struct http_socket *socket_add(struct http_client *client, int fd, bool k
 		       (n - client->n_sockets) * sizeof(struct http_socket *));
 		client->n_sockets = n;
 	}
-	assert(client->sockets[fd] == NULL);
-	*sock = (struct http_socket){ .client = client, .fd = fd, .kept = kept };
+	if (client->sockets[fd] != NULL)
+		socket_forget(client->sockets[fd]); /* its number was given anew: it is closed */
+	*sock = (struct http_socket){
+		.client = client, .fd = fd, .kept = kept, .cookie = kept ? cookie_of(fd) : 0
+	};
 	client->sockets[fd] = sock;
 	return sock;
-}
-
-static void socket_drop(struct http_socket *sock)
-{
-	watch_stop(&sock->watch);
-	sock->client->sockets[sock->fd] = NULL;
-	free(sock);
 }
 
 static void socket_want(struct http_socket *sock, uint32_t events)
 {
 	sock->wanted = events;
+	sock->read = sock->read || (events & EPOLLIN) != 0;
 	if (events == 0)
 		return;
 	if (sock->watch.loop == NULL)
@@ -152,6 +185,8 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
 
 	(void)easy;
 	(void)assigned;
+	if (sock != NULL)
+		sock = unless_closed(sock);
 	if (what == CURL_POLL_REMOVE) {
 		if (sock != NULL && !sock->kept)
 			socket_drop(sock);
@@ -201,8 +236,14 @@ void multi_close(struct http_client *client)
 {
 	must_multi(curl_multi_cleanup(client->multi));
 	timer_stop(&client->curl_timer);
-	for (size_t fd = 0; fd < client->n_sockets; fd++)
-		assert(client->sockets[fd] == NULL);
+	for (size_t fd = 0; fd < client->n_sockets; fd++) {
+		struct http_socket *sock = client->sockets[fd];
+
+		if (sock == NULL)
+			continue;
+		assert(cookie_of(sock->fd) != sock->cookie); /* nothing is left open */
+		socket_forget(sock);
+	}
 	free(client->sockets);
 }
 
@@ -216,7 +257,11 @@ void multi_add(struct http_request *request)
 
 void multi_remove(struct http_request *request)
 {
-	must_multi(curl_multi_remove_handle(request->client->multi, request->easy));
+	struct http_client *client = request->client;
+
+	client->removing_unsent = !request->sent;
+	must_multi(curl_multi_remove_handle(client->multi, request->easy));
+	client->removing_unsent = false;
 }
 
 /* curl may deliver what it holds before this returns. */

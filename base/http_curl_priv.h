@@ -31,6 +31,7 @@ struct http_client {
 	CURLM *multi;
 	struct timer curl_timer;
 	unsigned inside_curl;	      /* how many of our calls into curl stand on the stack */
+	bool removing_unsent;	      /* a request that had not reached its peer leaves curl */
 	struct http_socket **sockets; /* by descriptor */
 	size_t n_sockets;
 	struct http_pool *buckets[HTTP_POOL_BUCKETS];

@@ -292,11 +292,19 @@ void watch_change(struct watch *watch, uint32_t events)
 
 void watch_stop(struct watch *watch)
 {
+	if (watch->loop == NULL)
+		return;
+	watch_control(watch, EPOLL_CTL_DEL);
+	watch_forget(watch);
+}
+
+/* The kernel lets go of what is closed. */
+void watch_forget(struct watch *watch)
+{
 	struct loop *loop = watch->loop;
 
 	if (loop == NULL)
 		return;
-	watch_control(watch, EPOLL_CTL_DEL);
 	for (int i = loop->next_event; i < loop->n_events; i++) {
 		if (loop->events[i].data.ptr == watch)
 			loop->events[i].data.ptr = NULL;

@@ -69,6 +69,8 @@ void watch_start(struct loop *loop, struct watch *watch, int fd, uint32_t events
 		 void *ctx);
 void watch_change(struct watch *watch, uint32_t events);
 void watch_stop(struct watch *watch);
+/* The same for a descriptor that somebody else has closed already. */
+void watch_forget(struct watch *watch);
 
 /* Blocks the signal in this thread and delivers it here instead (signalfd). */
 typedef void signal_cb(void *ctx, int signo);

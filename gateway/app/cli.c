@@ -13,12 +13,8 @@
 #include "base/text.h"
 
 #define MAX_OPTIONS 32
-#define MAX_MESSAGE 1024
-#define MAX_LINE    8192 /* a message, escaped */
 #define READ_BYTES  65536
 #define FIRST_LONG  256 /* above all letters */
-#define KEY_HINT    "the key comes from --key or TOLLGATE_KEY"
-#define TARGET_HINT "is it running? say which with --url or TOLLGATE_URL"
 
 /* Of every command that talks to a gateway. A command's own option of the same name wins: the
  * --url of a connection is not the gateway's. */
@@ -29,6 +25,11 @@ struct common {
 	const char *output;
 };
 #define AT(member) offsetof(struct common, member)
+
+static const struct cli_option local_options[] = {
+	{"output", 'o', CLI_TEXT, AT(output)},
+	{ NULL,	0,   CLI_TEXT, 0	       },
+};
 
 static const struct cli_option common_options[] = {
 	{"gateway", 0,	CLI_TEXT, AT(url)	  },
@@ -57,6 +58,11 @@ struct parsing {
 	bool failed;
 	struct err err;
 };
+
+const struct cli_option *cli_common_options(const struct command *command)
+{
+	return command->cli->role == CLI_LOCAL ? local_options : common_options;
+}
 
 static bool has_option(const struct parsing *parsing, const char *name)
 {
@@ -151,14 +157,23 @@ static void take_option(struct cli *cli, struct parsing *parsing, int option, in
 	}
 }
 
-/* How many words the synopsis begins with, and how many of them may be missing. */
+/* The words that the synopsis begins with: NAME, [NAME], or one of a few: this|that. */
+static bool is_word(const char *args)
+{
+	size_t n = strcspn(args, " ");
+
+	args += args[0] == '[';
+	return isupper((unsigned char)args[0]) ||
+	       (islower((unsigned char)args[0]) && memchr(args, '|', n) != NULL);
+}
+
+/* How many there are, and how many of them may be missing. */
 static size_t count_words(const char *args, size_t *n_optional)
 {
 	size_t n = 0;
 
 	*n_optional = 0;
-	while (isupper((unsigned char)args[0]) ||
-	       (args[0] == '[' && isupper((unsigned char)args[1]))) {
+	while (is_word(args)) {
 		*n_optional += args[0] == '[';
 		n++;
 		args += strcspn(args, " ");
@@ -176,6 +191,31 @@ static const char *word_name(const char *args, size_t i, struct arena *arena)
 	return arena_dup(arena, args, strcspn(args, " "));
 }
 
+static bool is_choice(const char *choices, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (;;) {
+		size_t length = strcspn(choices, "|");
+
+		if (length == n && memcmp(choices, word, n) == 0)
+			return true;
+		if (choices[length] == '\0')
+			return false;
+		choices += length + 1;
+	}
+}
+
+static void check_word(struct cli *cli, struct parsing *parsing, size_t i)
+{
+	const char *name = word_name(cli->command->args, i, cli->arena);
+
+	if (cli->words[i][0] == '\0')
+		misread(parsing, "%s must not be empty", name);
+	else if (islower((unsigned char)name[0]) && !is_choice(name, cli->words[i]))
+		misread(parsing, "say %s, not %s", name, cli->words[i]);
+}
+
 static void take_words(struct cli *cli, struct parsing *parsing, int argc, char **argv)
 {
 	size_t n_optional;
@@ -190,11 +230,8 @@ static void take_words(struct cli *cli, struct parsing *parsing, int argc, char 
 	if (cli->n_words + n_optional < n)
 		misread(parsing, "%s is missing",
 			word_name(cli->command->args, cli->n_words, cli->arena));
-	for (size_t i = 0; i < cli->n_words; i++) {
-		if (cli->words[i][0] == '\0')
-			misread(parsing, "%s must not be empty",
-				word_name(cli->command->args, i, cli->arena));
-	}
+	for (size_t i = 0; i < cli->n_words; i++)
+		check_word(cli, parsing, i);
 }
 
 static void take_common(struct cli *cli, struct parsing *parsing)
@@ -208,8 +245,11 @@ static void take_common(struct cli *cli, struct parsing *parsing)
 		cli->output = OUTPUT_TABLE;
 	else if (strcmp(common->output, "json") == 0)
 		cli->output = OUTPUT_JSON;
+	else if (strcmp(common->output, "env") == 0 && cli->command->cli == &cli_status)
+		cli->output = OUTPUT_ENV;
 	else
-		misread(parsing, "-o is table or json, not %s", common->output);
+		misread(parsing, "-o is table or json%s, not %s",
+			cli->command->cli == &cli_status ? " or env" : "", common->output);
 }
 
 int cli_parse(struct cli *cli, int argc, char **argv, void *options, struct err *err)
@@ -218,7 +258,7 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *options, struct err 
 	int option;
 
 	add_options(&parsing, cli->command->cli->options, options);
-	add_options(&parsing, common_options, &parsing.common);
+	add_options(&parsing, cli_common_options(cli->command), &parsing.common);
 	for (int i = 1; i < argc; i++) {
 		if (!text_is_utf8(argv[i], strlen(argv[i])))
 			misread(&parsing, "%s", "an argument is not UTF-8");
@@ -231,87 +271,6 @@ int cli_parse(struct cli *cli, int argc, char **argv, void *options, struct err 
 	if (parsing.failed)
 		*err = parsing.err;
 	return parsing.failed ? -1 : 0;
-}
-
-static const char *hint_of(int exit_code, const char *code)
-{
-	switch (exit_code) {
-	case EXIT_SIGN_IN:
-		return KEY_HINT;
-	case EXIT_UNREACHABLE:
-		/* One that answers, but has no database, needs no other address. */
-		return strcmp(code, "unreachable") == 0 ? TARGET_HINT : NULL;
-	default:
-		return NULL;
-	}
-}
-
-static void add_member(struct buf *out, const char *name, const char *value)
-{
-	buf_printf(out, "\"%s\":", name);
-	buf_add_json_string(out, value, strlen(value));
-}
-
-static void print_failure(int exit_code, const char *code, const char *message)
-{
-	const char *hint = hint_of(exit_code, code);
-	struct buf line;
-
-	buf_init(&line, MAX_LINE);
-	buf_add(&line, "{\"error\":{");
-	add_member(&line, "code", code);
-	buf_add(&line, ",");
-	add_member(&line, "message", message);
-	if (hint != NULL) {
-		buf_add(&line, ",");
-		add_member(&line, "hint", hint);
-	}
-	buf_add(&line, "}}");
-	fprintf(stderr, "%s\n", buf_str(&line));
-	buf_fini(&line);
-}
-
-static int fail(const struct cli *cli, int exit_code, const char *code, const char *format,
-		va_list args) ERR_PRINTF(4, 0);
-static int fail(const struct cli *cli, int exit_code, const char *code, const char *format,
-		va_list args)
-{
-	const char *hint = hint_of(exit_code, code);
-	char message[MAX_MESSAGE];
-
-	vsnprintf(message, sizeof(message), format, args);
-	fflush(stdout);
-	if (cli->output == OUTPUT_JSON)
-		print_failure(exit_code, code, message);
-	else
-		complain(exit_code, "%s%s%s", message, hint != NULL ? "; " : "",
-			 hint != NULL ? hint : "");
-	return exit_code;
-}
-
-int cli_fail(const struct cli *cli, int exit_code, const char *code, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	fail(cli, exit_code, code, format, args);
-	va_end(args);
-	return exit_code;
-}
-
-int cli_misuse(const struct cli *cli, const char *format, ...)
-{
-	const struct command *command = cli->command;
-	va_list args;
-
-	va_start(args, format);
-	fail(cli, EXIT_USAGE, "usage", format, args);
-	va_end(args);
-	if (cli->output == OUTPUT_TABLE)
-		fprintf(stderr, "Usage: tollgate %s%s%s %s\n", command->noun,
-			command->verb != NULL ? " " : "",
-			command->verb != NULL ? command->verb : "", command->args);
-	return EXIT_USAGE;
 }
 
 static int read_all(int fd, struct buf *out, const char *path, struct err *err)
@@ -359,7 +318,7 @@ bool cli_confirmed(const struct cli *cli, bool yes, const char *what)
 {
 	char answer[8] = "";
 
-	if (yes || cli->output == OUTPUT_JSON || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+	if (yes || cli->output != OUTPUT_TABLE || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
 		return true;
 	fprintf(stderr, "Remove %s? [y/N] ", what);
 	return fgets(answer, sizeof(answer), stdin) != NULL &&
@@ -375,6 +334,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (cli_parse(cli, argc, argv, options, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
+	if (command->role == CLI_LOCAL)
+		return command->run(cli, options);
 	code = cli_find_target(cli, command->role);
 	if (code != EXIT_OK)
 		return code;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/span.h"
 #include "gateway/app/commands.h"
+#include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
 
 struct egress_policy;
@@ -27,9 +28,10 @@ struct http_client;
 #define CLI_MAX_BODY_BYTES ((size_t)64 * 1024 * 1024)
 #define CLI_MAX_FILE_BYTES ((size_t)4 * 1024 * 1024)
 
-enum cli_output { OUTPUT_TABLE, OUTPUT_JSON };
-/* Which key of dev.json a command uses if no other is given. */
-enum cli_role { CLI_USER, CLI_ADMIN };
+enum cli_output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_ENV };
+/* Which key of dev.json a command uses if no other is given; CLI_LOCAL talks to no gateway, and so
+ * has no target. */
+enum cli_role { CLI_USER, CLI_ADMIN, CLI_LOCAL };
 
 enum cli_option_kind {
 	CLI_TEXT, /* const char *, NULL if it is not given */
@@ -70,13 +72,16 @@ struct cli_command {
 };
 extern const struct cli_command cli_connections_list, cli_connections_show, cli_connections_add,
 	cli_connections_edit, cli_connections_rm, cli_connections_enable, cli_connections_disable,
-	cli_connections_status, cli_connections_refresh;
+	cli_connections_status, cli_connections_refresh, cli_connections_probe;
 extern const struct cli_command cli_tools_list, cli_call;
 extern const struct cli_command cli_keys_list, cli_keys_add, cli_keys_rm;
 extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;
 extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_add, cli_tenants_rm,
 	cli_tenants_egress;
 extern const struct cli_command cli_status;
+extern const struct cli_command cli_dev, cli_serve, cli_migrate;
+extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
+extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */
 
@@ -84,11 +89,19 @@ extern const struct cli_command cli_status;
 int cli_run(const struct command *command, int argc, char **argv);
 /* Options and words, anywhere among each other. ERR_BAD_REQUEST; what was read before stands. */
 int cli_parse(struct cli *cli, int argc, char **argv, void *options, struct err *err) MUST_CHECK;
+/* The options that it takes beside its own; ends with a NULL name. */
+const struct cli_option *cli_common_options(const struct command *command);
+
+/* --- cli_fail.c --- */
+
 /* Says what is wrong, as a sentence or as JSON, and returns exit_code. code is for programs. */
 int cli_fail(const struct cli *cli, int exit_code, const char *code, const char *format, ...)
 	ERR_PRINTF(4, 5);
 /* The same for a usage error. */
 int cli_misuse(const struct cli *cli, const char *format, ...) ERR_PRINTF(2, 3);
+
+/* --- cli.c again --- */
+
 /* A file, or standard input for "-", without the line end at its end. In the arena. */
 int cli_read_file(struct cli *cli, const char *path, struct span *out, struct err *err) MUST_CHECK;
 /* Asks a person at a terminal, unless they said yes already; everybody else means it. */
@@ -100,10 +113,23 @@ struct cli_rm_options {
 };
 extern const struct cli_option cli_rm_options[];
 
+/* --- cmd_config.c: what every command takes that reads the configuration --- */
+
+struct cli_config_options {
+	const char *file;
+	struct cli_list sets;
+	bool origin; /* `config dump` */
+};
+extern const struct cli_option cli_config_options[];
+/* Borrows from them. */
+struct config_sources cli_config_sources(const struct cli_config_options *options);
+
 /* --- cli_target.c: which gateway, which key --- */
 
 /* From options, environment or ./.run/dev.json. Returns an exit code, having complained. */
 int cli_find_target(struct cli *cli, enum cli_role role);
+/* A text member of that file; the same. */
+int cli_find_dev(struct cli *cli, const char *member, const char **value);
 
 /* --- cli_http.c: one request after the other --- */
 

@@ -38,17 +38,39 @@ static int read_dev_file(struct cli *cli, struct span *out, bool *exists, struct
 	return span_check(*out, NULL, err) < 0 ? err_prefix(err, DEV_FILE) : 0;
 }
 
-static int find_in_dev_file(struct cli *cli, enum cli_role role)
+static int load_dev_file(struct cli *cli, struct span *file)
 {
-	struct span file = { 0 };
 	struct err err;
 	bool exists;
 
-	if (read_dev_file(cli, &file, &exists, &err) < 0 && exists)
+	if (read_dev_file(cli, file, &exists, &err) < 0 && exists)
 		return cli_fail(cli, EXIT_USAGE, "usage", "%s", err.text);
 	if (!exists)
 		return cli_fail(cli, EXIT_UNREACHABLE, "unreachable",
 				"no gateway is named, and none was started here by tollgate dev");
+	return EXIT_OK;
+}
+
+int cli_find_dev(struct cli *cli, const char *member, const char **value)
+{
+	struct span file = { 0 };
+	int code = load_dev_file(cli, &file);
+
+	if (code != EXIT_OK)
+		return code;
+	*value = cli_cell(cli->arena, file, member);
+	if (*value == NULL)
+		return cli_fail(cli, EXIT_USAGE, "usage", DEV_FILE " names no %s", member);
+	return EXIT_OK;
+}
+
+static int find_in_dev_file(struct cli *cli, enum cli_role role)
+{
+	struct span file = { 0 };
+	int code = load_dev_file(cli, &file);
+
+	if (code != EXIT_OK)
+		return code;
 	cli->url = cli_cell(cli->arena, file, "public_url");
 	if (cli->key == NULL)
 		cli->key = cli_cell(cli->arena, file, role == CLI_ADMIN ? "admin_key" : "user_key");

@@ -6,27 +6,12 @@
 
 #include "base/json.h"
 #include "gateway/app/cli.h"
+#include "gateway/app/cmd_connections.h"
 
 #define LIST_WAIT_MS	     10000
 #define LIST_LOOK_MS	     200
 #define MAX_CONNECTION_BYTES ((size_t)8 * 1024 * 1024)
 
-struct connection_options {
-	const char *url;
-	const char *auth;
-	const char *credential_file;
-	const char *auth_header;
-	struct cli_list headers;
-	struct cli_list headers_removed;
-	const char *era;
-	const char *session;
-	const char *description;
-	struct cli_list allow;
-	struct cli_list deny;
-	const char *connect_timeout;
-	const char *call_timeout;
-	bool no_wait;
-};
 #define AT(member) offsetof(struct connection_options, member)
 
 static const struct cli_option add_options[] = {
@@ -268,6 +253,18 @@ static struct span text_of(struct cli *cli, const json_t *body)
 	span = (struct span){ arena_dup(cli->arena, buf_str(&text), text.len), text.len };
 	buf_wipe(&text);
 	return span;
+}
+
+int connection_body(struct cli *cli, const struct connection_options *options, struct span *out,
+		    struct err *err)
+{
+	json_t *body = json_object();
+	int ret = set_body(cli, body, options, false, err);
+
+	if (ret == 0)
+		*out = text_of(cli, body);
+	json_decref(body);
+	return ret;
 }
 
 static bool needs_credential(const struct connection_options *options)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +12,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "gateway/app/commands.h"
-#include "gateway/app/config.h"
+#include "gateway/app/cli.h"
 #include "gateway/app/dev_cluster.h"
 #include "gateway/app/dev_seed.h"
-#include "gateway/app/exit_codes.h"
 #include "gateway/app/listener.h"
 #include "gateway/app/sample_clock.h"
 #include "gateway/app/supervisor.h"
@@ -27,6 +24,22 @@
 #define CLUSTER_END_MS	 10000
 #define DEV_DRAIN	 "5s"
 #define KEY_BYTES	 128
+
+struct dev_options {
+	const char *dir;
+	const char *port;
+	const char *workers;
+	bool reset;
+};
+#define AT(member) offsetof(struct dev_options, member)
+
+static const struct cli_option dev_options[] = {
+	{"dir",	 0, CLI_TEXT, AT(dir)    },
+	{ "port",	  0, CLI_TEXT, AT(port)	},
+	{ "workers", 0, CLI_TEXT, AT(workers)},
+	{ "reset",   0, CLI_FLAG, AT(reset)  },
+	{ NULL,	0, CLI_TEXT, 0	       },
+};
 
 struct dev {
 	char dir[DEV_PATH_BYTES - 32];
@@ -46,34 +59,16 @@ static char *path_in(struct dev *dev, const char *name)
 	return arena_printf(dev->config.arena, "%s/%s", dev->dir, name);
 }
 
-static int read_options(struct dev *dev, int argc, char **argv, struct err *err)
+static int take_options(struct dev *dev, const struct dev_options *options, struct err *err)
 {
-	static const struct option options[] = {
-		{"dir",	 required_argument, NULL, 'd'},
-		{ "port",	  required_argument, NULL, 'p'},
-		{ "workers", required_argument, NULL, 'w'},
-		{ "reset",   no_argument,	NULL, 'r'},
-		{ NULL,	0,		   NULL, 0  }
-	};
-	const char *dir = ".run";
+	const char *dir = options->dir != NULL ? options->dir : ".run";
 	uint64_t port = 8080;
 	char *absolute;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'd')
-			dir = optarg;
-		else if (option == 'w')
-			dev->workers = optarg;
-		else if (option == 'r')
-			dev->reset = true;
-		else if (option != 'p')
-			return err_set(err, ERR_BAD_REQUEST, "see tollgate help dev");
-		else if (text_uint(optarg, 0, 65533, &port, err) < 0)
-			return err_prefix(err, "--port");
-	}
-	if (optind < argc)
-		return err_set(err, ERR_BAD_REQUEST, "dev takes no argument %s", argv[optind]);
+	dev->workers = options->workers;
+	dev->reset = options->reset;
+	if (options->port != NULL && text_uint(options->port, 0, 65533, &port, err) < 0)
+		return err_prefix(err, "--port");
 	dev->port = (int)port;
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, ERR_BAD_REQUEST, "%s: %s", dir, strerror(errno));
@@ -349,7 +344,7 @@ static int run(struct dev *dev, struct err *err)
 	return code;
 }
 
-int cmd_dev(int argc, char **argv)
+static int start(struct cli *cli, const void *options)
 {
 	struct dev dev = { .clock_fd = -1 };
 	struct err err;
@@ -357,12 +352,12 @@ int cmd_dev(int argc, char **argv)
 
 	clock_gettime(CLOCK_MONOTONIC, &dev.started);
 	config_init(&dev.config);
-	if (read_options(&dev, argc, argv, &err) < 0) {
-		code = complain(EXIT_USAGE, "%s", err.text);
+	if (take_options(&dev, options, &err) < 0) {
+		code = cli_misuse(cli, "%s", err.text);
 	} else {
 		code = run(&dev, &err);
 		if (code < 0)
-			code = complain(EXIT_UNEXPECTED, "%s", err.text);
+			code = cli_fail(cli, EXIT_UNEXPECTED, err_name(err.code), "%s", err.text);
 	}
 	if (dev.supervisor != NULL)
 		supervisor_stop(dev.supervisor);
@@ -370,3 +365,5 @@ int cmd_dev(int argc, char **argv)
 	config_free(&dev.config);
 	return code;
 }
+
+const struct cli_command cli_dev = { dev_options, sizeof(struct dev_options), CLI_LOCAL, start };

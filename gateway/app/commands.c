@@ -9,6 +9,8 @@
 #include "gateway/app/cli.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
+#include "gateway/app/manual.h"
+#include "gateway/app/nearest.h"
 #include "version.h"
 
 #define MAX_NAME 64
@@ -16,20 +18,30 @@
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
-#define CONNECTION_DETAILS                                                                         \
-	"  --url U               endpoint of the MCP server\n"                                     \
+#define CONNECTION_ACCESS                                                                          \
 	"  --auth MODE           none, bearer or api_key\n"                                        \
 	"  --credential-file F   the secret: a file, or - for standard input; never an argument\n" \
 	"  --auth-header H       header that carries the key of api_key (X-API-Key)\n"             \
 	"  --header NAME=VALUE   sent with every request; may be given several times\n"            \
 	"  --era ERA             auto, legacy or modern\n"                                         \
+	"  --connect-timeout D   10s, 250ms, …\n"                                                \
+	"  --call-timeout D      the longest call\n"
+
+#define CONNECTION_DETAILS                                                                         \
+	"  --url U               endpoint of the MCP server\n" CONNECTION_ACCESS                   \
 	"  --session SCOPE       who uses one session of a legacy server: shared, principal, "     \
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"                     \
-	"  --connect-timeout D   10s, 250ms, …\n"                                                \
-	"  --call-timeout D      the longest call\n"
+	"  --deny GLOB           tools taken away from these; several times\n"
+
+#define CONFIG_DETAILS                                                                             \
+	"  -c, --config FILE     YAML or JSON; else TOLLGATE_CONFIG, else " CONFIG_DEFAULT_FILE    \
+	"\n                        if it exists\n"                                                 \
+	"  --set NAME=VALUE      a setting; wins over all else\n"                                  \
+	"A setting is looked for in --set, in TOLLGATE_NAME, in the file that "                    \
+	"TOLLGATE_NAME_FILE\n"                                                                     \
+	"names, in the configuration file, and else has its default.\n"
 
 /* clang-format off */
 const struct command commands[] = {
@@ -40,19 +52,40 @@ const struct command commands[] = {
 	  "  --port P      public port; P+1 for API keys, P+2 for operations; 0: any (8080)\n"
 	  "  --workers N   processes (one per core)\n"
 	  "  --reset       erase the data instead\n",
-	  NULL, cmd_dev, NULL },
-	{ "serve", NULL, "[--set NAME=VALUE …]",
+	  NULL, NULL, &cli_dev },
+	{ "serve", NULL, "[--config FILE] [--set NAME=VALUE …]",
 	  "Start a gateway: a supervisor and its workers.",
-	  "Settings: --set NAME=VALUE, else TOLLGATE_NAME, else the file that TOLLGATE_NAME_FILE\n"
-	  "names, else the default. SIGHUP reads them again and replaces the workers one by one;\n"
-	  "SIGTERM lets calls finish and stops. docs/operations.md says more.\n",
-	  config_describe, cmd_serve, NULL },
+	  CONFIG_DETAILS
+	  "SIGHUP reads them again and replaces the workers one by one; SIGTERM lets calls finish and\n"
+	  "stops. docs/operations.md says more.\n"
+	  "\nSettings:\n",
+	  config_describe, NULL, &cli_serve },
+	{ "config", "check", "[--config FILE] [--set NAME=VALUE …]",
+	  "Say everything that is wrong with the settings of serve.",
+	  CONFIG_DETAILS,
+	  NULL, NULL, &cli_config_check },
+	{ "config", "dump", "[--origin] [--config FILE] [--set NAME=VALUE …]",
+	  "Show what serve would start with, without passwords.",
+	  "  --origin              say where each value comes from; -o json always does\n"
+	  CONFIG_DETAILS,
+	  NULL, NULL, &cli_config_dump },
+	{ "config", "schema", "",
+	  "Print the JSON Schema of the configuration file, for editors.",
+	  NULL, NULL, NULL, &cli_config_schema },
+	{ "doctor", NULL, "[--dir D | --config FILE …] [--json]",
+	  "Look whether everything is as a gateway needs it, and say what to do.",
+	  "  --dir D               a development directory; without it and without a configuration:\n"
+	  "                        ./.run, if it is there\n"
+	  "  --json                the same as -o json\n"
+	  CONFIG_DETAILS
+	  "Nothing is changed. Exit code 1 if a check fails.\n",
+	  NULL, NULL, &cli_doctor },
 	{ "migrate", NULL, "[--database URL] [--dry-run]",
 	  "Bring the database to the schema of this program.",
 	  "  --database URL   as a role that owns the schema; else TOLLGATE_OWNER_DATABASE_URL,\n"
 	  "                   else TOLLGATE_DATABASE_URL\n"
 	  "  --dry-run        only say what would be applied\n",
-	  NULL, cmd_migrate, NULL },
+	  NULL, NULL, &cli_migrate },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 
@@ -67,6 +100,14 @@ const struct command commands[] = {
 	  "Prints the texts of the result; with -o json the result as it came. Exit code 5 if the\n"
 	  "tool failed or there is none of that name.\n",
 	  NULL, NULL, &cli_call },
+
+	{ "client-config", NULL, "claude-code|claude-desktop|cursor|vscode|inspector [--url U] …",
+	  "Print what points an MCP client at the gateway.",
+	  "  --url U        of the key listener, or of an endpoint; else that of ./.run/dev.json\n"
+	  "  --key-file F   where the key lies; else, with --url, TOLLGATE_KEY has it\n"
+	  "  --name N       what the client calls it (tollgate)\n"
+	  "  --show-key     put the key itself in; else only where to find it\n",
+	  NULL, NULL, &cli_client_config },
 
 	/* administration of a tenant */
 	{ "connections", "list", "", "List the connections.",
@@ -91,6 +132,12 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_connections_status },
 	{ "connections", "refresh", "NAME", "List its tools now and say how it is.",
 	  NULL, NULL, NULL, &cli_connections_refresh },
+	{ "connections", "probe", "URL|NAME [--auth MODE] …",
+	  "Find out what a server speaks and offers; nothing is changed.",
+	  "NAME is probed as it is stored. For a URL:\n"
+	  CONNECTION_ACCESS
+	  "Exit code 6 if it wants another credential.\n",
+	  NULL, NULL, &cli_connections_probe },
 	{ "keys", "list", "", "List the API keys, without their secrets.",
 	  NULL, NULL, NULL, &cli_keys_list },
 	{ "keys", "add", "NAME [--user U] [--role R] [--expires D | --expires-at T]",
@@ -125,15 +172,19 @@ const struct command commands[] = {
 	  "Set which private addresses its connections may reach.",
 	  NULL, NULL, NULL, &cli_tenants_egress },
 
+	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
+	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",
+	  NULL, NULL, &cli_completion },
 	{ "help", NULL, "[COMMAND]", "This list, or the manual of one command.",
-	  NULL, NULL, cmd_help, NULL },
+	  "  --man [PAGE]   print a manual page: tollgate.1 or tollgate.yaml.5\n",
+	  NULL, cmd_help, NULL },
 	{ "version", NULL, "", "Print the version.",
 	  NULL, NULL, cmd_version, NULL },
 	{ 0 },
 };
 /* clang-format on */
 
-static const char common_details[] =
+const char commands_common_details[] =
 	"\nEvery command that talks to a gateway also takes:\n"
 	"  --url U      its address (--gateway U where --url is a connection's); else\n"
 	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"
@@ -141,9 +192,10 @@ static const char common_details[] =
 	"  --tenant T   as platform administrator: act on that tenant\n"
 	"  -o FORMAT    table or json\n";
 
-static const char exit_details[] =
+const char commands_exit_details[] =
 	"\nExit codes: 0 done, 1 failed, 2 wrong use or settings, 3 key missing or not enough,\n"
-	"4 gateway unreachable or without its database, 5 the tool failed or is unknown.\n";
+	"4 gateway unreachable or without its database, 5 the tool failed or is unknown,\n"
+	"6 a server wants a credential.\n";
 
 int complain(int code, const char *format, ...)
 {
@@ -180,8 +232,8 @@ static void print_overview(FILE *out)
 {
 	fputs("Usage: tollgate COMMAND [OPTION …]\n\n", out);
 	list_commands(out, NULL);
-	fputs(common_details, out);
-	fputs(exit_details, out);
+	fputs(commands_common_details, out);
+	fputs(commands_exit_details, out);
 	fputs("\ntollgate help COMMAND says more about one.\n", out);
 }
 
@@ -198,8 +250,8 @@ static void print_manual(FILE *out, const struct command *command)
 		fputc('\n', out);
 		command->describe(out);
 	}
-	if (command->cli != NULL)
-		fputs(common_details, out);
+	if (command->cli != NULL && command->cli->role != CLI_LOCAL)
+		fputs(commands_common_details, out);
 }
 
 static bool is_noun(const char *word)
@@ -234,6 +286,55 @@ static void print_noun(FILE *out, const char *noun)
 	fprintf(out, "\ntollgate help %s COMMAND says more about one.\n", noun);
 }
 
+/* "-o json" among what is there, before any command has read its options. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		bool separate = strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0;
+
+		if ((separate && i + 1 < argc && strcmp(argv[i + 1], "json") == 0) ||
+		    strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "--output=json") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Nouns, or the verbs of one. */
+static const char *nearest_word(const char *noun, const char *word)
+{
+	struct nearest nearest;
+
+	nearest_init(&nearest, word);
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		if (noun == NULL)
+			nearest_try(&nearest, at->noun);
+		else if (strcmp(at->noun, noun) == 0 && at->verb != NULL)
+			nearest_try(&nearest, at->verb);
+	}
+	return nearest.found;
+}
+
+/* words[0], or words[1] of it, is none. */
+static int no_command(int argc, char **argv, size_t n)
+{
+	const struct cli cli = { .output = wants_json(argc, argv) ? OUTPUT_JSON : OUTPUT_TABLE };
+	const char *noun = is_noun(argv[0]) ? argv[0] : NULL;
+	const char *meant = noun == NULL ? nearest_word(NULL, argv[0])
+			    : n > 1	 ? nearest_word(noun, argv[1])
+					 : NULL;
+
+	if (cli.output == OUTPUT_TABLE && noun == NULL)
+		print_overview(stderr);
+	else if (cli.output == OUTPUT_TABLE)
+		print_noun(stderr, noun);
+	if (noun != NULL && n < 2)
+		return cli_fail(&cli, EXIT_USAGE, "usage", "say what %s shall do", noun);
+	return cli_fail(&cli, EXIT_USAGE, "usage", "there is no command %s%s%s%s%s%s", argv[0],
+			noun != NULL ? " " : "", noun != NULL ? argv[1] : "",
+			meant != NULL ? "; did you mean " : "", meant != NULL ? meant : "",
+			meant != NULL ? "?" : "");
+}
+
 /* What help says for these words: the nearest there is. */
 static int help(char **words, size_t n)
 {
@@ -243,10 +344,8 @@ static int help(char **words, size_t n)
 		print_overview(stdout);
 		return EXIT_OK;
 	}
-	if (!is_noun(words[0])) {
-		print_overview(stderr);
-		return complain(EXIT_USAGE, "there is no command %s", words[0]);
-	}
+	if (!is_noun(words[0]))
+		return no_command((int)n, words, n);
 	command = command_find(words, n);
 	if (command != NULL)
 		print_manual(stdout, command);
@@ -257,6 +356,8 @@ static int help(char **words, size_t n)
 
 static int cmd_help(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "--man") == 0)
+		return manual_print(argc > 2 ? argv[2] : MANUAL_TOLLGATE);
 	return help(argv + 1, (size_t)argc - 1);
 }
 
@@ -312,15 +413,8 @@ int commands_run(int argc, char **argv)
 	n = count_leading_words(argc, argv);
 	if (asks_for_help(argc + 1, argv - 1))
 		return help(argv, n);
-	if (n == 0 || !is_noun(argv[0])) {
-		print_overview(stderr);
-		return complain(EXIT_USAGE, "there is no command %s", argv[0]);
-	}
+	if (n == 0 || !is_noun(argv[0]))
+		return no_command(argc, argv, n);
 	command = command_find(argv, n);
-	if (command != NULL)
-		return run(command, argc, argv);
-	print_noun(stderr, argv[0]);
-	if (n > 1)
-		return complain(EXIT_USAGE, "there is no command %s %s", argv[0], argv[1]);
-	return complain(EXIT_USAGE, "say what %s shall do", argv[0]);
+	return command != NULL ? run(command, argc, argv) : no_command(argc, argv, n);
 }

@@ -19,16 +19,16 @@ struct command {
 	void (*describe)(FILE *out); /* prints more of the manual, or NULL */
 	/* One of the two. argv[0] is the last word of the command. Returns an exit code. */
 	int (*run)(int argc, char **argv);
-	const struct cli_command *cli; /* talks to a gateway */
+	const struct cli_command *cli;
 };
 extern const struct command commands[]; /* ends with a NULL noun */
 
+/* What every command that talks to a gateway takes; exit codes. For people. */
+extern const char commands_common_details[];
+extern const char commands_exit_details[];
+
 /* Finds the command and runs it; the whole program. Returns its exit code. */
 int commands_run(int argc, char **argv);
-
-int cmd_serve(int argc, char **argv);
-int cmd_dev(int argc, char **argv);
-int cmd_migrate(int argc, char **argv);
 
 /* "tollgate: sentence" on standard error; returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,112 +1,172 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/app/config.h"
 
-#include <assert.h>
-#include <ctype.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/db.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "gateway/app/config_priv.h"
+#include "gateway/app/listener.h"
+#include "gateway/app/nearest.h"
+#include "gateway/http/forwarded.h"
 
-#define MAX_LIST       100
-#define MAX_FILE_BYTES 65536
-#define ENV_PREFIX     "TOLLGATE_"
+static int check_url(const char *value, struct err *err)
+{
+	struct url url;
 
-enum kind { TEXT, LIST, NUMBER, DURATION, WORD };
+	return url_parse(value, &url, err);
+}
 
-/* min and max of a NUMBER, or of a DURATION in milliseconds. words of a WORD, '|' between. */
-static const struct setting {
-	const char *name;
-	enum kind kind;
-	size_t at;
-	size_t count_at; /* LIST */
-	const char *fallback;
-	uint64_t min, max;
-	const char *words;
-	const char *help;
-} settings[] = {
+/* As in a Host header: a name or a literal address, perhaps with a port. */
+static int check_host(const char *value, struct err *err)
+{
+	char *text = mem_printf("http://%s/", value);
+	struct url url;
+	int ret = value[strcspn(value, "/?#@ ")] != '\0' ? -1 : url_parse(text, &url, err);
+
+	free(text);
+	if (ret < 0)
+		return err_set(err, ERR_BAD_REQUEST, "%s is no host or host:port", value);
+	return 0;
+}
+
+static int check_address(const char *value, struct err *err)
+{
+	char canonical[INET6_ADDRSTRLEN];
+
+	if (address_canonical(value, canonical) == NULL)
+		return err_set(err, ERR_BAD_REQUEST, "%s is no literal address", value);
+	return 0;
+}
+
 #define AT(member)	offsetof(struct config, member), 0
 #define LIST_AT(member) offsetof(struct config, member), offsetof(struct config, n_##member)
-	{"data_dir",	      TEXT,	    AT(data_dir),		  "/var/lib/tollgate",	       0,	  0,	     NULL,
-												    "Directory of the audit spool; locked by one daemon."																		  },
-	{ "database_url",	  TEXT,	AT(database_url),	  NULL,				0,	   0,	      NULL,
-												    "PostgreSQL as role tollgate_app (URI or key=value)."																		  },
-	{ "drain_database_url", TEXT,     AT(drain_database_url),   NULL,			    0,	       0,		  NULL,
-												    "PostgreSQL as role tollgate_audit_writer."																			    },
-	{ "keyring_file",	  TEXT,	AT(keyring_file),	  "/etc/tollgate/keyring.json", 0,	   0,	      NULL,
-												    "Keys that seal secrets and check API keys; mode 0600."																		},
-	{ "public_url",		TEXT,     AT(public_url),	      NULL,			    0,	       0,		  NULL,
-												    "URL under which clients reach the public listener."																		   },
-	{ "listen",		    TEXT,	  AT(listen),		      "127.0.0.1:8080",		0,	   0,	      NULL,
-												    "Address and port of the public listener; port 0 takes a free one."																    },
-	{ "key_listen",		TEXT,     AT(key_listen),	      "127.0.0.1:8081",		0,	   0,	      NULL,
-												    "Listener for API-key clients: MCP paths only, no OAuth discovery."																    },
-	{ "ops_listen",		TEXT,     AT(ops_listen),	      "127.0.0.1:8082",		0,	   0,	      NULL,
-												    "Listener for /livez, /readyz and /metrics; keep it private."																	  },
-	{ "allowed_hosts",	   LIST,	 LIST_AT(allowed_hosts),	 "",			     0,	0,		   NULL,
-												    "Hosts served beside that of public_url."																			      },
-	{ "trusted_proxies",    LIST,	   LIST_AT(trusted_proxies), "",				 0,	    0,	       NULL,
-												    "Addresses whose X-Forwarded-For is believed."																			 },
-	{ "workers",	     NUMBER,   AT(workers),		  "0",			       0,	  256,	       NULL,		     "Worker processes; 0: one per core."			  },
-	{ "max_body_bytes",	    NUMBER,   AT(max_body_bytes),	"4194304",			   1024,	 67108864,	   NULL,
-												    "Largest request body."																						},
-	{ "request_timeout",    DURATION, AT(request_timeout_ms),   "60s",			      1000,	    3600000,	     NULL,
-												    "For a request to arrive whole, and for an idle connection."																	   },
-	{ "db_connections",	    NUMBER,   AT(db_connections),	"4",			     1,	100,	     NULL,
-												    "Connections to PostgreSQL per worker."																				},
-	{ "db_timeout",		DURATION, AT(db_timeout_ms),	     "2s",			   100,	60000,	       NULL,
-												    "For one transaction."																						 },
-	{ "stale_max",	       DURATION, AT(stale_max_ms),	   "60s",			  5000,	3600000,	 NULL,
-												    "How long what a worker knows is served while PostgreSQL is away."																     },
-	{ "spool_max_bytes",    NUMBER,   AT(spool_max_bytes),	  "1073741824",			16777216, 1099511627776,
-												    NULL,																      "Audit spool per worker; calls are refused when it is full."},
-	{ "drain_timeout",	   DURATION, AT(drain_timeout_ms),	   "30s",			  0,	     600000,	     NULL,
-												    "For calls to finish when the gateway stops."																			  },
-	{ "drain_delay",	 DURATION, AT(drain_delay_ms),       "0s",			     0,	600000,	NULL,
-												    "For a balancer to see that /readyz says no, before the gateway stops listening."														      },
-	{ "watchdog_timeout",   DURATION, AT(watchdog_timeout_ms),	 "10s",			2000,     600000,	      NULL,
-												    "A worker whose loop stands still for so long is killed and replaced."																 },
-	{ "durability",		WORD,     AT(durability),	      "fsync",		       0,	  0,	     "fsync|write",
-												    "fsync: the record survives power loss; write: only the process."																      },
-	{ "log_level",	       WORD,     AT(log_level),	    "info",			    0,	       0,		  "debug|info|warn|error",
-												    "Least level that is logged."																					  },
-	{ "log_format",		WORD,     AT(log_format),	      "auto",			      0,	 0,		    "auto|text|json",
-												    "auto: text on a terminal, else JSON."																				 },
-};
-#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-static const struct setting *setting_find(const char *name)
+/* Columns: name, kind, where, default, least, most, words, check, help. */
+/* clang-format off */
+const struct setting config_settings[] = {
+	{ "data_dir", TEXT, AT(data_dir), "/var/lib/tollgate", 0, 0, NULL, NULL,
+	  "Directory of the audit spool; locked by one daemon." },
+	{ "database_url", CONNINFO, AT(database_url), NULL, 0, 0, NULL, db_conninfo_check,
+	  "PostgreSQL as role tollgate_app (URI or key=value)." },
+	{ "drain_database_url", CONNINFO, AT(drain_database_url), NULL, 0, 0, NULL, db_conninfo_check,
+	  "PostgreSQL as role tollgate_audit_writer." },
+	{ "keyring_file", TEXT, AT(keyring_file), "/etc/tollgate/keyring.json", 0, 0, NULL, NULL,
+	  "Keys that seal secrets and check API keys; mode 0600." },
+	{ "public_url", TEXT, AT(public_url), NULL, 0, 0, NULL, check_url,
+	  "URL under which clients reach the public listener." },
+	{ "listen", TEXT, AT(listen), "127.0.0.1:8080", 0, 0, NULL, listener_check,
+	  "Address and port of the public listener; port 0 takes a free one." },
+	{ "key_listen", TEXT, AT(key_listen), "127.0.0.1:8081", 0, 0, NULL, listener_check,
+	  "Listener for API-key clients: MCP paths only, no OAuth discovery." },
+	{ "ops_listen", TEXT, AT(ops_listen), "127.0.0.1:8082", 0, 0, NULL, listener_check,
+	  "Listener for /livez, /readyz and /metrics; keep it private." },
+	{ "allowed_hosts", LIST, LIST_AT(allowed_hosts), "", 0, 0, NULL, check_host,
+	  "Hosts served beside that of public_url." },
+	{ "trusted_proxies", LIST, LIST_AT(trusted_proxies), "", 0, 0, NULL, check_address,
+	  "Addresses whose X-Forwarded-For is believed." },
+	{ "workers", NUMBER, AT(workers), "0", 0, 256, NULL, NULL,
+	  "Worker processes; 0: one per core." },
+	{ "max_body_bytes", NUMBER, AT(max_body_bytes), "4194304", 1024, 67108864, NULL, NULL,
+	  "Largest request body." },
+	{ "request_timeout", DURATION, AT(request_timeout_ms), "60s", 1000, 3600000, NULL, NULL,
+	  "For a request to arrive whole, and for an idle connection." },
+	{ "db_connections", NUMBER, AT(db_connections), "4", 1, 100, NULL, NULL,
+	  "Connections to PostgreSQL per worker." },
+	{ "db_timeout", DURATION, AT(db_timeout_ms), "2s", 100, 60000, NULL, NULL,
+	  "For one transaction." },
+	{ "stale_max", DURATION, AT(stale_max_ms), "60s", 5000, 3600000, NULL, NULL,
+	  "How long what a worker knows is served while PostgreSQL is away." },
+	{ "spool_max_bytes", NUMBER, AT(spool_max_bytes), "1073741824", 16777216, 1099511627776, NULL, NULL,
+	  "Audit spool per worker; calls are refused when it is full." },
+	{ "drain_timeout", DURATION, AT(drain_timeout_ms), "30s", 0, 600000, NULL, NULL,
+	  "For calls to finish when the gateway stops." },
+	{ "drain_delay", DURATION, AT(drain_delay_ms), "0s", 0, 600000, NULL, NULL,
+	  "For a balancer to see that /readyz says no, before the gateway stops listening." },
+	{ "watchdog_timeout", DURATION, AT(watchdog_timeout_ms), "10s", 2000, 600000, NULL, NULL,
+	  "A worker whose loop stands still for so long is killed and replaced." },
+	{ "durability", WORD, AT(durability), "fsync", 0, 0, "fsync|write", NULL,
+	  "fsync: the record survives power loss; write: only the process." },
+	{ "log_level", WORD, AT(log_level), "info", 0, 0, "debug|info|warn|error", NULL,
+	  "Least level that is logged." },
+	{ "log_format", WORD, AT(log_format), "auto", 0, 0, "auto|text|json", NULL,
+	  "auto: text on a terminal, else JSON." },
+};
+/* clang-format on */
+const size_t config_n_settings = sizeof(config_settings) / sizeof(config_settings[0]);
+
+const struct setting *config_find(const char *name)
 {
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		if (strcmp(settings[i].name, name) == 0)
-			return &settings[i];
+	for (size_t i = 0; i < config_n_settings; i++) {
+		if (strcmp(config_settings[i].name, name) == 0)
+			return &config_settings[i];
 	}
 	return NULL;
 }
 
-static int set_list(struct config *config, const struct setting *setting, const char *value,
-		    struct err *err)
+int config_unknown(const char *name, struct err *err)
 {
-	const char **list = arena_alloc(config->arena, (MAX_LIST + 1) * sizeof(*list));
-	size_t n = 0;
+	struct nearest nearest;
 
-	while (*value != '\0') {
-		size_t length = strcspn(value, ",");
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < config_n_settings; i++)
+		nearest_try(&nearest, config_settings[i].name);
+	if (nearest.found == NULL)
+		return err_set(err, ERR_BAD_REQUEST, "there is no setting %s", name);
+	return err_set(err, ERR_BAD_REQUEST, "there is no setting %s; did you mean %s?", name,
+		       nearest.found);
+}
 
-		if (n == MAX_LIST)
-			return err_set(err, ERR_BAD_REQUEST, "%s has more than %d entries",
-				       setting->name, MAX_LIST);
-		if (length > 0)
-			list[n++] = arena_dup(config->arena, value, length);
-		value += length + (value[length] == ',');
+static int check_value(const struct setting *setting, const char *value, struct err *err)
+{
+	if (setting->check == NULL || value[0] == '\0' || setting->check(value, err) == 0)
+		return 0;
+	err->code = ERR_BAD_REQUEST;
+	return err_prefix(err, "%s", setting->name);
+}
+
+static void came_from(struct config *config, const struct setting *setting, const char *origin)
+{
+	config->origins[setting - config_settings] = arena_strdup(config->arena, origin);
+}
+
+int config_apply_list(struct config *config, const struct setting *setting,
+		      const char *const *items, size_t n, const char *origin, struct err *err)
+{
+	const char **list;
+
+	if (n > CONFIG_MAX_LIST)
+		return err_set(err, ERR_BAD_REQUEST, "%s has more than %d entries", setting->name,
+			       CONFIG_MAX_LIST);
+	list = arena_alloc(config->arena, (n + 1) * sizeof(*list));
+	for (size_t i = 0; i < n; i++) {
+		if (check_value(setting, items[i], err) < 0)
+			return -1;
+		list[i] = arena_strdup(config->arena, items[i]);
 	}
 	*(const char ***)((char *)config + setting->at) = list;
 	*(size_t *)((char *)config + setting->count_at) = n;
+	came_from(config, setting, origin);
 	return 0;
+}
+
+static int set_list(struct config *config, const struct setting *setting, const char *value,
+		    const char *origin, struct err *err)
+{
+	const char *items[CONFIG_MAX_LIST + 1];
+	size_t n = 0;
+
+	while (*value != '\0' && n <= CONFIG_MAX_LIST) {
+		size_t length = strcspn(value, ",");
+
+		if (length > 0)
+			items[n++] = arena_dup(config->arena, value, length);
+		value += length + (value[length] == ',');
+	}
+	return config_apply_list(config, setting, items, n, origin, err);
 }
 
 static bool is_word_of(const char *words, const char *value)
@@ -145,25 +205,39 @@ static int set_number(struct config *config, const struct setting *setting, cons
 	return 0;
 }
 
-static int apply(struct config *config, const struct setting *setting, const char *value,
-		 struct err *err)
+static int set_text(struct config *config, const struct setting *setting, const char *value,
+		    struct err *err)
 {
-	switch (setting->kind) {
-	case LIST:
-		return set_list(config, setting, value, err);
-	case NUMBER:
-	case DURATION:
-		return set_number(config, setting, value, err);
-	case WORD:
-		if (!is_word_of(setting->words, value))
-			return err_set(err, ERR_BAD_REQUEST, "%s must be one of %s", setting->name,
-				       setting->words);
-		break;
-	case TEXT:
-		break;
-	}
+	if (setting->kind == WORD && !is_word_of(setting->words, value))
+		return err_set(err, ERR_BAD_REQUEST, "%s must be one of %s", setting->name,
+			       setting->words);
+	if (check_value(setting, value, err) < 0)
+		return -1;
 	*(const char **)((char *)config + setting->at) = arena_strdup(config->arena, value);
 	return 0;
+}
+
+int config_apply(struct config *config, const struct setting *setting, const char *value,
+		 const char *origin, struct err *err)
+{
+	int ret = 0;
+
+	switch (setting->kind) {
+	case LIST:
+		return set_list(config, setting, value, origin, err);
+	case NUMBER:
+	case DURATION:
+		ret = set_number(config, setting, value, err);
+		break;
+	case TEXT:
+	case CONNINFO:
+	case WORD:
+		ret = set_text(config, setting, value, err);
+		break;
+	}
+	if (ret == 0)
+		came_from(config, setting, origin);
+	return ret;
 }
 
 void config_init(struct config *config)
@@ -171,9 +245,13 @@ void config_init(struct config *config)
 	struct err err;
 
 	*config = (struct config){ .arena = arena_new() };
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		if (settings[i].fallback != NULL &&
-		    apply(config, &settings[i], settings[i].fallback, &err) < 0)
+	config->origins = arena_alloc(config->arena, config_n_settings * sizeof(*config->origins));
+	for (size_t i = 0; i < config_n_settings; i++) {
+		const struct setting *setting = &config_settings[i];
+
+		came_from(config, setting, "default");
+		if (setting->fallback != NULL &&
+		    config_apply(config, setting, setting->fallback, "default", &err) < 0)
 			abort(); /* the table contradicts itself */
 	}
 }
@@ -185,94 +263,9 @@ void config_free(struct config *config)
 
 int config_set(struct config *config, const char *name, const char *value, struct err *err)
 {
-	const struct setting *setting = setting_find(name);
+	const struct setting *setting = config_find(name);
 
 	if (setting == NULL)
-		return err_set(err, ERR_BAD_REQUEST, "there is no setting %s", name);
-	return apply(config, setting, value, err);
-}
-
-static const char *environment(const char *name, const char *suffix)
-{
-	char variable[128];
-	size_t n = (size_t)snprintf(variable, sizeof(variable), ENV_PREFIX "%s%s", name, suffix);
-
-	for (size_t i = 0; i < n && i < sizeof(variable); i++)
-		variable[i] = (char)toupper((unsigned char)variable[i]);
-	return getenv(variable);
-}
-
-/* The file's text without the newline at its end. */
-static char *read_file(struct arena *arena, const char *path, struct err *err)
-{
-	char *text = arena_alloc(arena, MAX_FILE_BYTES + 1);
-	FILE *file = fopen(path, "re");
-	size_t n;
-
-	if (file == NULL) {
-		err_set(err, ERR_BAD_REQUEST, "%s: %s", path, strerror(errno));
-		return NULL;
-	}
-	n = fread(text, 1, MAX_FILE_BYTES + 1, file);
-	fclose(file);
-	if (n > MAX_FILE_BYTES) {
-		err_set(err, ERR_BAD_REQUEST, "%s is larger than %d bytes", path, MAX_FILE_BYTES);
-		return NULL;
-	}
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-		n--;
-	text[n] = '\0';
-	return text;
-}
-
-int config_from_environment(struct config *config, struct err *err)
-{
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		const char *value = environment(settings[i].name, "");
-		const char *path = environment(settings[i].name, "_FILE");
-
-		if (value == NULL && path != NULL) {
-			value = read_file(config->arena, path, err);
-			if (value == NULL)
-				return err_prefix(err, "%s", settings[i].name);
-		}
-		if (value != NULL && apply(config, &settings[i], value, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-int config_check(const struct config *config, struct err *err)
-{
-	static const char *const required[] = { "database_url", "drain_database_url",
-						"public_url" };
-
-	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
-		const struct setting *setting = setting_find(required[i]);
-		const char *value;
-
-		assert(setting != NULL);
-		value = *(const char *const *)((const char *)config + setting->at);
-		if (value == NULL || value[0] == '\0')
-			return err_set(err, ERR_BAD_REQUEST,
-				       "%s must be set: --set %s=… or TOLLGATE_… in the "
-				       "environment. %s",
-				       required[i], required[i], setting->help);
-	}
-	struct url url;
-
-	if (url_parse(config->public_url, &url, err) < 0)
-		return err_prefix(err, "public_url");
-	return 0;
-}
-
-void config_describe(FILE *out)
-{
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		fprintf(out, "  %-20s %s%s%s%s\n", settings[i].name, settings[i].help,
-			settings[i].fallback != NULL && settings[i].fallback[0] != '\0'
-				? " Default "
-				: "",
-			settings[i].fallback != NULL ? settings[i].fallback : "",
-			settings[i].fallback != NULL && settings[i].fallback[0] != '\0' ? "." : "");
+		return config_unknown(name, err);
+	return config_apply(config, setting, value, "--set", err);
 }

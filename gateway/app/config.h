@@ -7,7 +7,7 @@
  * tenant owns lives in Postgres, not here.
  *
  * A setting comes from, in this order: --set NAME=VALUE, TOLLGATE_NAME, the file named by
- * TOLLGATE_NAME_FILE, its default.
+ * TOLLGATE_NAME_FILE, the configuration file, its default.
  */
 
 #include <stdbool.h>
@@ -15,12 +15,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 
-/* Strings live in the arena. Lists are split at commas. */
+#define CONFIG_DEFAULT_FILE "/etc/tollgate/tollgate.yaml"
+
+/* Strings live in the arena. */
 struct config {
 	struct arena *arena;
+	const char **origins; /* where each setting comes from, in the table's order */
 	const char *data_dir;
 	const char *database_url;
 	const char *drain_database_url;
@@ -49,16 +53,48 @@ struct config {
 	bool development; /* set by `tollgate dev` only: no setting of its own */
 };
 
+/* Where settings come from, beside the environment and the defaults. Borrowed. */
+struct config_sources {
+	const char *file;	 /* NULL: TOLLGATE_CONFIG, else CONFIG_DEFAULT_FILE if it exists */
+	const char *const *sets; /* NAME=VALUE each, the last one wins */
+	size_t n_sets;
+};
+
+/* Everything at once, as a start or a reload wants it: a configuration that has been read from
+ * all sources and checked. On failure there is nothing to free; err says the first problem. */
+int config_load(struct config *config, const struct config_sources *sources,
+		struct err *err) MUST_CHECK;
+
+/* The same for those who want to hear of every problem. What was good stands in the
+ * configuration, which is to be freed in any case. Returns how many problems there were. */
+struct config_problems {
+	void (*tell)(void *ctx, const char *text); /* borrowed */
+	void *ctx;
+	size_t *n; /* the reader's own */
+};
+size_t config_read(struct config *config, const struct config_sources *sources,
+		   const struct config_problems *problems) MUST_CHECK;
+/* The file that the sources name; NULL: none. Borrowed. */
+const char *config_file(const struct config_sources *sources);
+
 /* Defaults. */
 void config_init(struct config *config);
 void config_free(struct config *config);
 /* ERR_BAD_REQUEST with the setting's name and what would be right. */
 int config_set(struct config *config, const char *name, const char *value,
 	       struct err *err) MUST_CHECK;
-int config_from_environment(struct config *config, struct err *err) MUST_CHECK;
-/* What must be set is set, and fits together. */
-int config_check(const struct config *config, struct err *err) MUST_CHECK;
+
 /* The manual: one line per setting. */
 void config_describe(FILE *out);
+/* The list of settings of tollgate.yaml(5), as mdoc. */
+void config_describe_mdoc(FILE *out);
+/* A configuration file that says the same. Passwords are left out, so they have to be put in
+ * before it can be used. */
+enum config_dump { CONFIG_VALUES, CONFIG_ORIGINS };
+void config_dump_yaml(const struct config *config, enum config_dump what, FILE *out);
+/* {"name":{"value":…,"origin":"…"},…} */
+void config_dump_json(const struct config *config, FILE *out);
+/* A JSON Schema (2020-12) of configuration files. */
+void config_schema(FILE *out);
 
 #endif

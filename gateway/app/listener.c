@@ -54,6 +54,13 @@ static int address_parse(const char *text, union address *out, struct err *err)
 	return err_set(err, ERR_BAD_REQUEST, "%s: a literal address is needed, not a name", text);
 }
 
+int listener_check(const char *text, struct err *err)
+{
+	union address address;
+
+	return address_parse(text, &address, err);
+}
+
 static int bind_to(const union address *address, const char *name, struct err *err)
 {
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -90,6 +97,15 @@ static int check_unused(const union address *address, const char *name, struct e
 			strerror(errno));
 	close(fd);
 	return ret;
+}
+
+int listener_check_unused(const char *text, struct err *err)
+{
+	union address address = { 0 };
+
+	if (address_parse(text, &address, err) < 0)
+		return -1;
+	return check_unused(&address, text, err);
 }
 
 int listener_bind(const char *text, struct err *err)

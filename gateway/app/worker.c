@@ -22,6 +22,7 @@
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
+#include "gateway/core/probe.h"
 #include "gateway/core/session.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
@@ -64,6 +65,7 @@ struct worker {
 	struct cancels *cancels;
 	struct upstreams *upstreams;
 	struct healths *healths;
+	struct probes *probes;
 	struct keeper *keeper;
 	struct gate gate;
 	struct http_app app;
@@ -261,6 +263,7 @@ static void wire(struct worker *worker, const char *deployment)
 	});
 	worker->upstreams = upstreams_new(worker->loop, worker->db);
 	worker->healths = healths_new(worker->loop, worker->db);
+	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -303,6 +306,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.board = worker->params->board,
 		.db = worker->db,
 		.keyring = worker->keyring,
+		.probes = worker->probes,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -425,6 +429,7 @@ static void close_all(struct worker *worker)
 	tenants_free(&worker->tenants);
 	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
+	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gateway/core/identity.h"
+#include "gateway/core/probe.h"
 #include "gateway/core/tenant.h"
 #include "gateway/http/credential.h"
 #include "gateway/http/guard.h"
@@ -32,6 +33,7 @@ static void request_free(struct api_request *request)
 	db_cancel(&request->query);
 	timer_stop(&request->timer);
 	tenants_cancel(&request->loading);
+	probe_cancel(&request->probe);
 	tenant_unref(&request->tenant);
 	principal_unref(&request->principal);
 	request->magic = 0;

@@ -28,6 +28,7 @@
 struct call;
 struct call_reply;
 struct identity_op;
+struct probe;
 struct tenant;
 struct tenants_op;
 
@@ -54,6 +55,8 @@ struct tenants_op;
 	X(TENANT, "DELETE", "/connections/{name}", ADMIN, connection_remove)                       \
 	X(TENANT, "GET", "/connections/{name}/status", ANYBODY, connection_status)                 \
 	X(TENANT, "POST", "/connections/{name}/refresh", ADMIN, connection_refresh)                \
+	X(TENANT, "POST", "/connections/{name}/probe", ADMIN, probe_stored)                        \
+	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \
 	X(TENANT, "DELETE", "/keys/{id}", SELF, key_remove)                                        \
@@ -130,6 +133,7 @@ struct api_request {
 	struct timer timer;
 	struct tenants_op *loading;
 	struct call *call;
+	struct probe *probe;
 	bool called; /* a call was made, which records itself */
 };
 

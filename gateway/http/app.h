@@ -14,12 +14,14 @@
 struct board;
 struct db;
 struct keyring;
+struct probes;
 
 struct http_app {
 	struct gate *gate;
 	const struct board *board; /* the whole gateway: what /readyz and /metrics tell */
 	struct db *db;
 	struct keyring *keyring;
+	struct probes *probes;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

@@ -104,7 +104,7 @@ void peer_set_terms(struct peer *peer, enum mcp_era era, const char *version,
 	peer->log_level = -1;
 }
 
-static bool lists_modern(struct span result)
+bool upstream_lists_modern(struct span result)
 {
 	struct span_iter iter;
 	struct span key;
@@ -120,7 +120,7 @@ static bool lists_modern(struct span result)
 
 static bool take_discovered(struct peer *peer, struct span result)
 {
-	if (!lists_modern(result))
+	if (!upstream_lists_modern(result))
 		return false;
 	peer_set_terms(peer, MCP_MODERN, MCP_MODERN_VERSION, "");
 	learn(peer, result, span_get(span_get(result, "_meta"), MCP_META_SERVER));
@@ -149,7 +149,7 @@ static bool has_tried(const struct peer *peer, enum open_step step)
 
 /* A peer of the other era does not know the method, the envelope or the path; other refusals, and
  * failures, say nothing of the era. */
-static bool tells_era(int status)
+bool upstream_tells_era(int status)
 {
 	return (status >= 200 && status < 300) || status == 400 || status == 404 || status == 405 ||
 	       status == 406 || status == 415 || status == 422;
@@ -157,7 +157,7 @@ static bool tells_era(int status)
 
 static void after_probe(struct peer *peer, int status)
 {
-	bool may_be_legacy = peer->open.connection->era == ERA_AUTO && tells_era(status) &&
+	bool may_be_legacy = peer->open.connection->era == ERA_AUTO && upstream_tells_era(status) &&
 			     !has_tried(peer, OPEN_INITIALIZE);
 
 	if (peer->open.answered)
@@ -171,7 +171,7 @@ static void after_probe(struct peer *peer, int status)
 
 static void after_initialize(struct peer *peer, int status)
 {
-	bool may_be_modern = peer->open.connection->era == ERA_AUTO && tells_era(status) &&
+	bool may_be_modern = peer->open.connection->era == ERA_AUTO && upstream_tells_era(status) &&
 			     !has_tried(peer, OPEN_PROBE);
 
 	if (peer->open.answered)

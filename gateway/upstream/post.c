@@ -153,9 +153,12 @@ static void on_head(void *ctx, const struct http_head *head)
 {
 	struct post *post = ctx;
 	const char *session = http_head_find(head, "mcp-session-id");
+	const char *challenge = http_head_find(head, "www-authenticate");
 
 	post->end.status = head->status;
 	post->kind = kind_of(head->status, http_head_find(head, "content-type"));
+	if (challenge != NULL && strlen(challenge) < sizeof(post->end.challenge))
+		snprintf(post->end.challenge, sizeof(post->end.challenge), "%s", challenge);
 	if (session != NULL && strlen(session) < sizeof(post->end.session_id))
 		snprintf(post->end.session_id, sizeof(post->end.session_id), "%s", session);
 	post->end.streams = post->kind == BODY_SSE && head->status < 300;

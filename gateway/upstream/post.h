@@ -18,6 +18,7 @@
 #define POST_MAX_ERROR_BYTES   ((size_t)64 << 10)
 #define POST_TAG_INVALID       "invalid"
 #define POST_SESSION_BYTES     1025
+#define POST_CHALLENGE_BYTES   1024
 #define POST_MAX_HEADERS       64 /* beside the connection's own */
 
 struct post; /* the slot */
@@ -39,8 +40,9 @@ struct post_params {
 /* What the head of the HTTP answer said. */
 struct post_end {
 	int status;
-	bool streams;			     /* a success whose body is a stream of events */
-	char session_id[POST_SESSION_BYTES]; /* Mcp-Session-Id, or "" */
+	bool streams;			      /* a success whose body is a stream of events */
+	char session_id[POST_SESSION_BYTES];  /* Mcp-Session-Id, or "" */
+	char challenge[POST_CHALLENGE_BYTES]; /* WWW-Authenticate, or "" */
 };
 
 struct post_events {

@@ -237,6 +237,10 @@ void peer_stop_waiting(struct peer *peer, struct peer_waiter *waiter);
 /* peer_open.c. tenant and connection are those of whoever asks first. */
 void peer_open(struct peer *peer, struct tenant *tenant, const struct connection *connection);
 void peer_stop_opening(struct peer *peer);
+/* The result of server/discover names the modern revision. */
+bool upstream_lists_modern(struct span result);
+/* A refusal with this status may come from a server of the other era. */
+bool upstream_tells_era(int status);
 void peer_run_step(struct peer *peer, enum open_step step);
 /* err NULL: on the terms that were set. */
 void peer_finish_opening(struct peer *peer, const struct err *err);

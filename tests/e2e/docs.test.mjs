@@ -37,6 +37,9 @@ before(async () => {
   fs.symlinkSync(path.resolve(binary), path.join(home, 'build/tollgate'));
   fs.writeFileSync(path.join(home, 'token.txt'), 'secret\n');
   fs.writeFileSync(path.join(home, 'new-token.txt'), 'other\n');
+  const [settings] = blocks('docs/cli.md', 'yaml');
+  fs.writeFileSync(path.join(home, 'tollgate.yaml'), settings);
+  fs.writeFileSync(path.join(home, 'database_url'), `${gateway.dev.database_url}\n`);
 });
 
 after(async () => {
@@ -50,7 +53,8 @@ const replaced = (text) =>
     .replaceAll('http://127.0.0.1:8081', gateway.dev.key_url)
     .replaceAll('http://127.0.0.1:8080', gateway.dev.public_url)
     .replace(/https:\/\/(crm|mcp)\.example\.com\/mcp|http:\/\/127\.0\.0\.1:3921\/mcp/g, upstream.url)
-    .replaceAll('crm__create', 'crm__echo');
+    .replaceAll('crm__create', 'crm__echo')
+    .replaceAll('/etc/keys/ana.key', 'token.txt');
 
 // Programs that the documents assume.
 const assumed = `
@@ -65,7 +69,12 @@ function bash(text) {
     cwd: home,
     encoding: 'utf8',
     timeout: 60000,
-    env: { PATH, HOME, ASAN_OPTIONS: process.env.ASAN_OPTIONS ?? '' },
+    env: {
+      PATH,
+      HOME,
+      ASAN_OPTIONS: process.env.ASAN_OPTIONS ?? '',
+      DRAIN_DATABASE_URL: gateway.dev.database_url,
+    },
   });
   assert.equal(done.status, 0, `${text}\n${done.stdout}\n${done.stderr}`);
   return done.stdout;

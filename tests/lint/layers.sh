@@ -23,6 +23,7 @@ declare -A wrapped_by=(
   ['h2o([./].*)?']='base/(loop|http_native)[a-z_]*\.[ch]|gateway/http/.*'
   ['curl/.*']='base/(http_curl|url)[a-z_]*\.[ch]'
   ['(libpq-fe|postgres_ext|libpq/.*)\.h']='base/db[a-z_]*\.[ch]|audit/drain[a-z_]*\.[ch]'
+  ['yaml\.h']='gateway/app/config_yaml\.[ch]'
   ['openssl/.*']='base/(crypto|tls)[a-z_]*\.[ch]|oauth/jw[a-z_]*\.[ch]'
 )
 

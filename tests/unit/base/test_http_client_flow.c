@@ -293,6 +293,36 @@ static void cancel_means_silence(void **state)
 	outcome_fini(&outcome);
 }
 
+static void on_turn(void *ctx)
+{
+	struct world *world = ctx;
+
+	loop_stop(world->loop);
+}
+
+/* curl closes a socket that is not connected yet without telling; the next one has its number. */
+static void a_request_that_is_cancelled_while_it_connects_leaves_nothing(void **state)
+{
+	struct world *world = *state;
+	struct http_params params;
+
+	world_play(world, serve);
+	params = world_get(world);
+	for (int i = 0; i < 3; i++) {
+		struct outcome outcome;
+		struct deferred turn = { 0 };
+
+		outcome_init(&outcome, world);
+		outcome_start(&outcome, &params);
+		/* Behind the request's own turn, in which curl begins to connect. */
+		loop_defer(world->loop, &turn, on_turn, world);
+		world_run(world);
+		outcome_fini(&outcome);
+		assert_int_equal(outcome.dones, 0);
+	}
+	world_get_ok(world, &params);
+}
+
 static void a_failure_that_waits_for_its_turn_can_be_cancelled(void **state)
 {
 	struct world *world = *state;
@@ -420,6 +450,7 @@ int main(void)
 		HTTP_TEST(pause_and_resume_may_alternate_at_will),
 		HTTP_TEST(pause_and_resume_do_not_lose_the_end),
 		HTTP_TEST(cancel_means_silence),
+		HTTP_TEST(a_request_that_is_cancelled_while_it_connects_leaves_nothing),
 		HTTP_TEST(a_failure_that_waits_for_its_turn_can_be_cancelled),
 		HTTP_TEST(a_callback_may_cancel_other_requests),
 		HTTP_TEST(the_body_is_not_read_after_cancel),

@@ -489,6 +489,29 @@ static void stopping_and_cancelling_what_is_idle_is_nothing(void **state)
 
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Its number may be another descriptor's by then. */
+static void a_watch_is_forgotten_when_its_descriptor_is_closed_already(void **state)
+{
+	struct journal *journal = *state;
+	struct letter gone = { .journal = journal };
+	struct letter next = { .journal = journal };
+
+	open_pipe(&gone);
+	watch_start(journal->loop, &gone.watch, gone.fds[0], EPOLLIN, on_readable, &gone);
+	close_pipe(&gone);
+	open_pipe(&next);
+	assert_int_equal(next.fds[0], gone.fds[0]);
+	watch_forget(&gone.watch);
+	watch_forget(&gone.watch);
+	assert_null(gone.watch.loop);
+	watch_start(journal->loop, &next.watch, next.fds[0], EPOLLIN, on_readable, &next);
+	assert_int_equal(write(next.fds[1], "n", 1), 1);
+	run_until(journal, 1);
+	assert_string_equal(journal->text, "n");
+	watch_stop(&next.watch);
+	close_pipe(&next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +526,7 @@ int main(void)
 		LOOP_TEST(what_the_wall_clock_does_moves_nothing),
 		LOOP_TEST(a_watch_is_level_triggered_and_can_change_and_stop),
 		LOOP_TEST(a_watch_that_was_stopped_by_another_is_silent),
+		LOOP_TEST(a_watch_is_forgotten_when_its_descriptor_is_closed_already),
 		LOOP_TEST(many_ready_watches_all_get_their_turn),
 		LOOP_TEST(a_watch_sees_that_the_other_side_left),
 		LOOP_TEST(what_a_callback_writes_completes_at_once),

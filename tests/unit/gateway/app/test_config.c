@@ -5,12 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
+
+#include "gateway/app/config_priv.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -74,20 +74,21 @@ static void texts_are_taken_as_they_are(void **state)
 	const struct {
 		const char *name;
 		const char **member;
+		const char *value;
 	} texts[] = {
-		{"data_dir",	      &config->data_dir		},
-		{ "database_url",	  &config->database_url	},
-		{ "drain_database_url", &config->drain_database_url},
-		{ "keyring_file",	  &config->keyring_file	},
-		{ "public_url",		&config->public_url	    },
-		{ "listen",		    &config->listen	    },
-		{ "key_listen",		&config->key_listen	    },
-		{ "ops_listen",		&config->ops_listen	    },
+		{"data_dir",	      &config->data_dir,		 "a, b = c"		    },
+		{ "database_url",	  &config->database_url,	 "host=h password='a, b'"},
+		{ "drain_database_url", &config->drain_database_url, "postgresql://u:p@h/d"  },
+		{ "keyring_file",	  &config->keyring_file,	 "a, b = c"		    },
+		{ "public_url",		&config->public_url,	     "https://x.example:444" },
+		{ "listen",		    &config->listen,	     "[::1]:0"	       },
+		{ "key_listen",		&config->key_listen,	     "0.0.0.0:65535"	     },
+		{ "ops_listen",		&config->ops_listen,	     "127.0.0.1:1"	   },
 	};
 
 	for (size_t i = 0; i < COUNT(texts); i++) {
-		set(config, texts[i].name, "a, b = c");
-		assert_string_equal(*texts[i].member, "a, b = c");
+		set(config, texts[i].name, texts[i].value);
+		assert_string_equal(*texts[i].member, texts[i].value);
 		set(config, texts[i].name, "");
 		assert_string_equal(*texts[i].member, "");
 	}
@@ -260,166 +261,62 @@ static void a_setting_that_is_none_is_named(void **state)
 	}
 }
 
-static void read_environment(struct config *config)
+static void a_value_that_cannot_be_is_told_with_the_settings_name(void **state)
 {
-	struct err err;
-
-	if (config_from_environment(config, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void the_environment_sets_what_it_names(void **state)
-{
-	struct config *config = *state;
-
-	setenv("TOLLGATE_WORKERS", "3", 1);
-	setenv("TOLLGATE_ALLOWED_HOSTS", "a,b", 1);
-	setenv("TOLLGATE_DRAIN_TIMEOUT", "5s", 1);
-	read_environment(config);
-	unsetenv("TOLLGATE_WORKERS");
-	unsetenv("TOLLGATE_ALLOWED_HOSTS");
-	unsetenv("TOLLGATE_DRAIN_TIMEOUT");
-	assert_int_equal(config->workers, 3);
-	assert_int_equal(config->n_allowed_hosts, 2);
-	assert_int_equal(config->drain_timeout_ms, 5000);
-	assert_int_equal(config->db_timeout_ms, 2000);
-}
-
-static void a_bad_value_of_the_environment_is_refused(void **state)
-{
-	struct err err;
-	int ret;
-
-	setenv("TOLLGATE_WORKERS", "many", 1);
-	ret = config_from_environment(*state, &err);
-	unsetenv("TOLLGATE_WORKERS");
-	assert_int_equal(ret, -1);
-	assert_int_equal(err.code, ERR_BAD_REQUEST);
-	assert_non_null(strstr(err.text, "workers"));
-}
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "we");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
-	fclose(file);
-}
-
-static void make_path(char path[32])
-{
-	int fd;
-
-	snprintf(path, 32, "%s", "/tmp/test_config.XXXXXX");
-	fd = mkstemp(path);
-	assert_true(fd >= 0);
-	close(fd);
-}
-
-static void a_value_may_lie_in_a_file(void **state)
-{
-	struct config *config = *state;
-	char path[32];
-
-	make_path(path);
-	write_file(path, "postgresql://u:secret@h/d\r\n\n");
-	setenv("TOLLGATE_DATABASE_URL_FILE", path, 1);
-	read_environment(config);
-	assert_string_equal(config->database_url, "postgresql://u:secret@h/d");
-	/* The value itself is nearer than the file. */
-	setenv("TOLLGATE_DATABASE_URL", "direct", 1);
-	read_environment(config);
-	assert_string_equal(config->database_url, "direct");
-	unsetenv("TOLLGATE_DATABASE_URL");
-	unsetenv("TOLLGATE_DATABASE_URL_FILE");
-	unlink(path);
-}
-
-static void a_file_that_cannot_be_read_is_named(void **state)
-{
-	struct err err;
-	int ret;
-
-	setenv("TOLLGATE_DATABASE_URL_FILE", "/nonexistent/secret", 1);
-	ret = config_from_environment(*state, &err);
-	unsetenv("TOLLGATE_DATABASE_URL_FILE");
-	assert_int_equal(ret, -1);
-	assert_int_equal(err.code, ERR_BAD_REQUEST);
-	assert_non_null(strstr(err.text, "database_url"));
-	assert_non_null(strstr(err.text, "/nonexistent/secret"));
-}
-
-static void a_file_larger_than_any_setting_is_refused(void **state)
-{
-	char path[32];
-	FILE *file;
-	struct err err;
-	int ret;
-
-	make_path(path);
-	file = fopen(path, "we");
-	assert_non_null(file);
-	for (int i = 0; i < 70000; i++)
-		fputc('x', file);
-	fclose(file);
-	setenv("TOLLGATE_DATABASE_URL_FILE", path, 1);
-	ret = config_from_environment(*state, &err);
-	unsetenv("TOLLGATE_DATABASE_URL_FILE");
-	unlink(path);
-	assert_int_equal(ret, -1);
-	assert_non_null(strstr(err.text, path));
-}
-
-static void what_must_be_set_is_asked_for_by_name(void **state)
-{
-	static const char *const required[] = { "database_url", "drain_database_url",
-						"public_url" };
-	struct config *config = *state;
-	struct err err;
-
-	for (size_t i = 0; i < COUNT(required); i++) {
-		assert_int_equal(config_check(config, &err), -1);
-		assert_int_equal(err.code, ERR_BAD_REQUEST);
-		assert_memory_equal(err.text, required[i], strlen(required[i]));
-		set(config, required[i], "");
-		assert_int_equal(config_check(config, &err), -1);
-		set(config, required[i], "https://x.example");
-	}
-	assert_int_equal(config_check(config, &err), 0);
-}
-
-static void the_manual_names_every_setting_once(void **state)
-{
-	static const char *const names[] = {
-		"data_dir",	   "database_url",     "drain_database_url",
-		"keyring_file",	   "public_url",       "listen",
-		"key_listen",	   "ops_listen",       "allowed_hosts",
-		"trusted_proxies", "workers",	       "max_body_bytes",
-		"request_timeout", "db_connections",   "db_timeout",
-		"stale_max",	   "spool_max_bytes",  "drain_timeout",
-		"durability",	   "log_level",	       "log_format",
-		"drain_delay",	   "watchdog_timeout",
+	static const struct {
+		const char *name, *value, *says;
+	} cases[] = {
+		{"public_url",		"x.example",		     "public_url: "			    },
+		{ "listen",		    "8080",			    "listen: 8080 is no address:port"      },
+		{ "key_listen",		"localhost:1",
+		  "key_listen: localhost:1: a literal address is needed"					 },
+		{ "ops_listen",		"127.0.0.1:65536",		   "ops_listen: 127.0.0.1:65536: the port"},
+		{ "database_url",	  "nonsense",
+		  "database_url: the connection string cannot be parsed"					 },
+		{ "drain_database_url", "service=x",
+		  "drain_database_url: the connection string must not name a service"			      },
+		{ "allowed_hosts",	   "a.example,https://b.example",
+		  "allowed_hosts: https://b.example is no host"						},
+		{ "trusted_proxies",    "10.0.0.1,proxy",
+		  "trusted_proxies: proxy is no literal address"						 },
 	};
-	char *text = NULL;
-	size_t n = 0;
-	size_t lines = 0;
-	FILE *out = open_memstream(&text, &n);
+	struct err err;
 
-	(void)state;
-	assert_non_null(out);
-	config_describe(out);
-	fclose(out);
-	for (size_t i = 0; i < COUNT(names); i++) {
-		char start[64];
-
-		snprintf(start, sizeof(start), "  %s ", names[i]);
-		assert_non_null(strstr(text, start));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		assert_int_equal(config_set(*state, cases[i].name, cases[i].value, &err), -1);
+		assert_int_equal(err.code, ERR_BAD_REQUEST);
+		if (strncmp(err.text, cases[i].says, strlen(cases[i].says)) != 0)
+			fail_msg("%s: %s", cases[i].name, err.text);
 	}
-	for (const char *p = text; *p != '\0'; p++)
-		lines += *p == '\n';
-	assert_int_equal(lines, COUNT(names));
-	free(text);
+}
+
+static void a_password_is_not_repeated_when_its_string_is_refused(void **state)
+{
+	struct err err;
+
+	assert_int_equal(config_set(*state, "database_url", "password=hunter2 oops", &err), -1);
+	assert_null(strstr(err.text, "hunter2"));
+}
+
+static void a_mistyped_name_is_put_right(void **state)
+{
+	struct err err;
+
+	assert_int_equal(config_set(*state, "wrokers", "1", &err), -1);
+	assert_string_equal(err.text, "there is no setting wrokers; did you mean workers?");
+	assert_int_equal(config_set(*state, "colour", "1", &err), -1);
+	assert_string_equal(err.text, "there is no setting colour");
+}
+
+static void every_setting_says_where_it_comes_from(void **state)
+{
+	struct config *config = *state;
+
+	set(config, "workers", "2");
+	for (size_t i = 0; i < config_n_settings; i++)
+		assert_string_equal(config->origins[i],
+				    strcmp(config_settings[i].name, "workers") == 0 ? "--set"
+										    : "default");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -437,13 +334,10 @@ int main(void)
 		TEST(what_is_no_number_or_duration_is_refused),
 		TEST(words_are_the_ones_there_are),
 		TEST(a_setting_that_is_none_is_named),
-		TEST(the_environment_sets_what_it_names),
-		TEST(a_bad_value_of_the_environment_is_refused),
-		TEST(a_value_may_lie_in_a_file),
-		TEST(a_file_that_cannot_be_read_is_named),
-		TEST(a_file_larger_than_any_setting_is_refused),
-		TEST(what_must_be_set_is_asked_for_by_name),
-		TEST(the_manual_names_every_setting_once),
+		TEST(a_value_that_cannot_be_is_told_with_the_settings_name),
+		TEST(a_password_is_not_repeated_when_its_string_is_refused),
+		TEST(a_mistyped_name_is_put_right),
+		TEST(every_setting_says_where_it_comes_from),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

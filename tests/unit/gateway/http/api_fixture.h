@@ -62,6 +62,9 @@ struct exchange {
 	size_t n_queries;
 	size_t n_cancelled;
 	bool loads_tenant;
+	tenants_done *loaded;
+	void *loaded_ctx;
+	struct tenants_op **loading_slot;
 	struct arena *call_arena;
 	struct call_params call;
 	struct call_sink sink;
@@ -322,9 +325,10 @@ void tenants_start(struct tenants *tenants, struct tenants_op **slot, const char
 		   tenants_done *done, void *ctx)
 {
 	(void)tenants;
-	(void)done;
-	(void)ctx;
 	the_exchange->loads_tenant = true;
+	the_exchange->loaded = done;
+	the_exchange->loaded_ctx = ctx;
+	the_exchange->loading_slot = slot;
 	snprintf(the_exchange->setting, sizeof(the_exchange->setting), "%s", tenant_id);
 	*slot = (struct tenants_op *)the_exchange;
 }
