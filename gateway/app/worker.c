@@ -18,6 +18,7 @@
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
 #include "gateway/core/session.h"
+#include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
@@ -52,6 +53,7 @@ struct worker {
 	struct tenants *tenants;
 	struct sessions *sessions;
 	struct cancels *cancels;
+	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct keeper *keeper; /* slot 0 only */
 	struct gate gate;
@@ -80,6 +82,7 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 	struct worker *worker = ctx;
 
 	identity_forget(worker->identity, tenant_id);
+	subscriptions_changed(worker->subscriptions, tenant_id, tenant);
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
 }
@@ -89,6 +92,7 @@ static void on_hint(void *ctx, const char *tenant_id)
 	struct worker *worker = ctx;
 
 	sessions_forget(worker->sessions, tenant_id);
+	subscriptions_hint(worker->subscriptions, tenant_id);
 }
 
 static void on_cancel_hint(void *ctx, const char *tenant_id)
@@ -146,6 +150,7 @@ static void on_signal(void *ctx, int signo)
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, on_drained, worker);
+	subscriptions_drain(worker->subscriptions);
 }
 
 static void serve(struct worker *worker)
@@ -200,6 +205,7 @@ static void wire(struct worker *worker, const char *deployment)
 	collect_hosts(worker);
 	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -232,6 +238,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
+		.subscriptions = worker->subscriptions,
 		.upstreams = worker->upstreams,
 		.cancels = worker->cancels,
 		.server_version = TOLLGATE_VERSION,
@@ -334,6 +341,7 @@ static void close_all(struct worker *worker)
 	if (worker->identity != NULL)
 		identity_follow(worker->identity, NULL);
 	tenants_free(&worker->tenants);
+	subscriptions_free(&worker->subscriptions);
 	keeper_free(&worker->keeper);
 	upstreams_free(&worker->upstreams);
 	cancels_free(&worker->cancels);

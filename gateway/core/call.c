@@ -14,6 +14,11 @@ static enum step_result answer(struct call *call)
 	return call->method->answer != NULL ? call->method->answer(call) : STEP_NEXT;
 }
 
+static enum step_result stay_open(struct call *call)
+{
+	return call->method->listen != NULL ? call->method->listen(call) : STEP_NEXT;
+}
+
 static enum step_result reply(struct call *call);
 
 /*
@@ -32,6 +37,7 @@ static const struct {
 	[STEP_POLICY] = { "policy",	    call_policy	},
 	[STEP_ANSWER] = { "answer",	    answer	   },
 	[STEP_INTENT] = { "intent",	    call_intent	},
+	[STEP_LISTEN] = { "listen",	    stay_open	      },
 	[STEP_FORWARD] = { "forward",     call_forward	   },
 	[STEP_OUTCOME] = { "outcome",     call_outcome	   },
 	[STEP_REPLY] = { "reply",	  reply		},
@@ -67,6 +73,7 @@ static void stop_waiting(struct call *call, const char *reason)
 	session_cancel(&call->wait.session);
 	cancels_cancel(&call->wait.cancel);
 	upstream_cancel(&call->wait.upstream, reason);
+	subscription_cancel(&call->wait.subscription);
 	spool_wait_cancel(&call->wait.record);
 }
 

@@ -26,6 +26,7 @@ struct cancels;
 struct identity;
 struct principal;
 struct sessions;
+struct subscriptions;
 struct tenants;
 struct upstreams;
 
@@ -36,6 +37,7 @@ struct gate {
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
+	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */

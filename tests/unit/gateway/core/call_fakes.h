@@ -24,6 +24,7 @@
 #include "gateway/core/cancels.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/session.h"
+#include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 
@@ -50,6 +51,9 @@ struct tenants {
 struct sessions {
 	struct world *world;
 };
+struct subscriptions {
+	struct world *world;
+};
 struct upstreams {
 	struct world *world;
 };
@@ -74,6 +78,10 @@ struct session_op {
 struct cancel_op {
 	struct pending pending;
 };
+struct subscription {
+	struct pending pending;
+	void (*changed)(void *ctx);
+};
 struct upstream_op {
 	struct pending pending;
 	struct upstream_events events;
@@ -85,6 +93,7 @@ struct world {
 	struct identity identity;
 	struct tenants tenants;
 	struct sessions sessions;
+	struct subscriptions subscriptions;
 	struct upstreams upstreams;
 	struct book book;
 	struct cancels cancels;
@@ -97,11 +106,15 @@ struct world {
 	struct session *session;
 	bool session_in_memory;
 	bool book_refuses; /* at once */
+	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
+	 * may. */
+	const struct err *no_check, *no_start;
 
 	struct identity_op identity_op;
 	struct tenants_op tenants_op;
 	struct session_op session_op;
 	struct cancel_op cancel_op;
+	struct subscription subscription;
 	struct upstream_op upstream_op;
 	/* The record that is on its way to the disk. */
 	struct spool_wait *record;
@@ -462,6 +475,66 @@ static inline void cancels_says(struct world *world, const struct err *err)
 	struct pending was = take(&world->cancel_op.pending);
 
 	((cancel_done *)was.done)(was.ctx, err);
+}
+
+/* --- streams --------------------------------------------------------------------------------- */
+
+static inline int refuse_stream(const struct err *why, struct err *err)
+{
+	if (why != NULL)
+		*err = *why;
+	return why != NULL ? -1 : 0;
+}
+
+int subscription_check(struct subscriptions *subscriptions, const struct principal *principal,
+		       struct err *err)
+{
+	assert_ptr_equal(principal, subscriptions->world->principal);
+	return refuse_stream(subscriptions->world->no_check, err);
+}
+
+int subscription_start(struct subscriptions *subscriptions, struct subscription **slot,
+		       const struct subscription_params *params, struct err *err)
+{
+	struct world *world = subscriptions->world;
+
+	assert_ptr_equal(params->principal, world->principal);
+	assert_ptr_equal(params->tenant, world->tenant);
+	assert_null(params->session_id);
+	if (refuse_stream(world->no_start, err) < 0)
+		return -1;
+	note(world, "listen at '%s' as %s", params->endpoint, mcp_era_name(params->era));
+	world->subscription.changed = params->changed;
+	pend(&world->subscription.pending, world, slot, &world->subscription, (void *)params->ended,
+	     params->ctx);
+	return 0;
+}
+
+void subscription_cancel(struct subscription **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "subscription");
+}
+
+static inline void list_changes(struct world *world)
+{
+	assert_non_null(world->subscription.pending.slot);
+	world->subscription.changed(world->subscription.pending.ctx);
+}
+
+static inline void stream_ends(struct world *world, enum subscription_end why)
+{
+	struct pending was = take(&world->subscription.pending);
+
+	((void (*)(void *, enum subscription_end))was.done)(was.ctx, why);
+}
+
+void subscriptions_listed(struct subscriptions *subscriptions,
+			  const struct subscription_listed *listed)
+{
+	assert_ptr_equal(listed->principal, subscriptions->world->principal);
+	note(subscriptions->world, "listed to %s at '%s'", listed->session_id,
+	     listed->only != NULL ? listed->only->name : "");
 }
 
 /* --- the upstream ---------------------------------------------------------------------------- */
