@@ -22,6 +22,7 @@
 	X(PRECONDITION, 412, -32000, "precondition_failed")                                        \
 	X(TOO_LARGE, 413, -32600, "too_large")                                                     \
 	X(PRECONDITION_REQUIRED, 428, -32000, "precondition_required")                             \
+	X(RATE_LIMITED, 429, -32000, "rate_limited")                                               \
 	X(UPSTREAM, 502, -32000, "upstream_error")                                                 \
 	X(UNAVAILABLE, 503, -32000, "unavailable")                                                 \
 	X(TIMEOUT, 504, -32000, "timeout")                                                         \

@@ -13,6 +13,8 @@ CREATE TABLE tollgate.mcp_sessions (
   client_version text,
   client_capabilities text,
   log_level text,
+  list_hash bytea CHECK (octet_length(list_hash) = 32),
+  stream bigint CHECK (stream > 0),
   created_at timestamptz NOT NULL DEFAULT now(),
   last_seen_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL,
@@ -34,6 +36,10 @@ COMMENT ON COLUMN tollgate.mcp_sessions.client_capabilities IS
   'capabilities of initialize, the bytes as received.';
 COMMENT ON COLUMN tollgate.mcp_sessions.log_level IS
   'Level of logging/setLevel; NULL: never set.';
+COMMENT ON COLUMN tollgate.mcp_sessions.list_hash IS
+  'SHA-256 of the tool list that the client was last given or told of; NULL: of none yet. Who changes it tells the client.';
+COMMENT ON COLUMN tollgate.mcp_sessions.stream IS
+  'Random number of the GET stream on which the client is told of changes: the one it opened last; NULL: never any.';
 COMMENT ON COLUMN tollgate.mcp_sessions.created_at IS 'When it was initialized.';
 COMMENT ON COLUMN tollgate.mcp_sessions.last_seen_at IS 'Last use, to within a minute or so.';
 COMMENT ON COLUMN tollgate.mcp_sessions.expires_at IS

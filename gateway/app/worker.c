@@ -24,6 +24,7 @@
 #include "gateway/core/keeper.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/session.h"
+#include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
@@ -63,6 +64,7 @@ struct worker {
 	struct tenants *tenants;
 	struct sessions *sessions;
 	struct cancels *cancels;
+	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct healths *healths;
 	struct probes *probes;
@@ -95,6 +97,7 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 
 	identity_forget(worker->identity, tenant_id);
 	healths_tenant_changed(worker->healths, tenant_id, tenant);
+	subscriptions_changed(worker->subscriptions, tenant_id, tenant);
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
 	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
@@ -105,6 +108,7 @@ static void on_hint(void *ctx, const char *tenant_id)
 	struct worker *worker = ctx;
 
 	sessions_forget(worker->sessions, tenant_id);
+	subscriptions_hint(worker->subscriptions, tenant_id);
 	if (worker->keeper != NULL)
 		keeper_look(worker->keeper);
 }
@@ -197,6 +201,7 @@ static void on_signal(void *ctx, int signo)
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
+	subscriptions_drain(worker->subscriptions);
 }
 
 static void serve(struct worker *worker)
@@ -254,6 +259,7 @@ static void wire(struct worker *worker, const char *deployment)
 	collect_hosts(worker);
 	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -295,6 +301,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
+		.subscriptions = worker->subscriptions,
 		.upstreams = worker->upstreams,
 		.cancels = worker->cancels,
 		.healths = worker->healths,
@@ -427,6 +434,7 @@ static void close_all(struct worker *worker)
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
 	tenants_free(&worker->tenants);
+	subscriptions_free(&worker->subscriptions);
 	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
 	probes_free(&worker->probes);

@@ -15,6 +15,11 @@ static enum step_result answer(struct call *call)
 	return call->method->answer != NULL ? call->method->answer(call) : STEP_NEXT;
 }
 
+static enum step_result stay_open(struct call *call)
+{
+	return call->method->listen != NULL ? call->method->listen(call) : STEP_NEXT;
+}
+
 static enum step_result reply(struct call *call);
 
 /*
@@ -34,6 +39,7 @@ static const struct {
 	[STEP_ANSWER] = { "answer",	    answer	   },
 	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},
+	[STEP_LISTEN] = { "listen",	    stay_open	      },
 	[STEP_FORWARD] = { "forward",     call_forward	   },
 	[STEP_OUTCOME] = { "outcome",     call_outcome	   },
 	[STEP_REPLY] = { "reply",	  reply		},
@@ -72,6 +78,7 @@ static void stop_waiting(struct call *call, const char *reason)
 	health_ask_cancel(&call->wait.health);
 	upstream_cancel(&call->wait.upstream, reason);
 	call_unheard(call);
+	subscription_cancel(&call->wait.subscription);
 	spool_wait_cancel(&call->wait.record);
 }
 

@@ -28,6 +28,7 @@ struct identity;
 struct meter;
 struct principal;
 struct sessions;
+struct subscriptions;
 struct tenants;
 struct upstreams;
 
@@ -38,6 +39,7 @@ struct gate {
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
+	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
 	struct healths *healths;

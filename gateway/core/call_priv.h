@@ -12,6 +12,7 @@
 #include "gateway/core/identity.h"
 #include "gateway/core/principal.h"
 #include "gateway/core/session.h"
+#include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 
@@ -29,7 +30,8 @@ enum call_step {
 	STEP_POLICY,	   /* may they? */
 	STEP_ANSWER,	   /* methods that the gate itself answers */
 	STEP_HEALTH,	   /* does the upstream fare well enough to be called? */
-	STEP_INTENT,	   /* written in the book before anything leaves */
+	STEP_INTENT,	   /* written in the book before anything leaves or stays open */
+	STEP_LISTEN,	   /* a stream that stays open until somebody ends it */
 	STEP_FORWARD,	   /* the upstream */
 	STEP_OUTCOME,	   /* written in the book before the answer is released */
 	STEP_REPLY,
@@ -82,6 +84,7 @@ struct call {
 		struct cancel_op *cancel;
 		struct health_op *health;
 		struct upstream_op *upstream;
+		struct subscription *subscription;
 		struct spool_wait record;
 	} wait;
 
@@ -112,8 +115,10 @@ struct call {
 struct method {
 	const char *name;
 	unsigned eras; /* bits of 1 << enum mcp_era */
-	/* Answers by itself; NULL: the call is forwarded. */
+	/* Answers by itself, or checks what a stream is asked for; NULL: the call is forwarded. */
 	enum step_result (*answer)(struct call *call);
+	/* Opens a stream; NULL: the call has its answer by then. */
+	enum step_result (*listen)(struct call *call);
 };
 const struct method *method_find(enum mcp_era era, const char *name);
 
@@ -141,6 +146,9 @@ void call_unheard(struct call *call);
 enum step_result call_forward(struct call *call); /* call_forward.c */
 /* notifications/cancelled: of a call that runs here, or elsewhere (call_cancel.c). */
 enum step_result call_take_cancel(struct call *call);
+/* call_listen.c: subscriptions/listen */
+enum step_result call_listen_check(struct call *call);
+enum step_result call_listen(struct call *call);
 
 bool call_is_notification(const struct call *call);
 struct session_key call_session_key(const struct call *call);
@@ -157,6 +165,8 @@ void answer_tool_error(struct call *call, enum book_outcome outcome, const char 
 	ERR_PRINTF(3, 4);
 /* 503 with Retry-After. */
 void answer_unavailable(struct call *call, const char *message);
+/* 429 with Retry-After. */
+void answer_rate_limited(struct call *call, const char *message);
 /* No body: a notification taken. */
 void answer_nothing(struct call *call);
 /* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */

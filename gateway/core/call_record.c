@@ -82,7 +82,7 @@ enum step_result call_intent(struct call *call)
 	struct book_call what;
 	struct err err;
 
-	if (call->tool == NULL)
+	if (call->tool == NULL && call->method->listen == NULL)
 		return STEP_NEXT; /* answered already: nothing leaves the gate */
 	describe(call, &what);
 	if (book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {

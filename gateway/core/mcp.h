@@ -30,6 +30,7 @@ const char *mcp_legacy_negotiate(const char *requested);
 #define MCP_META_CLIENT	      "io.modelcontextprotocol/clientInfo"
 #define MCP_META_LOG_LEVEL    "io.modelcontextprotocol/logLevel"
 #define MCP_META_SERVER	      "io.modelcontextprotocol/serverInfo"
+#define MCP_META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 #define MCP_META_PREFIX	      "io.modelcontextprotocol/"
 
 /* JSON-RPC and MCP error codes (reference: the 2026-07-28 schema). */

@@ -61,7 +61,7 @@ static void add_instructions(const struct call *call, struct buf *out)
 	buf_fini(&text);
 }
 
-#define CAPABILITIES "{\"tools\":{},\"logging\":{}}"
+#define CAPABILITIES "{\"tools\":{\"listChanged\":true},\"logging\":{}}"
 
 static void answer_initialize(struct call *call, const char *version)
 {
@@ -180,6 +180,20 @@ static enum step_result set_level(struct call *call)
 	return STEP_WAIT;
 }
 
+/* A legacy session is told of changes to what it was given last. */
+static void note_list(struct call *call)
+{
+	if (call->session == NULL)
+		return;
+	subscriptions_listed(call->gate->subscriptions,
+			     &(struct subscription_listed){
+				     .principal = call->principal,
+				     .tenant = call->tenant,
+				     .only = call->connection,
+				     .session_id = call->params.session_id,
+			     });
+}
+
 static enum step_result tools_list(struct call *call)
 {
 	struct span cursor = span_get(call->params.request.params, "cursor");
@@ -201,6 +215,8 @@ static enum step_result tools_list(struct call *call)
 	if (ret == 0)
 		answer_result(call, buf_span(&result));
 	buf_fini(&result);
+	if (ret == 0 && at == NULL)
+		note_list(call);
 	return ret == 0 ? STEP_NEXT : invalid_params(call, "params.cursor is not one of ours");
 }
 
@@ -208,12 +224,13 @@ static enum step_result tools_list(struct call *call)
 #define MODERN (1u << MCP_MODERN)
 
 static const struct method methods[] = {
-	{"initialize",	LEGACY,		initialize},
-	       { "ping",		 LEGACY,		 ping      },
-	{ "logging/setLevel", LEGACY,	      set_level },
-	       { "server/discover",  MODERN,	    discover  },
-	{ "tools/list",	LEGACY | MODERN, tools_list},
-	       { "tools/call",       LEGACY | MODERN, NULL	     },
+	{"initialize",		LEGACY,		initialize,	    NULL	 },
+	{ "ping",		  LEGACY,	  ping,		NULL	     },
+	{ "logging/setLevel",     LEGACY,	      set_level,	 NULL	      },
+	{ "server/discover",	     MODERN,	     discover,	       NULL	    },
+	{ "subscriptions/listen", MODERN,	  call_listen_check, call_listen},
+	{ "tools/list",		LEGACY | MODERN, tools_list,	     NULL	  },
+	{ "tools/call",		LEGACY | MODERN, NULL,	       NULL	    },
 };
 
 const struct method *method_find(enum mcp_era era, const char *name)

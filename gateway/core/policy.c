@@ -45,3 +45,8 @@ bool policy_check(const struct principal *principal, const struct connection *co
 		*reason = answer;
 	return answer == NULL;
 }
+
+const char *policy_view(const struct principal *principal)
+{
+	return principal == NULL ? "nobody" : "tenant";
+}

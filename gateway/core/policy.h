@@ -15,4 +15,8 @@ struct principal;
 bool policy_check(const struct principal *principal, const struct connection *connection,
 		  const char *tool, const char **reason);
 
+/* A word for all principals of a tenant that policy_check answers alike: what was found out for one
+ * of them holds for the others. */
+const char *policy_view(const struct principal *principal);
+
 #endif

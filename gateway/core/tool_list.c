@@ -70,6 +70,19 @@ static bool full(const struct page *page)
 	return page->n >= TOOLS_PER_PAGE || page->out->len - page->start > TOOL_PAGE_MAX_BYTES;
 }
 
+static bool is_listed(const struct tool_list_params *params, const struct connection *connection,
+		      const struct tool *tool)
+{
+	return policy_check(params->principal, connection, tool->name, NULL) &&
+	       (params->only != NULL || tool->exposed != NULL);
+}
+
+static void write_tool(const struct tool_list_params *params, const struct tool *tool,
+		       struct buf *out)
+{
+	bridge_tool(tool->text, params->only != NULL ? NULL : tool->exposed, params->era, out);
+}
+
 /* Returns the index of the first tool that did not fit, or the number of tools. */
 static size_t list_connection(struct page *page, const struct connection *connection, size_t from)
 {
@@ -79,14 +92,12 @@ static size_t list_connection(struct page *page, const struct connection *connec
 	for (i = from; i < connection->n_tools; i++) {
 		const struct tool *tool = &connection->tools[i];
 
-		if (!policy_check(params->principal, connection, tool->name, NULL) ||
-		    (params->only == NULL && tool->exposed == NULL))
+		if (!is_listed(params, connection, tool))
 			continue;
 		if (full(page))
 			return i;
 		buf_add(page->out, page->n++ > 0 ? "," : "");
-		bridge_tool(tool->text, params->only != NULL ? NULL : tool->exposed, params->era,
-			    page->out);
+		write_tool(params, tool, page->out);
 	}
 	return i;
 }
@@ -129,4 +140,37 @@ int tool_list_write(const struct tool_list_params *params, struct buf *out)
 	buf_add(out, "}");
 	buf_fini(&next);
 	return 0;
+}
+
+/* Each tool is hashed behind the digest of those before it. */
+static void digest_connection(const struct tool_list_params *params,
+			      const struct connection *connection, struct buf *scratch,
+			      uint8_t digest[SHA256_BYTES])
+{
+	for (size_t i = 0; i < connection->n_tools; i++) {
+		const struct tool *tool = &connection->tools[i];
+
+		if (!is_listed(params, connection, tool))
+			continue;
+		buf_clear(scratch);
+		buf_append(scratch, digest, SHA256_BYTES);
+		write_tool(params, tool, scratch);
+		crypto_sha256(scratch->data, scratch->len, digest);
+	}
+}
+
+void tool_list_digest(const struct tool_list_params *params, uint8_t out[SHA256_BYTES])
+{
+	const struct tenant *tenant = params->tenant;
+	struct buf scratch;
+
+	memset(out, 0, SHA256_BYTES);
+	buf_init(&scratch, TOOL_PAGE_MAX_BYTES);
+	for (size_t i = 0; i < tenant->n_connections; i++) {
+		const struct connection *connection = &tenant->connections[i];
+
+		if (params->only == NULL || params->only == connection)
+			digest_connection(params, connection, &scratch, out);
+	}
+	buf_fini(&scratch);
 }

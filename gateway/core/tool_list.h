@@ -5,6 +5,7 @@
 /* One page of tools/list: what a principal may call, in a stable order, as its era writes it. */
 
 #include "base/buf.h"
+#include "base/crypto.h"
 #include "gateway/core/mcp.h"
 
 struct connection;
@@ -25,5 +26,9 @@ struct tool_list_params {
 };
 /* Appends the result object. -1 if the cursor is not one that an earlier page gave. */
 int tool_list_write(const struct tool_list_params *params, struct buf *out) MUST_CHECK;
+
+/* Of all pages, whatever the cursor: two lists have the same digest if and only if they read the
+ * same. */
+void tool_list_digest(const struct tool_list_params *params, uint8_t out[SHA256_BYTES]);
 
 #endif

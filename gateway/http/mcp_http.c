@@ -7,17 +7,11 @@
 
 #include "base/mem.h"
 #include "gateway/http/app.h"
-#include "gateway/http/cors.h"
 #include "gateway/http/credential.h"
 #include "gateway/http/era.h"
 #include "gateway/http/guard.h"
 #include "gateway/http/mcp_answer.h"
-
-/* Proxies cut a stream that is silent for 30 or 60 seconds. */
-#define KEEP_ALIVE_MS 15000
-#define EVENT_START   "event: message\ndata: "
-#define EVENT_END     "\n\n"
-#define MAX_HEADERS   (CORS_MAX_HEADERS + 2)
+#include "gateway/http/mcp_sse.h"
 
 enum answer_state {
 	ANSWER_OPEN,   /* nothing has been sent */
@@ -31,12 +25,12 @@ struct post {
 	struct loop *loop;
 	enum answer_state state;
 	const char *origin; /* borrowed from the exchange; NULL: no CORS headers */
-	struct timer keep_alive;
+	struct mcp_sse sse;
 };
 
 static void post_free(struct post *post)
 {
-	timer_stop(&post->keep_alive);
+	mcp_sse_stop(&post->sse);
 	free(post);
 }
 
@@ -49,51 +43,10 @@ static void on_gone(void *ctx)
 	call_client_gone(call);
 }
 
-/* SSE ends a line at CR and LF. In JSON they stand between tokens only and mean nothing. */
-static void write_event(struct post *post, struct span text)
-{
-	struct buf event;
-
-	buf_init(&event, text.n + sizeof(EVENT_START) + sizeof(EVENT_END));
-	buf_add(&event, EVENT_START);
-	while (text.n > 0) {
-		size_t n = 0;
-
-		while (n < text.n && text.p[n] != '\n' && text.p[n] != '\r')
-			n++;
-		buf_append(&event, text.p, n);
-		n += n < text.n ? 1 : 0;
-		text.p += n;
-		text.n -= n;
-	}
-	buf_add(&event, EVENT_END);
-	exchange_stream_write(post->exchange, buf_span(&event));
-	buf_fini(&event);
-}
-
-static void on_keep_alive(void *ctx)
-{
-	struct post *post = ctx;
-
-	timer_start(post->loop, &post->keep_alive, KEEP_ALIVE_MS, on_keep_alive, post);
-	exchange_stream_write(post->exchange, SPAN(":\n\n"));
-}
-
 static void start_stream(struct post *post)
 {
-	struct http_header headers[MAX_HEADERS];
-	size_t n = cors_headers(post->origin, headers);
-
-	headers[n++] = (struct http_header){ "Cache-Control", "no-store, no-cache, no-transform" };
-	headers[n++] = (struct http_header){ "X-Accel-Buffering", "no" };
 	post->state = ANSWER_STREAM;
-	exchange_stream_start(post->exchange, &(struct exchange_answer){
-						      .status = 200,
-						      .content_type = "text/event-stream",
-						      .headers = headers,
-						      .n_headers = n,
-					      });
-	timer_start(post->loop, &post->keep_alive, KEEP_ALIVE_MS, on_keep_alive, post);
+	mcp_sse_start(&post->sse, post->exchange, post->loop, post->origin, SPAN(""));
 }
 
 static void on_message(void *ctx, struct span text)
@@ -102,7 +55,7 @@ static void on_message(void *ctx, struct span text)
 
 	if (post->state == ANSWER_OPEN)
 		start_stream(post);
-	write_event(post, text);
+	mcp_sse_write(&post->sse, text);
 }
 
 static void on_finish(void *ctx, const struct call_reply *reply)
@@ -116,8 +69,8 @@ static void on_finish(void *ctx, const struct call_reply *reply)
 		mcp_answer(post->exchange, post->origin, NULL, reply);
 	} else {
 		if (reply->body.n > 0)
-			write_event(post, reply->body);
-		exchange_stream_end(post->exchange);
+			mcp_sse_write(&post->sse, reply->body);
+		mcp_sse_end(&post->sse);
 	}
 	post_free(post);
 }

@@ -10,7 +10,7 @@
 void mcp_post(struct exchange *exchange);
 /* Ends a legacy session (mcp_session.c). */
 void mcp_delete(struct exchange *exchange);
-/* There is no stream that a client could open yet. */
+/* The stream of a legacy session (mcp_stream.c). */
 void mcp_get(struct exchange *exchange);
 
 #endif

@@ -73,7 +73,11 @@ describe('Inspector', { concurrency: 2 }, () => {
   const client = 'inspector-cli/2.12.0';
   const opening = {
     legacy: (at) => [`${client} ${at} initialize  ok`, `${client} ${at} logging/setLevel  ok`],
-    modern: (at) => [`${client} ${at} server/discover  ok`, `${client} ${at} tools/list  ok`],
+    modern: (at) => [
+      `${client} ${at} server/discover  ok`,
+      `${client} ${at} subscriptions/listen  client_closed`,
+      `${client} ${at} tools/list  ok`,
+    ],
   };
   const inspect = async (url, key, ...args) => {
     const header = key === undefined ? [] : ['--header', `Authorization: Bearer ${key}`];

@@ -13,7 +13,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
-order="fixtures matrix conformance programs wire wrong tenants lifecycle upstreams processes restarts cancel away secrets cli operate book docs start"
+order="fixtures matrix conformance programs wire wrong tenants lifecycle changes upstreams processes restarts cancel away secrets cli operate book docs start"
 ready_seconds=30
 
 [ -x "$node" ] || { echo "run npm ci in tests/e2e first" >&2; exit 2; }

@@ -40,6 +40,8 @@ FROM unnest(ARRAY[
   'mcp_sessions SET id_hash = ''\x00''',
   'mcp_sessions SET principal = ''''',
   'cancellations SET key = ''\x00''',
+  'mcp_sessions SET list_hash = ''\x00''',
+  'mcp_sessions SET stream = 0',
   'data_keys SET dek_id = 0',
   'data_keys SET kek_id = 4294967296',
   'tenants SET egress = ''[]''']) change;

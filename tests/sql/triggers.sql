@@ -105,6 +105,7 @@ INSERT INTO changes (statement, bumps, notifies, name) VALUES
       VALUES ('aaaaaaaa-0000-4000-8000-000000000001', sha256('x'), 'p', '2025-11-25', now()) $$,
    0, false, 'a new session'),
   ($$ UPDATE tollgate.mcp_sessions SET last_seen_at = now() $$, 0, false, 'a session that is used'),
+  ($$ UPDATE tollgate.mcp_sessions SET stream = 7, list_hash = sha256('') $$, 0, false, 'what a session is told'),
   ($$ UPDATE tollgate.mcp_sessions SET log_level = 'info' $$, 0, true, 'a log level asked for'),
   ($$ UPDATE tollgate.mcp_sessions SET log_level = 'info' $$, 0, false, 'the same one again'),
   ($$ DELETE FROM tollgate.mcp_sessions $$, 0, true, 'a session that ended'),

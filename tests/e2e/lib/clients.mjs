@@ -10,6 +10,7 @@ import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextproto
 import { outcomesOf, record } from './ledger.mjs';
 import { EventReader } from './raw.mjs';
 import { raw } from './rawjson.mjs';
+import { eventually } from './wait.mjs';
 
 const info = { name: 'tollgate-e2e', version: '1.0.0' };
 
@@ -22,15 +23,22 @@ function enter(url, body, key) {
     method: message.method,
     tool: message.method === 'tools/call' ? message.params.name : null,
     id: raw(body, 'id'),
-    outcome: ['unknown', 'client_closed', 'cancelled', 'ok', 'tool_error'],
+    outcome:
+      message.method === 'subscriptions/listen'
+        ? streamEnds
+        : ['unknown', 'client_closed', 'cancelled', 'ok', 'tool_error'],
   });
 }
+
+// How a stream may end that was opened; the result with which it does says no more.
+const streamEnds = ['unknown', 'client_closed', 'drained'];
 
 function settle(entry, status, text) {
   if (entry === undefined || entry.outcome.length === 1) return;
   try {
     const message = JSON.parse(text);
-    if (message.result !== undefined || message.error !== undefined)
+    const last = message.result !== undefined || message.error !== undefined;
+    if (last && !(entry.outcome === streamEnds && message.result !== undefined))
       entry.outcome = outcomesOf(status, message);
   } catch {
     entry.outcome = outcomesOf(status, undefined);
@@ -50,6 +58,7 @@ function recordingFetch(received, key) {
     };
     const events = new EventReader(keep);
     const streamed = response.headers.get('content-type')?.startsWith('text/event-stream');
+    if (init?.method === 'GET' && streamed) received.streams++;
     let whole = '';
     const watch = new TransformStream({
       transform(chunk, controller) {
@@ -80,6 +89,12 @@ function face(name, era, client, received, callTool) {
     client,
     received, // raw text of every message that came
     messages,
+    changes: [], // when it was told that its list has changed
+    // Resolves once it can be told.
+    async listen() {
+      if (era === 'modern') return client.listen({ toolsListChanged: true });
+      return eventually(() => received.streams > 0, { what: `${name} has its stream` });
+    },
     listTools: async () => (await client.listTools()).tools,
     listPage: (cursor) => client.listTools(cursor === undefined ? {} : { cursor }),
     callTool: (tool, args, options = {}) =>
@@ -91,7 +106,7 @@ function face(name, era, client, received, callTool) {
 }
 
 async function connectV2(name, era, mode, options) {
-  const received = [];
+  const received = Object.assign([], { streams: 0 });
   const client = new Client(info, {
     capabilities: options.capabilities ?? {},
     versionNegotiation: { mode },
@@ -105,12 +120,16 @@ async function connectV2(name, era, mode, options) {
   client.setNotificationHandler('notifications/message', (message) =>
     handle.messages.push(message.params),
   );
+  client.setNotificationHandler('notifications/tools/list_changed', () =>
+    handle.changes.push(Date.now()),
+  );
   return handle;
 }
 
 async function connectV1(name, era, options) {
-  const { LoggingMessageNotificationSchema } = await import('@modelcontextprotocol/sdk/types.js');
-  const received = [];
+  const { LoggingMessageNotificationSchema, ToolListChangedNotificationSchema } =
+    await import('@modelcontextprotocol/sdk/types.js');
+  const received = Object.assign([], { streams: 0 });
   const client = new ClientV1(info, { capabilities: options.capabilities ?? {} });
   const transport = new TransportV1(new URL(options.url), {
     fetch: recordingFetch(received, options.key),
@@ -122,6 +141,9 @@ async function connectV1(name, era, options) {
   );
   client.setNotificationHandler(LoggingMessageNotificationSchema, (message) =>
     handle.messages.push(message.params),
+  );
+  client.setNotificationHandler(ToolListChangedNotificationSchema, () =>
+    handle.changes.push(Date.now()),
   );
   return handle;
 }

@@ -6,6 +6,7 @@ import http from 'node:http';
 
 import { outcomesOf, record } from './ledger.mjs';
 import { raw } from './rawjson.mjs';
+import { signal } from './wait.mjs';
 
 let block = [0, 0, 255];
 // An address of 127/8 that this run uses once.
@@ -26,7 +27,7 @@ export class EventReader {
 
   feed(text) {
     this.pending += text;
-    for (let match; (match = /\r\n|\n|\r(?!$)/.exec(this.pending));) {
+    for (let match; (match = /\r\n|\n|\r(?!$)/.exec(this.pending)); ) {
       this.line(this.pending.slice(0, match.index));
       this.pending = this.pending.slice(match.index + match[0].length);
     }
@@ -227,6 +228,37 @@ export async function openSession(url, options = {}) {
     }).done;
   await session.notify('notifications/initialized');
   return session;
+}
+
+// Opens the GET stream of a session and resolves once it is open: {messages, head, closed, abort()};
+// closed resolves when it has ended. A status other than 200 is {head, text}.
+export async function openStream(session, { headers = {}, url = session.url } = {}) {
+  const stream = { messages: [], open: true };
+  const opened = signal();
+  const handle = send(url, {
+    headers: {
+      accept: 'text/event-stream',
+      ...(session.key === undefined ? {} : { authorization: `Bearer ${session.key}` }),
+      ...session.headers,
+      ...headers,
+    },
+    onmessage: (text) => stream.messages.push(text),
+    onhead: (status, head) => opened.resolve(Object.assign(stream, { status, head })),
+  });
+  stream.closed = handle.done.then(
+    (reply) => Object.assign(stream, { open: false, text: reply.text }),
+    (problem) => {
+      opened.reject(problem);
+      stream.open = false;
+    },
+  );
+  stream.abort = () => {
+    handle.abort();
+    return stream.closed;
+  };
+  await opened.promise;
+  if (stream.status !== 200) await stream.closed;
+  return stream;
 }
 
 // --- the modern era ------------------------------------------------------------------------------

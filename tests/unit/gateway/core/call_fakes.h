@@ -25,6 +25,7 @@
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/session.h"
+#include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 
@@ -49,6 +50,9 @@ struct tenants {
 	struct world *world;
 };
 struct sessions {
+	struct world *world;
+};
+struct subscriptions {
 	struct world *world;
 };
 struct upstreams {
@@ -78,6 +82,10 @@ struct session_op {
 struct cancel_op {
 	struct pending pending;
 };
+struct subscription {
+	struct pending pending;
+	void (*changed)(void *ctx);
+};
 struct upstream_op {
 	struct pending pending;
 	struct upstream_events events;
@@ -92,6 +100,7 @@ struct world {
 	struct identity identity;
 	struct tenants tenants;
 	struct sessions sessions;
+	struct subscriptions subscriptions;
 	struct upstreams upstreams;
 	struct healths healths;
 	struct book book;
@@ -105,11 +114,15 @@ struct world {
 	struct session *session;
 	bool session_in_memory;
 	bool book_refuses; /* at once */
+	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
+	 * may. */
+	const struct err *no_check, *no_start;
 
 	struct identity_op identity_op;
 	struct tenants_op tenants_op;
 	struct session_op session_op;
 	struct cancel_op cancel_op;
+	struct subscription subscription;
 	struct upstream_op upstream_op;
 	struct health_op health_op;
 	/* How the upstream fares, and what was told of it. */
@@ -536,6 +549,66 @@ void health_abandoned(struct healths *healths, const struct tenant *tenant,
 	(void)connection;
 	healths->world->n_abandoned++;
 	healths->world->heard_as = as;
+}
+
+/* --- streams --------------------------------------------------------------------------------- */
+
+static inline int refuse_stream(const struct err *why, struct err *err)
+{
+	if (why != NULL)
+		*err = *why;
+	return why != NULL ? -1 : 0;
+}
+
+int subscription_check(struct subscriptions *subscriptions, const struct principal *principal,
+		       struct err *err)
+{
+	assert_ptr_equal(principal, subscriptions->world->principal);
+	return refuse_stream(subscriptions->world->no_check, err);
+}
+
+int subscription_start(struct subscriptions *subscriptions, struct subscription **slot,
+		       const struct subscription_params *params, struct err *err)
+{
+	struct world *world = subscriptions->world;
+
+	assert_ptr_equal(params->principal, world->principal);
+	assert_ptr_equal(params->tenant, world->tenant);
+	assert_null(params->session_id);
+	if (refuse_stream(world->no_start, err) < 0)
+		return -1;
+	note(world, "listen at '%s' as %s", params->endpoint, mcp_era_name(params->era));
+	world->subscription.changed = params->changed;
+	pend(&world->subscription.pending, world, slot, &world->subscription, (void *)params->ended,
+	     params->ctx);
+	return 0;
+}
+
+void subscription_cancel(struct subscription **slot)
+{
+	if (*slot != NULL)
+		drop(&(*slot)->pending, "subscription");
+}
+
+static inline void list_changes(struct world *world)
+{
+	assert_non_null(world->subscription.pending.slot);
+	world->subscription.changed(world->subscription.pending.ctx);
+}
+
+static inline void stream_ends(struct world *world, enum subscription_end why)
+{
+	struct pending was = take(&world->subscription.pending);
+
+	((void (*)(void *, enum subscription_end))was.done)(was.ctx, why);
+}
+
+void subscriptions_listed(struct subscriptions *subscriptions,
+			  const struct subscription_listed *listed)
+{
+	assert_ptr_equal(listed->principal, subscriptions->world->principal);
+	note(subscriptions->world, "listed to %s at '%s'", listed->session_id,
+	     listed->only != NULL ? listed->only->name : "");
 }
 
 /* --- the upstream ---------------------------------------------------------------------------- */

@@ -158,12 +158,14 @@ static inline int start_world(void **state)
 		.identity = &world->identity,
 		.tenants = &world->tenants,
 		.sessions = &world->sessions,
+		.subscriptions = &world->subscriptions,
 		.upstreams = &world->upstreams,
 		.cancels = &world->cancels,
 		.healths = &world->healths,
 		.server_version = "1.2.3",
 	};
 	world->cancels.world = world;
+	world->subscriptions.world = world;
 	buf_init(&world->journal, JOURNAL_BYTES);
 	world->principal = mem_new(sizeof(*world->principal));
 	*world->principal = (struct principal){

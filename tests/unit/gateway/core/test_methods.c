@@ -30,7 +30,8 @@ static void initialize_makes_a_session_and_gives_its_id_with_the_answer(void **s
 	assert_string_equal(
 		world->body,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\","
-		"\"capabilities\":{\"tools\":{},\"logging\":{}},\"serverInfo\":{\"name\":"
+		"\"capabilities\":{\"tools\":{\"listChanged\":true},\"logging\":{}},\"serverInfo\":"
+		"{\"name\":"
 		"\"tollgate\",\"title\":\"Tollgate\",\"version\":\"1.2.3\"},"
 		"\"instructions\":\"crm: Ask nicely.\\n\\n\"}}");
 }
@@ -120,7 +121,7 @@ static void discover_says_what_is_offered_and_that_it_is_private(void **state)
 	assert_string_equal(
 		world->body,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"supportedVersions\":[\"2026-07-28\"],"
-		"\"capabilities\":{\"tools\":{},\"logging\":{}},"
+		"\"capabilities\":{\"tools\":{\"listChanged\":true},\"logging\":{}},"
 		"\"instructions\":\"crm: Ask nicely.\\n\\n\",\"resultType\":\"complete\","
 		"\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{"
 		"\"io.modelcontextprotocol/"
@@ -134,12 +135,17 @@ static void the_list_has_what_may_be_called(void **state)
 	struct asks asks = { .id = "1", .method = "tools/list", .params = "{}" };
 
 	run_call(world, &asks);
+	expect_journal(world, "listed to s1 at ''\nentry ok\n");
 	expect_end(world, 200);
 	assert_string_equal(world->body, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":"
 					 "[{\"name\":\"crm__get\"}]}}");
 	asks.endpoint = "crm";
+	run_call(world, &asks);
+	expect_journal(world, "listed to s1 at 'crm'\nentry ok\n");
+	expect_end(world, 200);
 	asks.modern = true;
 	run_call(world, &asks);
+	expect_journal(world, "entry ok\n"); /* there is no session to note it in */
 	expect_end(world, 200);
 	assert_string_equal(
 		world->body,

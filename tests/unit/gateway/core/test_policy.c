@@ -55,6 +55,26 @@ static void globs_decide_and_denied_wins(void **state)
 	}
 }
 
+/* What was worked out for one of a view is given to the others: policy_check must agree. */
+static void a_view_is_of_those_who_get_the_same_answers(void **state)
+{
+	const struct principal bob = { .refs = 1, .role = ROLE_ADMIN };
+	const char *all[] = { "*" };
+	const struct connection connections[] = {
+		{.enabled = true,	   .tools_allow = all, .n_tools_allow = 1 },
+		{ .enabled = true		  },
+		{ .tools_allow = all, .n_tools_allow = 1			 },
+	};
+
+	(void)state;
+	assert_string_equal(policy_view(&ana), policy_view(&bob));
+	for (size_t i = 0; i < COUNT(connections); i++)
+		assert_int_equal(policy_check(&ana, &connections[i], "get", NULL),
+				 policy_check(&bob, &connections[i], "get", NULL));
+	assert_string_not_equal(policy_view(&ana), policy_view(NULL));
+	assert_false(policy_check(NULL, &connections[0], "get", NULL));
+}
+
 static void nobody_disabled_and_invalid_are_refused(void **state)
 {
 	const char *all[] = { "*" };
@@ -79,6 +99,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(globs_decide_and_denied_wins),
+		cmocka_unit_test(a_view_is_of_those_who_get_the_same_answers),
 		cmocka_unit_test(nobody_disabled_and_invalid_are_refused),
 	};
 

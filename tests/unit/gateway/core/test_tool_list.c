@@ -203,6 +203,81 @@ static void a_tool_without_an_exposed_name_is_listed_at_its_endpoint_only(void *
 	buf_fini(&out);
 }
 
+static void digest_of(struct world *world, const struct connection *only, enum mcp_era era,
+		      uint8_t out[SHA256_BYTES])
+{
+	const struct tool_list_params params = {
+		.principal = &ana, .tenant = &world->tenant, .only = only, .era = era
+	};
+
+	tool_list_digest(&params, out);
+}
+
+static bool digest_differs(struct world *world, const struct connection *only, enum mcp_era era,
+			   const uint8_t was[SHA256_BYTES])
+{
+	uint8_t is[SHA256_BYTES];
+
+	digest_of(world, only, era, is);
+	return memcmp(is, was, SHA256_BYTES) != 0;
+}
+
+/* All pages, and nothing that is not in them. */
+static void the_digest_is_that_of_what_is_listed(void **state)
+{
+	struct world *world = *state;
+	struct connection *beta = &world->connections[1];
+	struct tool *last = &beta->tools[MANY - 1];
+	struct tool *secret = &beta->tools[1];
+	struct tool was = *last;
+	uint8_t all_tools[SHA256_BYTES], only_beta[SHA256_BYTES], only_alpha[SHA256_BYTES];
+
+	digest_of(world, NULL, MCP_LEGACY, all_tools);
+	digest_of(world, beta, MCP_LEGACY, only_beta);
+	digest_of(world, &world->connections[0], MCP_LEGACY, only_alpha);
+	assert_false(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	secret->text = SPAN("{\"name\":\"secret1\",\"title\":\"x\"}");
+	beta->tools_deny = NULL;
+	beta->n_tools_deny = 0;
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	beta->tools_deny = no_secrets;
+	beta->n_tools_deny = 1;
+	assert_false(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+
+	last->text = SPAN("{\"name\":\"t249\" }");
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	assert_true(digest_differs(world, beta, MCP_LEGACY, only_beta));
+	assert_false(digest_differs(world, &world->connections[0], MCP_LEGACY, only_alpha));
+	*last = was;
+	last->exposed = "beta__else";
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	assert_false(digest_differs(world, beta, MCP_LEGACY, only_beta)); /* it has its own name */
+	last->exposed = NULL;						  /* not listed */
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	*last = was;
+	beta->n_tools--;
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+	beta->n_tools++;
+	beta->tools[MANY - 1] = beta->tools[MANY - 2];
+	beta->tools[MANY - 2] = was;
+	assert_true(digest_differs(world, NULL, MCP_LEGACY, all_tools));
+}
+
+static void each_era_has_the_digest_of_what_it_is_given(void **state)
+{
+	struct world *world = *state;
+	struct connection *alpha = &world->connections[0];
+	uint8_t legacy[SHA256_BYTES], modern[SHA256_BYTES];
+
+	digest_of(world, alpha, MCP_LEGACY, legacy);
+	digest_of(world, alpha, MCP_MODERN, modern);
+	assert_memory_equal(legacy, modern, SHA256_BYTES);
+	/* A legacy client is not given such a schema. */
+	alpha->tools[0].text = SPAN("{\"name\":\"t0\",\"outputSchema\":{\"type\":\"array\"}}");
+	assert_false(digest_differs(world, alpha, MCP_LEGACY, legacy));
+	assert_true(digest_differs(world, alpha, MCP_MODERN, modern));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +293,10 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(foreign_cursors_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_disabled_connection_lists_nothing, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(the_digest_is_that_of_what_is_listed, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(each_era_has_the_digest_of_what_it_is_given, set_up,
 						tear_down),
 	};
 

@@ -25,7 +25,7 @@ static const struct {
 	{ "DELETE", "/connections/{name}",	   "nnyy", "nnny"},
 	{ "GET",	 "/connections/{name}/status",  "yyyy", "nnny"},
 	{ "POST",	  "/connections/{name}/refresh", "nnyy", "nnny"},
-	{ "POST",	  "/connections/{name}/probe",  "nnyy", "nnny"},
+	{ "POST",	  "/connections/{name}/probe",   "nnyy", "nnny"},
 	{ "POST",	  "/probe",			    "nnyy", "nnny"},
 	{ "GET",	 "/keys",			  "nyyy", "nnny"},
 	{ "POST",	  "/keys",			   "nyyy", "nnny"},

@@ -157,7 +157,6 @@ void session_cancel(struct session_op **slot)
 static const struct route routes[] = {
 	{1U << LISTENER_PUBLIC,	 "DELETE", "/mcp",			   mcp_delete},
 	{ 1U << LISTENER_PUBLIC, "DELETE", "/t/{tenant}/c/{connection}/mcp", mcp_delete},
-	{ 1U << LISTENER_PUBLIC, "GET",	"/mcp",				mcp_get	},
 	{ 0,		     NULL,	   NULL,			     NULL      },
 };
 
@@ -285,13 +284,8 @@ static void refuses_in_order(void **state)
 	} rows[] = {
 		{"DELETE /mcp",		 "Origin: https://evil.example.com\r\n" KEYED SESSION,
 		  "HTTP/1.1 403 ",										     "",			       "\"code\":-32000"	 },
-		{ "GET /mcp",		      "Origin: https://evil.example.com\r\n",		      "HTTP/1.1 403 ", "",
-		  "\"code\":-32000"																	 },
 		{ "DELETE /mcp",		 KEYED SESSION "MCP-Protocol-Version: 2026-07-28\r\n",
 		  "HTTP/1.1 405 ",										     "Allow: POST\r\n",	      "\"code\":-32000"	},
-		{ "GET /mcp",		      "",						   "HTTP/1.1 405 ", "Allow: POST, DELETE\r\n",      "\"code\":-32000"	},
-		{ "GET /mcp",		      "Accept: text/event-stream\r\n" KEYED SESSION,	     "HTTP/1.1 405 ",
-		  "Allow: POST, DELETE\r\n",													   "\"code\":-32000"    },
 		{ "DELETE /mcp",		 KEYED "X-API-Key: other\r\n" SESSION,		       "HTTP/1.1 400 ", "",
 		  "\"code\":-32600"																	 },
 		{ "DELETE /mcp",		 SESSION,					      "HTTP/1.1 401 ", "WWW-Authenticate: Bearer\r\n",
