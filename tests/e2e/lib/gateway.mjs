@@ -332,9 +332,11 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
   const ready = path.join(directory, 'dev.json');
   fs.rmSync(ready, { force: true });
   const log = fs.openSync(`${directory}.log`, 'a');
+  const usual = { '--port': '0', ...(isSpread ? { '--workers': '2' } : {}) };
+  const missing = Object.entries(usual).filter(([name]) => !args.includes(name));
   const child = spawn(
     binary,
-    ['dev', '--dir', directory, ...(args.includes('--port') ? [] : ['--port', '0']), ...args],
+    ['dev', '--dir', directory, ...missing.flat(), ...args],
     {
       stdio: ['ignore', log, log],
       env: { ...process.env, ...env },

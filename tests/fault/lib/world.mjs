@@ -70,7 +70,7 @@ export class World {
     return world;
   }
 
-  async prepare({ seed = 1, workers = 2, tenants = 2, args = [], ...counts }) {
+  async prepare({ seed = 1, workers = 2, tenants = 2, args = [], start: how = {}, ...counts }) {
     this.random = random(seed);
     this.run = `f${seed}-${process.pid.toString(36)}${Date.now().toString(36)}`;
     this.calls = [];
@@ -79,7 +79,10 @@ export class World {
     this.sdkUsers = new Set();
     this.connections = ['old', 'new'];
     this.nWorkers = workers;
-    this.gateway = await start(newDirectory(), { args: ['--workers', String(workers), ...args] });
+    this.gateway = await start(newDirectory(), {
+      ...how,
+      args: ['--workers', String(workers), ...args],
+    });
     this.url = this.gateway.mcp();
     this.scratch = path.dirname(this.gateway.directory);
     this.database = await this.openDatabase();
