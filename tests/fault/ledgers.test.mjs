@@ -63,10 +63,7 @@ describe('ledgers that agree', () => {
   test('know no tenant of what was refused unread', () => {
     const refused = call({ status: 503, answer: { error: { code: -32000 } } });
     const nobody = { tenant: null, user_name: null, tool: null, connection: null };
-    agrees(
-      { calls: [refused], runs: [], rows: [row({ outcome: 'unavailable', ...nobody })] },
-      all,
-    );
+    agrees({ calls: [refused], runs: [], rows: [row({ outcome: 'unavailable', ...nobody })] }, all);
   });
 });
 
@@ -82,7 +79,11 @@ describe('ledgers disagree when', () => {
   });
   test('a call that was refused ran all the same', () => {
     const denied = call({ answer: { error: { code: -32602 } } });
-    finds({ calls: [denied], runs: [run()], rows: [row({ outcome: 'denied' })] }, /^I1 n1: ran/, all);
+    finds(
+      { calls: [denied], runs: [run()], rows: [row({ outcome: 'denied' })] },
+      /^I1 n1: ran/,
+      all,
+    );
   });
   test('a client has a result that no upstream gave', () => {
     const problems = compareLedgers({ calls: [call()], runs: [], rows: [row()] });
@@ -140,7 +141,10 @@ describe('ledgers disagree when', () => {
     finds({ calls: [call(lost)], runs: [], rows: [] }, /^failed n1: .*ECONNRESET/);
   });
   test('a call never came to an end', () => {
-    const problems = compareLedgers({ calls: [call({ ...lost, endedAt: undefined })], runs: [], rows: [] }, all);
+    const problems = compareLedgers(
+      { calls: [call({ ...lost, endedAt: undefined })], runs: [], rows: [] },
+      all,
+    );
     assert.deepEqual(problems, ['n1: still runs']);
   });
 });

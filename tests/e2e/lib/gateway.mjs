@@ -334,14 +334,10 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
   const log = fs.openSync(`${directory}.log`, 'a');
   const usual = { '--port': '0', ...(isSpread ? { '--workers': '2' } : {}) };
   const missing = Object.entries(usual).filter(([name]) => !args.includes(name));
-  const child = spawn(
-    binary,
-    ['dev', '--dir', directory, ...missing.flat(), ...args],
-    {
-      stdio: ['ignore', log, log],
-      env: { ...process.env, ...env },
-    },
-  );
+  const child = spawn(binary, ['dev', '--dir', directory, ...missing.flat(), ...args], {
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...env },
+  });
   child.unref();
   let ended;
   child.on('exit', (code, signal) => (ended = `${code ?? signal}`));

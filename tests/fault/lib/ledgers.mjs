@@ -33,7 +33,14 @@ export function readJournals(files) {
 
 // A call without an answer may have ended in any of these, if it has a row at all.
 const unanswered = ['unknown', 'ok', 'tool_error', 'protocol_error', 'upstream_error'];
-const abandoned = [...unanswered, 'timeout', 'client_closed', 'cancelled', 'drained', 'unavailable'];
+const abandoned = [
+  ...unanswered,
+  'timeout',
+  'client_closed',
+  'cancelled',
+  'drained',
+  'unavailable',
+];
 // Nothing of these left the gate.
 const stayed = ['denied', 'unauthenticated', 'malformed', 'rate_limited', 'needs_auth'];
 

@@ -181,8 +181,7 @@ export class World {
       () => {
         const after = now();
         return this.lanes.every(
-          ({ name }) =>
-            (after.get(name)?.length ?? 0) - (before.get(name)?.length ?? 0) >= calls,
+          ({ name }) => (after.get(name)?.length ?? 0) - (before.get(name)?.length ?? 0) >= calls,
         );
       },
       { deadline, every: 50, what: `${calls} more calls of each client` },
@@ -214,7 +213,10 @@ export class World {
       unknown: rows.filter((row) => row.outcome === 'unknown').length,
     };
     return [
-      ...compareLedgers({ calls: this.calls, runs, rows: rows.filter((row) => !ofSdk(row)) }, allowed),
+      ...compareLedgers(
+        { calls: this.calls, runs, rows: rows.filter((row) => !ofSdk(row)) },
+        allowed,
+      ),
       ...compare(entries, rows.filter(ofSdk)),
     ];
   }

@@ -17,8 +17,7 @@ const comeBackMs = 90000;
 const troubles = {
   dead: {
     start: async (world) => ({ port: await freePort(), world }),
-    mend: (world, upstream) =>
-      world.startUpstream('legacy', 'dead', { port: upstream.port }),
+    mend: (world, upstream) => world.startUpstream('legacy', 'dead', { port: upstream.port }),
   },
   hanging: {
     start: async (world) => {

@@ -43,14 +43,18 @@ async function stranger(world) {
 async function refusals(world, unknown) {
   const problems = [];
   const refused = (what, call) => {
-    if (call.status !== 503) problems.push(`${what}: ${call.status} ${call.problem ?? ''}, not 503`);
+    if (call.status !== 503)
+      problems.push(`${what}: ${call.status} ${call.problem ?? ''}, not 503`);
     else if (!(Number(call.retryAfter) > 0)) problems.push(`${what}: 503 without Retry-After`);
   };
   refused('a key that nobody knows', await unknown.call('old', 'echo'));
   const [tenant] = world.tenants;
   const session = new Lane({ ...unknown, name: 'newcomer', era: 'legacy', key: tenant.userKey });
   await session.open().catch(() => {});
-  refused('a new session', world.calls.findLast((call) => call.lane === 'newcomer'));
+  refused(
+    'a new session',
+    world.calls.findLast((call) => call.lane === 'newcomer'),
+  );
   const edit = await tenant.api('POST', '/connections', { name: 'late', url: world.old.url });
   refused('an edit', { status: edit.status, retryAfter: edit.headers.get('retry-after') });
   return problems;

@@ -84,7 +84,9 @@ export async function rollingGateways({ seconds = 120, every = 5, seed = 1 } = {
       const at = rounds++ % 2;
       const out = pair[at];
       front.targets = [pair[1 - at].publicUrl];
-      await eventually(() => front.busy(out.publicUrl) === 0, { what: 'the front is done with it' });
+      await eventually(() => front.busy(out.publicUrl) === 0, {
+        what: 'the front is done with it',
+      });
       const code = await out.stop();
       if (code !== 0) throw new Error(`a gateway ended with ${code}`);
       pair[at] = await startSecond(dev, world.gateway.directory, {
