@@ -16,8 +16,12 @@ function closing(head) {
   return Buffer.from(without.replace('\r\n', '\r\nConnection: close\r\n'), 'latin1');
 }
 
+// A stream of a legacy client: it stays until somebody ends it.
+const isStream = (head) => head.toString('latin1', 0, 4) === 'GET ';
+
 // Gives {url, targets, busy(target), stop()}. targets (base URLs) may be changed while it runs; one
-// that does not accept a connection is passed over. busy: how many requests are with a target.
+// that does not accept a connection is passed over. busy: how many requests a target has, streams
+// aside.
 export async function startFront(targets) {
   const front = { targets: [...targets] };
   const open = new Set();
@@ -31,6 +35,11 @@ export async function startFront(targets) {
     return socket;
   };
 
+  function count(server, target) {
+    busy.set(target, front.busy(target) + 1);
+    server.on('close', () => busy.set(target, busy.get(target) - 1));
+  }
+
   function connect(client, tries, done) {
     const name = front.targets[turn++ % front.targets.length];
     const target = new URL(name);
@@ -42,8 +51,6 @@ export async function startFront(targets) {
       allowHalfOpen: true,
     });
     server.setNoDelay(true);
-    busy.set(name, (busy.get(name) ?? 0) + 1);
-    server.on('close', () => busy.set(name, busy.get(name) - 1));
     const refused = () => {
       if (tries > 1 && !client.destroyed) connect(client, tries - 1, done);
       else client.destroy();
@@ -51,14 +58,15 @@ export async function startFront(targets) {
     server.once('error', refused);
     server.once('connect', () => {
       server.off('error', refused);
-      done(keep(server));
+      done(keep(server), name);
     });
   }
 
   function pass(client, head) {
     client.pause();
-    connect(client, front.targets.length, (server) => {
+    connect(client, front.targets.length, (server, target) => {
       if (client.destroyed) return server.destroy();
+      if (!isStream(head)) count(server, target);
       client.on('close', () => server.destroy());
       // What was written reaches the client before the end does: destroy only after a reset.
       server.on('close', (broken) => (broken ? client.resetAndDestroy() : client.end()));

@@ -146,12 +146,18 @@ export class World {
     for (let at = 0; at < sdk; at++) await this.addSdkLane(at);
   }
 
-  async addSdkLane(at) {
-    const name = `sdk${at}`;
-    const tenant = this.tenants[at % this.tenants.length];
+  // The key of a user of its own, whose calls are made by SDKs alone.
+  async newUser(tenant, name) {
     await this.gateway.must(201, 'POST', `/tenants/${tenant.name}/users`, { name });
     const { key } = await this.gateway.newKey(tenant.name, { name, user: name });
     this.sdkUsers.add(name);
+    return key;
+  }
+
+  async addSdkLane(at) {
+    const name = `sdk${at}`;
+    const tenant = this.tenants[at % this.tenants.length];
+    const key = await this.newUser(tenant, name);
     const client = clients[at % clients.length];
     this.lanes.push(new SdkLane(this, client, name, tenant.name, key));
   }

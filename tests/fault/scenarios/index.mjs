@@ -32,7 +32,7 @@ export const scenarios = {
   neighbours: {
     shows: 'upstreams in trouble harm nobody else, and come back by themselves',
     run: neighbours,
-    sample: { seconds: 4, rounds: 1 },
+    sample: { seconds: 4, rounds: 1, patient: false },
     full: { seconds: 60, rounds: 4 },
   },
   restart: {
