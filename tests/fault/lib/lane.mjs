@@ -14,8 +14,20 @@ const answerTimeoutMs = 60000;
 
 const isStream = (headers) => (headers['content-type'] ?? '').startsWith('text/event-stream');
 
-// Posts a body. Gives {status, headers, messages, wire} or throws, then with .wire, which is the
-// connection as {address, port, openedAt}, shared by all requests on it.
+const wires = new WeakMap();
+
+// A connection as {address, port, openedAt}, the same for all requests on it.
+export function wireOf(socket) {
+  if (!wires.has(socket))
+    wires.set(socket, {
+      address: socket.localAddress,
+      port: socket.localPort,
+      openedAt: Date.now(),
+    });
+  return wires.get(socket);
+}
+
+// Posts a body. Gives {status, headers, messages, wire} or throws, then with .wire: the connection.
 function ask(lane, url, headers, body) {
   return new Promise((resolve, reject) => {
     let wire;
@@ -35,12 +47,7 @@ function ask(lane, url, headers, body) {
     });
     request.on('socket', (socket) => {
       const note = () => {
-        socket.tollgate ??= {
-          address: socket.localAddress,
-          port: socket.localPort,
-          openedAt: Date.now(),
-        };
-        wire = socket.tollgate;
+        wire = wireOf(socket);
       };
       if (socket.connecting) socket.once('connect', note);
       else note();

@@ -41,13 +41,12 @@ export async function killWorker(pid) {
   return { pid, at, peers };
 }
 
-// Whether this call was on a connection that died with the worker.
+// Whether this call was on a connection that died with the worker: for all that we know, if we may
+// not know what the worker held.
 export function wasOn(death, call) {
-  if (call.sdk || call.wire === undefined || death.peers === undefined)
-    return call.startedAt <= death.at && call.endedAt >= death.at;
-  return (
-    call.wire.openedAt <= death.at && death.peers.has(`${call.wire.address}:${call.wire.port}`)
-  );
+  if (call.wire === undefined || call.wire.openedAt > death.at) return false;
+  if (death.peers === undefined) return call.endedAt >= death.at;
+  return death.peers.has(`${call.wire.address}:${call.wire.port}`);
 }
 
 const childrenOf = (pid) => {

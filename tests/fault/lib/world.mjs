@@ -3,6 +3,7 @@
 // What a scenario works on: a gateway, upstreams that keep journals, tenants, and a load of
 // clients whose ledgers are compared at the end.
 
+import diagnostics from 'node:diagnostics_channel';
 import fs from 'node:fs';
 import path from 'node:path';
 
@@ -11,13 +12,16 @@ import { startFixture } from '../../e2e/lib/fixtures.mjs';
 import { connectDatabase, dispose, newDirectory, start } from '../../e2e/lib/gateway.mjs';
 import { compare, entriesOf, rowsQuery } from '../../e2e/lib/ledger.mjs';
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
-import { Lane } from './lane.mjs';
+import { Lane, wireOf } from './lane.mjs';
 import { answered, compareLedgers, readJournals, succeeded } from './ledgers.mjs';
 import { random } from './random.mjs';
 
 // Rows are written behind the answers; after a fault the drain has to catch up first.
 const settleMs = 60000;
 const tools = ['echo', 'echo', 'echo', 'sleep', 'progress', 'list'];
+
+// What fetch says when a request goes out on a socket.
+const sending = 'undici:client:sendHeaders';
 
 // One SDK client that calls until it is told to stop. Its JSON-RPC ids are its own, so its rows
 // are compared as those of a user that nobody else is.
@@ -28,6 +32,11 @@ class SdkLane {
   }
 
   async open() {
+    // The key is this client's alone, and it calls one tool at a time: its newest POST is the call.
+    this.watch = ({ request, headers, socket }) => {
+      if (request.method === 'POST' && headers.includes(this.key)) this.wire = wireOf(socket);
+    };
+    diagnostics.subscribe(sending, this.watch);
     this.handle = await this.client.connect({ url: this.world.url, key: this.key });
   }
 
@@ -46,6 +55,7 @@ class SdkLane {
       begin: performance.now(),
     };
     this.world.calls.push(call);
+    this.wire = undefined;
     try {
       const result = await this.handle.callTool(call.tool, { nonce: call.nonce, ms: 5 });
       Object.assign(call, { status: 200, answer: { result } });
@@ -54,9 +64,11 @@ class SdkLane {
     }
     call.endedAt = Date.now();
     call.ms = performance.now() - call.begin;
+    call.wire = this.wire;
   }
 
   close() {
+    diagnostics.unsubscribe(sending, this.watch);
     return this.handle?.close();
   }
 }
