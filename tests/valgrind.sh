@@ -6,7 +6,7 @@
 # fails on any error or lost block that tests/valgrind.supp does not name. tests/valgrind.slow names
 # the tests that are too slow there for their own deadlines.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 
 export log_dir=$PWD/build/valgrind
 export seconds=900
