@@ -7,6 +7,8 @@
 # make check      the unit tests only
 # make lint       format, layers, banned calls, sizes, static analysis, documents
 # make fuzz       every fuzzer for TIME=60 seconds
+# make valgrind   the unit tests and a short session, built without sanitizers, under valgrind
+# make campaign   faults in full, about half an hour (SCENARIO=name: only that one), and a report
 # make deps       only install what run and test need (deps-run: what run needs)
 # make install    into $(DESTDIR)$(PREFIX), PREFIX=/usr/local
 # make clean      remove build/
@@ -16,7 +18,8 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all build deps deps-run deps-test run run-reset test check lint fuzz install clean FORCE
+.PHONY: all build deps deps-run deps-test run run-reset test check lint fuzz valgrind campaign install \
+	clean FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory --jobs=$(shell nproc)
 
 ifeq ($(origin CC),default)
@@ -39,16 +42,20 @@ UNIT_SRC := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 CLI_SRC := $(wildcard tests/fuzz/*_cli.c)
 
-# Objects come in three flavours: obj for release, san with ASan and UBSan, fuzz with clang.
+# Objects come in four flavours: obj for release, san with ASan and UBSan, val for valgrind, fuzz
+# with clang.
 obj = $(patsubst %.c,build/obj/%.o,$(1))
 san = $(patsubst %.c,build/san/%.o,$(1))
+val = $(patsubst %.c,build/val/%.o,$(1))
 fuz = $(patsubst %.c,build/fuzz/%.o,$(1))
 
 UNIT := $(UNIT_SRC:%.c=build/san/%)
+UNIT_VAL := $(UNIT_SRC:%.c=build/val/%)
 CLIS := $(CLI_SRC:%.c=build/san/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 OBJECTS := $(call obj,$(SRC) $(MAIN)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
-	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC))
+	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC)) \
+	   $(call val,$(SRC) $(RECYCLE) $(FAKES) $(UNIT_SRC))
 
 # What the program prints of itself.
 PAGES := build/man/tollgate.1 build/man/tollgate.yaml.5
@@ -78,6 +85,8 @@ RELEASE_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN = $(COMMON) $(WARN) $(SANITIZE)
+# As little as possible inlined, and no fortified calls: a test may replace write() by its own.
+VAL = $(COMMON) $(WARN) -O1 -fno-omit-frame-pointer
 FUZZ = $(COMMON) $(WARN) $(SANITIZE) -fsanitize=fuzzer-no-link
 
 # --- build ------------------------------------------------------------------------------------
@@ -111,6 +120,11 @@ build/san/%.o: %.c
 	@$(if $(V),,echo "  CC san  $<")
 	$(Q)$(CC) $(SAN) -MMD -MP -c -o $@ $<
 
+build/val/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC val  $<")
+	$(Q)$(CC) $(VAL) -MMD -MP -c -o $@ $<
+
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  CC fuzz $<")
@@ -123,6 +137,10 @@ build/libtollgate.a: $(call obj,$(SRC))
 build/san/libtollgate.a: $(call san,$(SRC))
 	$(Q)$(archive)
 build/san/libfakes.a: $(call san,$(FAKES))
+	$(Q)$(archive)
+build/val/libtollgate.a: $(call val,$(SRC))
+	$(Q)$(archive)
+build/val/libfakes.a: $(call val,$(FAKES))
 	$(Q)$(archive)
 build/fuzz/libtollgate.a: $(call fuz,$(SRC))
 	$(Q)$(archive)
@@ -147,12 +165,19 @@ build/san/tollgate: $(call san,$(MAIN) $(RECYCLE)) build/san/libtollgate.a
 # A unit test links, in this order: itself, the file it mirrors, what its line `LINK: …` says,
 # fakes for what is still missing, and the rest of the library. A *_cli is a program that a test
 # in another language drives.
-mirrored = $(call san,$(wildcard $(subst /test_,/,$(patsubst build/san/tests/unit/%,%.c,$(filter build/san/tests/unit/%,$(1))))))
-link_line = $(shell sed -n 's|.*/\* LINK: \(.*\) \*/.*|\1|p' $(1:build/san/%=%.c))
+# Both are told the flavour and the program.
+mirrored = $(call $(1),$(wildcard $(subst /test_,/,$(patsubst build/$(1)/tests/unit/%,%.c,$(filter build/$(1)/tests/unit/%,$(2))))))
+link_line = $(shell sed -n 's|.*/\* LINK: \(.*\) \*/.*|\1|p' $(2:build/$(1)/%=%.c))
+link_test = $(CC) $(if $(filter san,$(1)),$(SANITIZE)) -o $@ $(filter %.o,$^) \
+	$(call mirrored,$(1),$@) $(call link_line,$(1),$@) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -lcmocka
 $(UNIT) $(CLIS): %: %.o $(call san,$(RECYCLE)) build/san/libfakes.a build/san/libtollgate.a
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(SANITIZE) -o $@ $(filter %.o,$^) $(call mirrored,$@) $(call link_line,$@) \
-		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -lcmocka
+	$(Q)$(call link_test,san)
+
+$(UNIT_VAL): %: %.o $(call val,$(RECYCLE)) build/val/libfakes.a build/val/libtollgate.a
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(call link_test,val)
 
 $(FUZZERS): build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtollgate.a
 	@$(if $(V),,echo "  LINK    $@")
@@ -189,6 +214,12 @@ lint: build
 
 fuzz: $(FUZZERS)
 	@for f in $^; do tests/fuzz/run.sh $$f -max_total_time=$(TIME) || exit 1; done
+
+valgrind: build $(UNIT_VAL)
+	@tests/valgrind.sh $(UNIT_VAL)
+
+campaign: build $(if $(SCENARIO),,$(UNIT_VAL))
+	@SCENARIO=$(SCENARIO) tests/fault/campaign.sh $(if $(SCENARIO),,$(UNIT_VAL))
 
 install: build
 	install -D -m 0755 build/tollgate $(DESTDIR)$(PREFIX)/bin/tollgate

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 results=$root/build/test-results
 
-all_suites=(unit fuzz sql e2e lint)
+all_suites=(unit fuzz sql e2e fault lint)
 fuzz_runs=30000
 fuzz_seconds=20
 node_texts=20000
@@ -164,22 +164,56 @@ run_sql() {
   judge sql
 }
 
-# Everything on the program with sanitizers, which report into files, because a worker's standard
-# error may go anywhere; then, on the one that is installed, what it promises about time.
-run_e2e() {
+# on_sanitized NAME SECONDS COMMAND…: records it with the program that has sanitizers. They report
+# into files, because a worker's standard error may go anywhere.
+on_sanitized() {
   local log="$results/sanitizer"
   ASAN_OPTIONS="$ASAN_OPTIONS:log_path=$log" UBSAN_OPTIONS="$UBSAN_OPTIONS:log_path=$log" \
-    TOLLGATE_E2E_BINARY="$root/build/san/tollgate" record e2e/sanitized 540 tests/e2e/run.sh
-  TOLLGATE_E2E_BINARY="$root/build/tollgate" record e2e/release 240 tests/e2e/run.sh \
-    "$root/tests/e2e/matrix.test.mjs" "$root/tests/e2e/start.test.mjs"
-  judge_all e2e
-  for report in "$log".*; do
+    TOLLGATE_E2E_BINARY="$root/build/san/tollgate" record "$@"
+}
+
+judge_sanitizer() {
+  for report in "$results/sanitizer".*; do
     [ -e "$report" ] || continue
     echo "--- $report"
     head -60 "$report"
-    echo "not ok - e2e a sanitizer spoke"
+    echo "not ok - $1 a sanitizer spoke"
     total_failed=$((total_failed + 1))
   done
+}
+
+# Everything with sanitizers; then, on the program that is installed, what it promises about time.
+run_e2e() {
+  on_sanitized e2e/sanitized 540 tests/e2e/run.sh
+  TOLLGATE_E2E_BINARY="$root/build/tollgate" record e2e/release 240 tests/e2e/run.sh \
+    "$root/tests/e2e/matrix.test.mjs" "$root/tests/e2e/start.test.mjs"
+  judge_all e2e
+  judge_sanitizer e2e
+}
+
+# node_test FILE…: what runs test files as they are.
+node_test=("$root/tests/e2e/node_modules/.bin/node" --test --test-timeout=300000
+  --test-reporter=tap)
+
+# Faults under load, and files of the e2e suite with the requests of each session spread over two
+# gateways: on the program that is installed, and at the same time, because they mostly wait. Then a
+# sample on the program with sanitizers.
+run_fault() {
+  local e2e="$root/tests/e2e" fault="$root/tests/fault" spread='TOLLGATE_E2E_SPREAD=1'
+  local with="TOLLGATE_E2E_BINARY=$root/build/tollgate"
+  record fault/ledgers 60 "${node_test[@]}" "$fault/ledgers.test.mjs"
+  record fault/release 400 env "$with" "${node_test[@]}" "$fault/fault.test.mjs" &
+  record fault/spread 200 env "$with" $spread "$e2e/run.sh" "$fault/spread.test.mjs" \
+    "$e2e/matrix.test.mjs" "$e2e/wire.test.mjs" "$e2e/tenants.test.mjs" &
+  # Its last test compares a whole run of all files with the book: there is none here.
+  record fault/spread-book 200 env "$with" $spread "${node_test[@]}" \
+    --test-skip-pattern='^the whole run' "$e2e/book.test.mjs" &
+  record fault/spread-lifecycle 200 env "$with" $spread "${node_test[@]}" \
+    "$e2e/lifecycle.test.mjs" &
+  wait
+  SCENARIO=kill on_sanitized fault/sanitized 120 "${node_test[@]}" "$fault/fault.test.mjs"
+  judge_all fault
+  judge_sanitizer fault
 }
 
 run_lint() {

@@ -24,6 +24,7 @@ struct known_session {
 	uint8_t binding[SHA256_BYTES];
 	char tenant_id[UUID_TEXT_BYTES];
 	int64_t confirmed_ms; /* when Postgres last had it */
+	bool doubted;	      /* it may have changed since: Postgres is asked first */
 	struct session *session;
 	struct session_op *confirming;
 	UT_hash_handle hh;
@@ -107,7 +108,7 @@ void sessions_forget(struct sessions *sessions, const char *tenant_id)
 	HASH_ITER(hh, sessions->known, known, next)
 	{
 		if (tenant_id == NULL || strcmp(known->tenant_id, tenant_id) == 0)
-			forget(sessions, known);
+			known->doubted = true;
 	}
 }
 
@@ -137,6 +138,16 @@ static struct known_session *known_find(struct sessions *sessions,
 	return known;
 }
 
+static int64_t age_ms(const struct known_session *known)
+{
+	return loop_now_ms(known->sessions->loop) - known->confirmed_ms;
+}
+
+static bool may_serve(const struct known_session *known)
+{
+	return age_ms(known) <= 2 * known->sessions->stale_max_ms;
+}
+
 /* What was found has been remembered already. */
 static void on_confirmed(void *ctx, struct session *session, const struct err *err)
 {
@@ -150,18 +161,14 @@ struct session *session_find(struct sessions *sessions, const struct session_key
 {
 	struct known_session *known;
 	uint8_t binding[SHA256_BYTES];
-	int64_t age_ms;
 
 	if (strlen(key->id) > MAX_ID_BYTES)
 		return NULL;
 	binding_of(key, binding);
 	known = known_find(sessions, binding);
-	if (known == NULL)
+	if (known == NULL || known->doubted || !may_serve(known))
 		return NULL;
-	age_ms = loop_now_ms(sessions->loop) - known->confirmed_ms;
-	if (age_ms > 2 * sessions->stale_max_ms)
-		return NULL;
-	if (age_ms > sessions->stale_max_ms && known->confirming == NULL)
+	if (age_ms(known) > sessions->stale_max_ms && known->confirming == NULL)
 		session_find_start(sessions, &known->confirming, key, on_confirmed, known);
 	return session_ref(known->session);
 }
@@ -195,6 +202,7 @@ static void remember(struct session_op *op, struct session *session)
 	session_unref(&known->session);
 	known->session = session_ref(session);
 	known->confirmed_ms = loop_now_ms(sessions->loop);
+	known->doubted = false;
 }
 
 static void forget_binding(struct session_op *op)
@@ -294,6 +302,31 @@ static struct session *session_new(const uint8_t digest[SHA256_BYTES], const cha
 	return session;
 }
 
+/* Postgres cannot be asked: what is in doubt is what is known. */
+static void not_told(struct session_op *op, const struct err *err)
+{
+	struct known_session *known = known_find(op->sessions, op->binding);
+	struct session *session;
+
+	if (known == NULL || !may_serve(known)) {
+		finish_failed(op, err);
+		return;
+	}
+	session = session_ref(known->session);
+	finish(op, session, NULL);
+	session_unref(&session);
+}
+
+static void not_found(struct session_op *op)
+{
+	struct known_session *known = known_find(op->sessions, op->binding);
+
+	/* One that is being confirmed is forgotten by who does. */
+	if (known != NULL && op->slot != &known->confirming)
+		forget(op->sessions, known);
+	finish_failed(op, NULL);
+}
+
 static void on_found(void *ctx, const struct db_result *const *results, size_t n,
 		     const struct err *err)
 {
@@ -302,8 +335,12 @@ static void on_found(void *ctx, const struct db_result *const *results, size_t n
 	uint8_t *digest;
 	size_t digest_bytes;
 
-	if (err != NULL || n == 0 || db_rows(results[0]) == 0) {
-		finish_failed(op, err);
+	if (err != NULL) {
+		not_told(op, err);
+		return;
+	}
+	if (n == 0 || db_rows(results[0]) == 0) {
+		not_found(op);
 		return;
 	}
 	digest = db_bytes(results[0], 0, "id_hash", &digest_bytes);

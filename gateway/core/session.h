@@ -35,7 +35,8 @@ struct session_op;
  * changed; when that does not succeed within the same time again, it is not known any more. */
 struct sessions *sessions_new(struct loop *loop, struct db *db, int64_t stale_max_ms);
 void sessions_free(struct sessions **sessions);
-/* What is remembered of the tenant's sessions, or of all (NULL), is asked for again. */
+/* What is remembered of the tenant's sessions, or of all (NULL), is asked for again; where Postgres
+ * does not answer it is served as it was, for the same time as above. */
 void sessions_forget(struct sessions *sessions, const char *tenant_id);
 
 struct session_key {

@@ -11,7 +11,7 @@ import { clients } from './lib/clients.mjs';
 import { startFixture } from './lib/fixtures.mjs';
 import { apiCall, attach, dispose, newDirectory, start } from './lib/gateway.mjs';
 import { compare, entriesOf, record } from './lib/ledger.mjs';
-import { message, openSession, post, requestModern, startModern } from './lib/raw.mjs';
+import { left, message, openSession, post, requestModern, startModern } from './lib/raw.mjs';
 import { eventually, within } from './lib/wait.mjs';
 
 let gateway;
@@ -116,7 +116,10 @@ describe('one row for a call that', () => {
         await upstream.running(nonce);
         running.abort();
         // The legacy era does not take a disconnect as a cancel: the call runs to its end.
-        if (era === 'legacy') await upstream.release(nonce);
+        if (era === 'legacy') {
+          await left(running.entry.source_ip);
+          await upstream.release(nonce);
+        }
         assert.equal((await rowOf(running.entry)).outcome, 'client_closed');
         if (era === 'modern')
           await eventually(async () => (await upstream.ledger()).cancelled.includes(nonce), {

@@ -8,6 +8,9 @@
 # A single file against a gateway that runs already (for instance that of `make run`):
 #   TOLLGATE_E2E_DIR=.run tests/e2e/node_modules/.bin/node --test tests/e2e/matrix.test.mjs
 # Without TOLLGATE_E2E_DIR a file starts, and removes, a gateway of its own.
+#
+# TOLLGATE_E2E_SPREAD=1: beside each gateway runs a second one on the same databases, two workers
+# each, and single requests are spread over both (lib/spread.mjs).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,9 +27,14 @@ fi
 
 scratch=$(mktemp -d)
 gateway=
+spread=
 stop() {
   status=$?
   trap - EXIT INT TERM
+  if [ -n "$spread" ] && kill -0 "$spread" 2>/dev/null; then
+    kill -TERM "$spread"
+    wait "$spread" || { echo "the second gateway ended with $?" >&2; status=1; }
+  fi
   if [ -n "$gateway" ] && kill -0 "$gateway" 2>/dev/null; then
     kill -TERM "$gateway"
     wait "$gateway" || { echo "the gateway ended with $?" >&2; status=1; }
@@ -34,6 +42,7 @@ stop() {
   if [ "$status" -ne 0 ]; then
     echo "# the gateway's last lines:" >&2
     tail -n 40 "$scratch/gw.log" >&2 || true
+    [ -z "$spread" ] || tail -n 40 "$scratch/second.log" >&2 || true
   fi
   "$program" dev --dir "$scratch/gw" --reset >/dev/null 2>&1 || echo "$scratch/gw: not reset" >&2
   rm -rf "$scratch"
@@ -43,15 +52,29 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 
 mkdir "$scratch/ledger"
-"$program" dev --dir "$scratch/gw" --port 0 >"$scratch/gw.log" 2>&1 &
+
+# await FILE PID: until the file is there.
+await() {
+  tries=0
+  until [ -s "$1" ]; do
+    kill -0 "$2" 2>/dev/null || { echo "ended before $1 was there" >&2; exit 1; }
+    tries=$((tries + 1))
+    [ "$tries" -lt $((ready_seconds * 20)) ] || { echo "no $1 in $ready_seconds s" >&2; exit 1; }
+    sleep 0.05
+  done
+}
+
+"$program" dev --dir "$scratch/gw" --port 0 ${TOLLGATE_E2E_SPREAD:+--workers 2} \
+  >"$scratch/gw.log" 2>&1 &
 gateway=$!
-tries=0
-until [ -s "$scratch/gw/dev.json" ]; do
-  kill -0 "$gateway" 2>/dev/null || { gateway=; echo "tollgate dev has ended" >&2; exit 1; }
-  tries=$((tries + 1))
-  [ "$tries" -lt $((ready_seconds * 20)) ] || { echo "not ready in $ready_seconds s" >&2; exit 1; }
-  sleep 0.05
-done
+await "$scratch/gw/dev.json" "$gateway"
+if [ -n "${TOLLGATE_E2E_SPREAD:-}" ]; then
+  mkfifo "$scratch/tie"
+  "$node" "$here/lib/spread.mjs" "$scratch/gw" <"$scratch/tie" &
+  spread=$!
+  exec 9>"$scratch/tie"
+  await "$scratch/gw/spread.json" "$spread"
+fi
 
 export TOLLGATE_E2E_DIR="$scratch/gw"
 export TOLLGATE_E2E_LOG="$scratch/gw.log"

@@ -4,6 +4,8 @@
 //
 //   TOLLGATE_E2E_DIR      directory of a running gateway (holds dev.json): it is used, not stopped
 //   TOLLGATE_E2E_BINARY   the program; default build/tollgate
+//   TOLLGATE_E2E_SPREAD   set: beside each gateway runs a second one on the same databases, and
+//                         requests are spread over both (lib/spread.mjs)
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,11 +14,19 @@ import path from 'node:path';
 
 import pg from 'pg';
 
-import { outcomesOf, record, registerGateway, registerKey, rowsQuery } from './ledger.mjs';
+import {
+  outcomesOf,
+  principalOf,
+  record,
+  registerGateway,
+  registerKey,
+  rowsQuery,
+} from './ledger.mjs';
 import { eventually } from './wait.mjs';
 
 const repository = path.resolve(import.meta.dirname, '../../..');
 const binary = process.env.TOLLGATE_E2E_BINARY ?? path.join(repository, 'build/tollgate');
+export const isSpread = Boolean(process.env.TOLLGATE_E2E_SPREAD);
 
 // --- processes -----------------------------------------------------------------------------------
 
@@ -67,6 +77,12 @@ export const lives = (one) => {
   const now = processOf(one.pid);
   return now !== undefined && now.start === one.start && now.state !== 'Z';
 };
+
+async function terminate(pids, deadline, what) {
+  const running = pids.map(processOf).filter((one) => one !== undefined);
+  for (const one of running) process.kill(one.pid, 'SIGTERM');
+  await eventually(() => !running.some(lives), { deadline, what });
+}
 
 // --- databases -----------------------------------------------------------------------------------
 
@@ -160,21 +176,53 @@ function mustBe(reply, status, what) {
 
 // --- the gateway ---------------------------------------------------------------------------------
 
+const readJson = (directory, name) =>
+  JSON.parse(fs.readFileSync(path.join(directory, name), 'utf8'));
+
 class Gateway {
   constructor(directory, child) {
     this.directory = directory;
     this.child = child;
-    this.dev = JSON.parse(fs.readFileSync(path.join(directory, 'dev.json'), 'utf8'));
+    this.dev = readJson(directory, 'dev.json');
     this.pid = this.dev.pid;
+    if (isSpread) Object.assign(this.dev, readJson(directory, 'spread.json'));
+    this.pids = [this.pid, this.dev.second_pid].filter((pid) => pid !== undefined);
+    this.permitted = new Map(); // tenant → exceptions of its address policy
+    this.permitting = Promise.resolve();
     registerGateway(directory, [this.dev.public_url, this.dev.key_url]);
     registerKey(this.dev.admin_key, this.dev.tenant, null);
     registerKey(this.dev.user_key, this.dev.tenant, 'ana');
   }
 
   // method, route, body, {key, headers, ifMatch}; the platform administrator unless key is given.
-  api(method, route, body, options = {}) {
+  async api(method, route, body, options = {}) {
     const key = Object.hasOwn(options, 'key') ? options.key : this.dev.admin_key;
+    if (isSpread && /\/connections(\/|$)/.test(route))
+      await this.permitLoopback(
+        /^\/tenants\/([^/]+)\//.exec(route)?.[1] ?? principalOf(key)?.tenant,
+        typeof body === 'string' ? parsed(body)?.url : body?.url,
+      );
     return callApi(this.dev.api_url, method, route, body, { ...options, key });
+  }
+
+  // `tollgate dev` lets connections lead to loopback; `serve` wants the operator's exception.
+  permitLoopback(tenant, url) {
+    const address = /^http:\/\/(127\.0\.0\.1:\d+)\//.exec(url)?.[1];
+    if (tenant === undefined || address === undefined) return undefined;
+    const permit = async () => {
+      const known = this.permitted.get(tenant) ?? new Set();
+      if (known.has(address)) return;
+      this.permitted.set(tenant, known.add(address));
+      await callApi(
+        this.dev.api_url,
+        'PATCH',
+        `/tenants/${tenant}`,
+        { egress: { allow: [...known] } },
+        { key: this.dev.admin_key, ifMatch: true },
+      );
+    };
+    this.permitting = this.permitting.then(permit);
+    return this.permitting;
   }
 
   async must(status, method, route, body, options) {
@@ -253,24 +301,20 @@ class Gateway {
     const named = allProcesses().filter(
       (one) => one.pid !== process.pid && marks.some((mark) => commandLine(one.pid).includes(mark)),
     );
-    const all = [...family(this.pid), ...named.flatMap((one) => family(one.pid))];
+    const all = [...this.pids.flatMap(family), ...named.flatMap((one) => family(one.pid))];
     return [...new Map(all.map((one) => [one.pid, one])).values()];
   }
 
   // The workers that live and have said so.
   async workers() {
     const nodes = (await this.owner('SELECT pid FROM tollgate.nodes')).map((row) => row.pid);
-    return family(this.pid).filter((one) => nodes.includes(one.pid));
+    return this.pids.flatMap(family).filter((one) => nodes.includes(one.pid));
   }
 
-  // SIGTERM; waits until the process is gone.
+  // SIGTERM; waits until the process is gone. The fronts go last: answers pass through them.
   async stop({ deadline = 15000 } = {}) {
-    const self = processOf(this.pid);
-    if (self !== undefined) process.kill(this.pid, 'SIGTERM');
-    await eventually(() => self === undefined || !lives(self), {
-      deadline,
-      what: 'the gateway stops',
-    });
+    await terminate(this.pids, deadline, 'the gateway stops');
+    if (isSpread) await terminate([this.dev.spread_pid], deadline, 'the fronts stop');
   }
 
   cli(args, options = {}) {
@@ -288,14 +332,12 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
   const ready = path.join(directory, 'dev.json');
   fs.rmSync(ready, { force: true });
   const log = fs.openSync(`${directory}.log`, 'a');
-  const child = spawn(
-    binary,
-    ['dev', '--dir', directory, ...(args.includes('--port') ? [] : ['--port', '0']), ...args],
-    {
-      stdio: ['ignore', log, log],
-      env: { ...process.env, ...env },
-    },
-  );
+  const usual = { '--port': '0', ...(isSpread ? { '--workers': '2' } : {}) };
+  const missing = Object.entries(usual).filter(([name]) => !args.includes(name));
+  const child = spawn(binary, ['dev', '--dir', directory, ...missing.flat(), ...args], {
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...env },
+  });
   child.unref();
   let ended;
   child.on('exit', (code, signal) => (ended = `${code ?? signal}`));
@@ -311,7 +353,23 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
     throw new Error(
       `tollgate dev ended: ${ended}\n${fs.readFileSync(`${directory}.log`, 'utf8').slice(-2000)}`,
     );
+  if (isSpread) await startSpread(directory, deadline);
   return new Gateway(directory, child);
+}
+
+// Its standard input ends with this process, and it with that.
+async function startSpread(directory, deadline) {
+  const script = path.join(import.meta.dirname, 'spread.mjs');
+  const child = spawn(process.execPath, [script, directory], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  child.unref();
+  child.stdin.unref?.();
+  await eventually(() => child.exitCode !== null || fs.existsSync(`${directory}/spread.json`), {
+    deadline,
+    what: 'spread.json appears',
+  });
+  if (child.exitCode !== null) throw new Error(`the second gateway ended with ${child.exitCode}`);
 }
 
 export const newDirectory = () => {

@@ -2,11 +2,12 @@
 //
 // MCP over HTTP by hand: any bytes, any header, and the answer as the bytes that came.
 
+import fs from 'node:fs';
 import http from 'node:http';
 
 import { outcomesOf, record } from './ledger.mjs';
 import { raw } from './rawjson.mjs';
-import { signal } from './wait.mjs';
+import { eventually, signal } from './wait.mjs';
 
 let block = [0, 0, 255];
 // An address of 127/8 that this run uses once.
@@ -103,6 +104,25 @@ export function send(url, options = {}) {
     request.end(body);
   });
   return handle;
+}
+
+// Waits until no server holds a connection of that address any more: the client is known to have
+// left. States 1 and 8 of /proc/net/tcp are open, and closed by the other side only.
+export function left(address) {
+  const peer = address
+    .split('.')
+    .toReversed()
+    .map((byte) => Number(byte).toString(16).padStart(2, '0').toUpperCase())
+    .join('');
+  return eventually(
+    () =>
+      !fs
+        .readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .some(([, , remote, state]) => remote?.startsWith(`${peer}:`) && /^0[18]$/.test(state)),
+    { what: `the connections of ${address} are closed` },
+  );
 }
 
 export const request = (url, options) => send(url, options).done;

@@ -13,10 +13,10 @@ import { eventually } from './wait.mjs';
 const repository = path.resolve(import.meta.dirname, '../../..');
 const program = process.env.TOLLGATE_E2E_BINARY ?? path.join(repository, 'build/tollgate');
 
-function settings(dev, directory, ports, workers) {
+function settings(dev, directory, { name, ports, workers }) {
   const [listen, keyListen, opsListen] = ports.map((port) => `127.0.0.1:${port}`);
   return {
-    data_dir: path.join(directory, 'second'),
+    data_dir: path.join(path.dirname(directory), name),
     database_url: dev.database_url,
     drain_database_url: dev.database_url.replace('user=tollgate_app', 'user=tollgate_audit_writer'),
     keyring_file: path.join(directory, 'keyring.json'),
@@ -42,23 +42,20 @@ const gone = (child) =>
     else child.on('exit', resolve);
   });
 
-// dev is the content of dev.json in directory. ports: [public, key, ops], free ones unless given.
-// set: more settings.
-export async function startSecond(
-  dev,
-  directory,
-  { ports, workers = 2, set = {}, deadline = 30000 } = {},
-) {
-  const own = ports ?? [await freePort(), await freePort(), await freePort()];
-  const all = { ...settings(dev, directory, own, workers), ...set };
-  const log = fs.openSync(path.join(path.dirname(directory), 'second.log'), 'a');
+// dev is the content of dev.json in directory. name: of its data directory and log, beside that.
+// ports: [public, key, ops], free ones unless given. set: more settings.
+export async function startSecond(dev, directory, options = {}) {
+  const { name = 'second', workers = 2, set = {}, deadline = 30000 } = options;
+  const ports = options.ports ?? [await freePort(), await freePort(), await freePort()];
+  const all = { ...settings(dev, directory, { name, ports, workers }), ...set };
+  const log = fs.openSync(path.join(path.dirname(directory), `${name}.log`), 'a');
   const child = spawn(
     program,
     ['serve', ...Object.entries(all).flatMap(([name, value]) => ['--set', `${name}=${value}`])],
     { stdio: ['ignore', log, log] },
   );
   fs.closeSync(log);
-  const [publicUrl, keyUrl, opsUrl] = own.map((port) => `http://127.0.0.1:${port}`);
+  const [publicUrl, keyUrl, opsUrl] = ports.map((port) => `http://127.0.0.1:${port}`);
   await eventually(
     async () => {
       if (child.exitCode !== null) return true;
@@ -69,7 +66,7 @@ export async function startSecond(
   if (child.exitCode !== null) throw new Error(`tollgate serve ended with ${child.exitCode}`);
   return {
     pid: child.pid,
-    ports: own,
+    ports,
     publicUrl,
     keyUrl,
     opsUrl,

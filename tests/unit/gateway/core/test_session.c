@@ -292,7 +292,7 @@ static void a_level_that_changes_during_a_look_up_is_not_remembered_as_it_was(vo
 	sessions_free(&world.sessions);
 }
 
-static void what_is_forgotten_is_asked_for_again(void **state)
+static void what_is_in_doubt_is_asked_for_again(void **state)
 {
 	struct world world = world_of(state);
 	char id[SESSION_ID_BYTES];
@@ -313,6 +313,60 @@ static void what_is_forgotten_is_asked_for_again(void **state)
 	sessions_free(&world.sessions);
 }
 
+static void wait_until_older(const struct world *world, int64_t ms)
+{
+	int64_t end_ms = loop_now_ms(world->gate->loop) + ms;
+
+	while (loop_now_ms(world->gate->loop) <= end_ms)
+		gate_db_for(world->gate, 5);
+}
+
+static void what_is_in_doubt_and_gone_is_unknown_for_good(void **state)
+{
+	struct world world = world_of(state);
+	char id[SESSION_ID_BYTES];
+	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
+	struct asked asked;
+
+	create(&world, "", id);
+	gate_db_do(world.gate, "DELETE FROM tollgate.mcp_sessions");
+	sessions_forget(world.sessions, NULL);
+	expect_unknown(&world, &key);
+	pg_cluster_halt(&world.gate->cluster);
+	start_find(world.sessions, &asked, &key);
+	finish(&world, &asked);
+	assert_int_equal(asked.err.code, ERR_UNAVAILABLE);
+	sessions_free(&world.sessions);
+}
+
+/* A connection that is lost puts everything in doubt, and the next one may take a while. */
+static void without_a_database_what_is_in_doubt_is_served(void **state)
+{
+	struct world world = world_of(state);
+	char id[SESSION_ID_BYTES];
+	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
+	struct asked asked;
+
+	sessions_free(&world.sessions);
+	world.sessions = sessions_new(world.gate->loop, world.gate->app, 1000);
+	create(&world, "", id);
+	pg_cluster_halt(&world.gate->cluster);
+	sessions_forget(world.sessions, NULL);
+	assert_int_equal(remembered_level(world.sessions, &key), -2);
+	start_find(world.sessions, &asked, &key);
+	finish(&world, &asked);
+	assert_false(asked.failed);
+	assert_string_equal(asked.session->protocol_version, "2025-06-18");
+	session_unref(&asked.session);
+	/* Still in doubt, and not for ever. */
+	assert_int_equal(remembered_level(world.sessions, &key), -2);
+	wait_until_older(&world, 2000);
+	start_find(world.sessions, &asked, &key);
+	finish(&world, &asked);
+	assert_int_equal(asked.err.code, ERR_UNAVAILABLE);
+	sessions_free(&world.sessions);
+}
+
 static void without_a_database_a_known_one_is_served_and_others_are_unavailable(void **state)
 {
 	struct world world = world_of(state);
@@ -328,14 +382,6 @@ static void without_a_database_a_known_one_is_served_and_others_are_unavailable(
 	finish(&world, &asked);
 	assert_int_equal(asked.err.code, ERR_UNAVAILABLE);
 	sessions_free(&world.sessions);
-}
-
-static void wait_until_older(const struct world *world, int64_t ms)
-{
-	int64_t end_ms = loop_now_ms(world->gate->loop) + ms;
-
-	while (loop_now_ms(world->gate->loop) <= end_ms)
-		gate_db_for(world->gate, 5);
 }
 
 struct expected_level {
@@ -432,7 +478,9 @@ int main(void)
 		GATE_DB_TEST(an_ended_one_is_unknown_at_once),
 		GATE_DB_TEST(the_log_level_is_kept_in_the_row),
 		GATE_DB_TEST(a_level_that_changes_during_a_look_up_is_not_remembered_as_it_was),
-		GATE_DB_TEST(what_is_forgotten_is_asked_for_again),
+		GATE_DB_TEST(what_is_in_doubt_is_asked_for_again),
+		GATE_DB_TEST(what_is_in_doubt_and_gone_is_unknown_for_good),
+		GATE_DB_TEST(without_a_database_what_is_in_doubt_is_served),
 		GATE_DB_TEST(without_a_database_a_known_one_is_served_and_others_are_unavailable),
 		GATE_DB_TEST(an_old_one_is_served_while_its_row_is_read_again),
 		GATE_DB_TEST(without_a_database_an_old_one_is_served_for_so_long_again),

@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# campaign.sh [PROGRAM…]: every scenario in full and, if unit tests are named, valgrind on them and
+# on a session. SCENARIO=name runs one scenario, SEED=n another sequence. Prints a report; ends
+# with 1 if anything was violated.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+
+[ -n "${SCENARIO:-}" ] || unset SCENARIO
+export TOLLGATE_E2E_BINARY="$PWD/build/tollgate"
+status=0
+# The SDK leaves a listener on its one signal with every request.
+tests/e2e/node_modules/.bin/node --disable-warning=MaxListenersExceededWarning \
+  tests/fault/campaign.mjs || status=1
+if [ $# -gt 0 ]; then
+  report=build/valgrind.tap
+  if tests/valgrind.sh "$@" > "$report"; then
+    echo "ok     valgrind: $(grep -c '^ok' "$report") programs without a finding"
+  else
+    echo "FAILED valgrind: see $report"
+    grep -A20 '^not ok' "$report"
+    status=1
+  fi
+fi
+exit $status

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A short run of every scenario, always with the same seed. SCENARIO=name runs one.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { scenarios } from './scenarios/index.mjs';
+
+const only = process.env.SCENARIO;
+const seed = 1;
+
+for (const [name, { shows, run, sample }] of Object.entries(scenarios)) {
+  if (only && only !== name) continue;
+  test(shows, async (t) => {
+    const { problems, numbers } = await run({ seed, ...sample });
+    t.diagnostic(`${name}: ${JSON.stringify(numbers)}`);
+    const shown = problems.slice(0, 20).join('\n');
+    assert.equal(problems.length, 0, `${problems.length} contradictions\n${shown}`);
+    assert.ok(numbers.calls > 0 && numbers.rows > 0, 'something was called');
+  });
+}

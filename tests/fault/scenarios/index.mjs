@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every scenario by name: what it shows, and how much of it `make test` and `make campaign` run.
+//
+// run(options) gives {problems, numbers, limits}. A problem is a sentence about something that must
+// not be; a limit is [number, at most], judged by the campaign only: time belongs to no test.
+
+import { kill } from './kill.mjs';
+import { neighbours } from './neighbours.mjs';
+import { postgresKilled, postgresStopped } from './postgres.mjs';
+import { restart, rollingGateways } from './restart.mjs';
+
+export const scenarios = {
+  kill: {
+    shows: 'a killed worker takes nothing with it but the connections that it held',
+    run: kill,
+    sample: { count: 4 },
+    full: { count: 50 },
+  },
+  'postgres-killed': {
+    shows: 'what is known is served while Postgres is dead, and every row arrives',
+    run: postgresKilled,
+    sample: { seconds: 4 },
+    full: { seconds: 20 },
+  },
+  'postgres-stopped': {
+    shows: 'what is known is served while Postgres hangs, and every row arrives',
+    run: postgresStopped,
+    sample: { seconds: 4 },
+    full: { seconds: 20 },
+  },
+  neighbours: {
+    shows: 'upstreams in trouble harm nobody else, and come back by themselves',
+    run: neighbours,
+    sample: { seconds: 4, rounds: 1, patient: false },
+    full: { seconds: 60, rounds: 4 },
+  },
+  restart: {
+    shows: 'sessions outlive the gateway',
+    run: restart,
+    sample: { count: 1 },
+    full: { count: 10 },
+  },
+  'rolling-gateways': {
+    shows: 'gateways behind a front are restarted one after the other without a failed call',
+    run: rollingGateways,
+    sample: { seconds: 4, every: 2 },
+    full: { seconds: 120, every: 5 },
+  },
+};
