@@ -242,7 +242,7 @@ CREATE TABLE tollgate.upstream_sessions (
   tenant_id uuid NOT NULL,
   connection_id uuid NOT NULL,
   scope text NOT NULL DEFAULT '',
-  connection_version bigint NOT NULL,
+  settings_version bigint NOT NULL,
   session_id text,
   protocol_version text,
   log_level text,
@@ -265,8 +265,8 @@ COMMENT ON COLUMN tollgate.upstream_sessions.tenant_id IS 'Tenant of the connect
 COMMENT ON COLUMN tollgate.upstream_sessions.connection_id IS 'The connection.';
 COMMENT ON COLUMN tollgate.upstream_sessions.scope IS
   'Whose session it is: empty is all of the tenant, user:<id> or key:<id> a principal, session:<hex of id_hash> a session of mcp_sessions.';
-COMMENT ON COLUMN tollgate.upstream_sessions.connection_version IS
-  'Version of the connection that it was opened for: with another one it is not used.';
+COMMENT ON COLUMN tollgate.upstream_sessions.settings_version IS
+  'settings_version of the connection that it was opened with: under another one it is not used.';
 COMMENT ON COLUMN tollgate.upstream_sessions.session_id IS
   'Mcp-Session-Id of the upstream; NULL while it is being opened.';
 COMMENT ON COLUMN tollgate.upstream_sessions.protocol_version IS 'Version agreed in it.';

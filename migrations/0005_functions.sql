@@ -164,7 +164,7 @@ COMMENT ON FUNCTION tollgate.take_cancellations(uuid[], bytea[], bigint[]) IS
   'Of the requests that a node runs, of whatever tenants and each with its age, those that were cancelled; deletes their rows.';
 
 CREATE FUNCTION tollgate.take_ended_upstream_sessions(p_limit int)
-RETURNS TABLE (tenant_id uuid, connection_id uuid, connection_version bigint, session_id text,
+RETURNS TABLE (tenant_id uuid, connection_id uuid, settings_version bigint, session_id text,
                protocol_version text)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
 AS $$
@@ -175,7 +175,7 @@ AS $$
   ), gone AS (
     DELETE FROM tollgate.upstream_sessions s USING old WHERE s.ctid = old.ctid RETURNING s.*
   )
-  SELECT g.tenant_id, g.connection_id, g.connection_version, g.session_id, g.protocol_version
+  SELECT g.tenant_id, g.connection_id, g.settings_version, g.session_id, g.protocol_version
   FROM gone g WHERE g.session_id IS NOT NULL
 $$;
 COMMENT ON FUNCTION tollgate.take_ended_upstream_sessions(int) IS

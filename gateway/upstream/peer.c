@@ -105,7 +105,7 @@ static struct peer_key key_of(const char *tenant_id, const struct connection *co
 		assert(strlen(scope) < sizeof(key.scope));
 		snprintf(key.scope, sizeof(key.scope), "%s", scope);
 	}
-	key.version = connection->version;
+	key.version = connection->settings_version;
 	return key;
 }
 
@@ -173,9 +173,9 @@ void upstreams_tenant_changed(struct upstreams *upstreams, const char *tenant_id
 		connection = find_connection(tenant, peer->key.connection_id);
 		if (connection == NULL)
 			peer_end(upstreams, peer);
-		else if (connection->version == peer->key.version)
+		else if (connection->settings_version == peer->key.version)
 			peer_switch(peer, tenant, connection);
-		else if (connection->version > peer->key.version)
+		else if (connection->settings_version > peer->key.version)
 			peer_forget(upstreams, peer);
 	}
 }

@@ -16,7 +16,7 @@
 #define TENANT	"current_setting('app.tenant')::uuid"
 #define OUR_ROW "s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND s.scope = $3"
 
-/* What every statement here takes: $1 connection, $2 its version, $3 scope, $4 lease. */
+/* What every statement here takes: $1 connection, $2 its settings_version, $3 scope, $4 lease. */
 struct row {
 	struct db_setting setting;
 	char version[24];
@@ -33,12 +33,12 @@ static void row_init(struct row *row, const struct peer *peer)
 	row->params[3] = span_of(peer->open.lease);
 }
 
-/* A session counts only for the version of the connection that it was opened for: an edit means
+/* A session counts only for the settings that it was opened with: an edit of them means
  * another address or credential. */
-static const char look[] = "SELECT s.session_id, s.protocol_version, s.log_level,"
-			   " coalesce(s.lease = $4::uuid, false) AS is_ours"
-			   " FROM tollgate.upstream_sessions s WHERE " OUR_ROW
-			   " AND s.connection_version = $2::bigint";
+static const char look[] =
+	"SELECT s.session_id, s.protocol_version, s.log_level,"
+	" coalesce(s.lease = $4::uuid, false) AS is_ours"
+	" FROM tollgate.upstream_sessions s WHERE " OUR_ROW " AND s.settings_version = $2::bigint";
 
 static bool take_shared(struct peer *peer, const struct db_result *row)
 {
@@ -100,19 +100,19 @@ void peer_find_shared(struct peer *peer)
 {
 	static const char take[] =
 		"INSERT INTO tollgate.upstream_sessions AS s (tenant_id, connection_id, scope,"
-		" connection_version, lease, lease_until, expires_at)"
+		" settings_version, lease, lease_until, expires_at)"
 		" SELECT " TENANT ", c.id, $3, $2::bigint, $4::uuid,"
 		" now() + make_interval(secs => $7::float8 / 1000),"
 		" now() + make_interval(secs => $6::bigint)"
 		" FROM tollgate.connections c WHERE c.tenant_id = " TENANT
-		" AND c.id = $1::uuid AND c.version >= $2::bigint"
+		" AND c.id = $1::uuid AND c.settings_version >= $2::bigint"
 		" ON CONFLICT (tenant_id, connection_id, scope) DO UPDATE SET"
-		" connection_version = excluded.connection_version, session_id = NULL,"
+		" settings_version = excluded.settings_version, session_id = NULL,"
 		" protocol_version = NULL, log_level = NULL, lease = excluded.lease,"
 		" lease_until = excluded.lease_until, created_at = now(),"
 		" expires_at = excluded.expires_at"
-		" WHERE s.connection_version < excluded.connection_version OR"
-		" (s.connection_version = excluded.connection_version AND (s.session_id = $5"
+		" WHERE s.settings_version < excluded.settings_version OR"
+		" (s.settings_version = excluded.settings_version AND (s.session_id = $5"
 		" OR s.expires_at <= now() OR s.lease_until <= now()))";
 	char lease_ms[24];
 	char idle[24];
@@ -162,7 +162,7 @@ void peer_share(struct peer *peer)
 	static const char update[] =
 		"UPDATE tollgate.upstream_sessions s SET session_id = $5, protocol_version = $6,"
 		" lease = NULL, lease_until = NULL WHERE " OUR_ROW
-		" AND s.connection_version = $2::bigint AND s.lease = $4::uuid";
+		" AND s.settings_version = $2::bigint AND s.lease = $4::uuid";
 	struct row row;
 
 	if (peer->terms.session_id[0] == '\0' || !peer->open.leased) {
@@ -202,7 +202,7 @@ static void on_released(void *ctx, const struct db_result *const *results, size_
 void peer_release_lease(struct peer *peer)
 {
 	static const char drop[] = "DELETE FROM tollgate.upstream_sessions s WHERE " OUR_ROW
-				   " AND s.connection_version = $2::bigint AND s.lease = $4::uuid";
+				   " AND s.settings_version = $2::bigint AND s.lease = $4::uuid";
 	struct release *release;
 	struct row row;
 
@@ -231,7 +231,7 @@ void peer_touch(struct peer *peer)
 	static const char update[] =
 		"UPDATE tollgate.upstream_sessions s SET log_level = coalesce($4, s.log_level),"
 		" expires_at = now() + make_interval(secs => $6::bigint) WHERE " OUR_ROW
-		" AND s.connection_version = $2::bigint AND s.session_id = $5";
+		" AND s.settings_version = $2::bigint AND s.session_id = $5";
 	char idle[24];
 	struct row row;
 

@@ -275,7 +275,7 @@ static void start_http(struct post *post, const struct post_params *params,
 
 	/* A connection's sockets serve it alone, and only as it is configured now. */
 	snprintf(pool_key, sizeof(pool_key), "%s/%s/%lld", params->tenant->id, connection->id,
-		 (long long)connection->version);
+		 (long long)connection->settings_version);
 	http_start(params->client, &post->request,
 		   &(struct http_params){
 			   .method = params->method != NULL ? params->method : "POST",

@@ -20,7 +20,7 @@ struct ended {
 	struct sweep *sweep;
 	char tenant_id[UUID_TEXT_BYTES];
 	char connection_id[UUID_TEXT_BYTES];
-	int64_t connection_version;
+	int64_t settings_version;
 	struct peer_terms terms;
 	struct tenants_op *loading;
 };
@@ -65,7 +65,8 @@ static void end_session(const struct ended *ended, struct tenant *tenant)
 		const struct connection *connection = &tenant->connections[i];
 
 		if (strcmp(connection->id, ended->connection_id) == 0 &&
-		    connection->version == ended->connection_version && connection->invalid == NULL)
+		    connection->settings_version == ended->settings_version &&
+		    connection->invalid == NULL)
 			note_end_session(&(struct note_to){ ended->sweep->upstreams, tenant,
 							    connection, &ended->terms },
 					 0);
@@ -88,7 +89,7 @@ static void take_row(struct sweep *sweep, const struct db_result *rows, size_t r
 
 	*ended = (struct ended){
 		.sweep = sweep,
-		.connection_version = db_int(rows, row, "connection_version"),
+		.settings_version = db_int(rows, row, "settings_version"),
 		.terms.era = MCP_LEGACY,
 	};
 	snprintf(ended->tenant_id, sizeof(ended->tenant_id), "%s", db_text(rows, row, "tenant_id"));
@@ -128,7 +129,7 @@ static void look(void *ctx)
 	snprintf(most, sizeof(most), "%d", UPSTREAM_MAX_SWEPT);
 	params = span_of(most);
 	db_query(sweep->upstreams->db, &sweep->query, NULL,
-		 "SELECT tenant_id, connection_id, connection_version, session_id,"
+		 "SELECT tenant_id, connection_id, settings_version, session_id,"
 		 " protocol_version FROM tollgate.take_ended_upstream_sessions($1::int)",
 		 &params, 1, on_swept, sweep);
 }

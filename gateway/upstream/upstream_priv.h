@@ -65,7 +65,7 @@ struct peer_key {
 	char tenant_id[UUID_TEXT_BYTES];
 	char connection_id[UUID_TEXT_BYTES];
 	char scope[UPSTREAM_SCOPE_BYTES]; /* "": the session that all share */
-	int64_t version;		  /* of the connection */
+	int64_t version;		  /* of the settings: an edit of policy alone keeps it */
 };
 
 /* Somebody who waits for a peer to open. */

@@ -131,17 +131,17 @@ RESET SESSION AUTHORIZATION;
 INSERT INTO tollgate.users (tenant_id, id, name) VALUES (:tenant_a, :tenant_a, 'bob');
 INSERT INTO tollgate.api_keys (tenant_id, id, key_id, name, role, secret_mac)
   VALUES (:tenant_a, :tenant_b, 'ServiceKey02', 'robot', 'user', sha256('s'));
-INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version,
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, settings_version,
                                         session_id, protocol_version, expires_at)
   SELECT c.tenant_id, c.id, scope, 1, scope, '2025-11-25', now() + interval '1 hour'
   FROM tollgate.connections c,
        unnest(ARRAY['user:' || :tenant_a, 'key:' || :tenant_b, 'user:' || :tenant_b,
                     'session:' || encode(sha256('session'), 'hex')]) scope;
-INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version, lease,
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, settings_version, lease,
                                         lease_until, expires_at)
   SELECT tenant_id, id, 'user:busy', 1, gen_random_uuid(), now() + interval '1 hour', now()
   FROM tollgate.connections;
-INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, connection_version, lease,
+INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope, settings_version, lease,
                                         lease_until, expires_at)
   SELECT tenant_id, id, 'user:late', 1, gen_random_uuid(), now(), now() FROM tollgate.connections;
 SET SESSION AUTHORIZATION tollgate_app;

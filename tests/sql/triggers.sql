@@ -97,7 +97,7 @@ INSERT INTO changes (statement, bumps, notifies, name) VALUES
   ($$ UPDATE tollgate.serving_connections SET trial_error = 'x', trial_error_at = now() $$, 0, false,
    'a trial that failed'),
   ($$ DELETE FROM tollgate.serving_connections $$, 1, true, 'a trial that went well'),
-  ($$ INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, connection_version,
+  ($$ INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, settings_version,
                                               session_id, protocol_version, expires_at)
       VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000003', 2,
               's', '2025-11-25', now()) $$, 0, false, 'a session with an upstream'),

@@ -242,9 +242,9 @@ static void attempts_become_rarer(void **state)
 	started_ms = loop_now_ms(f->loop);
 	use_conninfo(f, conninfo, OP_TIMEOUT_MS);
 	shoot(f, &shot, "SELECT 1 AS v");
-	/* After 0, 100, 200, 400, 800 and 1600 ms, each shortened by up to a half. */
+	/* After 0, 100, 200, 400, 500 and 500 ms, each shortened by up to a half. */
 	run_until(f, enough, &rude);
-	assert_in_range(loop_now_ms(f->loop) - started_ms, 1550, 4000);
+	assert_in_range(loop_now_ms(f->loop) - started_ms, 850, 4000);
 	db_cancel(&shot.op);
 	watch_stop(&rude.watch);
 	close(rude.fd);

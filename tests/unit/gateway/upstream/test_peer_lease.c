@@ -28,7 +28,7 @@ static void lease(struct world *world, const char *seconds)
 {
 	gate_db_do(world->gate,
 		   "INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id,"
-		   " connection_version, lease, lease_until, expires_at) SELECT tenant_id, id, 1,"
+		   " settings_version, lease, lease_until, expires_at) SELECT tenant_id, id, 1,"
 		   " " NEW_LEASE ", now() + interval '%s seconds', now() + interval '1 hour'"
 		   " FROM tollgate.connections",
 		   seconds);
@@ -119,7 +119,7 @@ static void a_lease_for_an_older_version_is_taken_at_once(void **state)
 	begin(state, &world);
 	be_legacy(&world);
 	lease(&world, "3600");
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2");
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2, settings_version = 2");
 	take_snapshot(&world, 2);
 	call(&world, MCP_LEGACY);
 	assert_string_equal(row_of(&world), "s1 false");

@@ -182,12 +182,12 @@ static void leases_and_sessions_in_use_are_left_alone(void **state)
 	call(&world, MCP_LEGACY);
 	gate_db_do(world.gate,
 		   "INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope,"
-		   " connection_version, lease, lease_until, expires_at) SELECT tenant_id, id,"
+		   " settings_version, lease, lease_until, expires_at) SELECT tenant_id, id,"
 		   " 'user:1', 1, gen_random_uuid(), now() + interval '1 hour', now()"
 		   " FROM tollgate.connections");
 	gate_db_do(world.gate,
 		   "INSERT INTO tollgate.upstream_sessions (tenant_id, connection_id, scope,"
-		   " connection_version, lease, lease_until, expires_at) SELECT tenant_id, id,"
+		   " settings_version, lease, lease_until, expires_at) SELECT tenant_id, id,"
 		   " 'user:2', 1, gen_random_uuid(), now(), now() FROM tollgate.connections");
 	assert_string_equal(gate_db_ask(world.gate,
 					"SELECT count(*) AS v"

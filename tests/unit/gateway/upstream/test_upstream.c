@@ -73,7 +73,7 @@ static void an_edit_forgets_era_and_session(void **state)
 	begin(state, &world);
 	be_legacy(&world);
 	call(&world, MCP_LEGACY);
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2");
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2, settings_version = 2");
 	take_snapshot(&world, 2);
 	call(&world, MCP_LEGACY);
 	assert_int_equal(mcp_peer_count(world.peer, "server/discover"), 2);
@@ -95,7 +95,7 @@ static void a_request_with_an_older_snapshot_takes_no_session_of_a_newer_one(voi
 	begin(state, &world);
 	be_legacy(&world);
 	old = tenant_ref(world.tenant);
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2");
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2, settings_version = 2");
 	take_snapshot(&world, 2);
 	call(&world, MCP_LEGACY);
 
@@ -430,7 +430,7 @@ static void those_of_an_edited_one_are_left_to_expire(void **state)
 	begin(state, &world);
 	be_legacy(&world);
 	call(&world, MCP_LEGACY);
-	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2");
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2, settings_version = 2");
 	take_snapshot(&world, 2);
 	upstreams_tenant_changed(world.upstreams, world.tenant->id, world.tenant);
 	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection));

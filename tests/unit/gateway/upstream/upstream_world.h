@@ -253,6 +253,7 @@ static inline void take_snapshot(struct world *world, int64_t version)
 		.tools_allow = all,
 		.n_tools_allow = 1,
 		.version = version,
+		.settings_version = version,
 		.enabled = true,
 	};
 	tenant_unref(&world->tenant);
