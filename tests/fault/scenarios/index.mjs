@@ -8,7 +8,7 @@
 import { kill } from './kill.mjs';
 import { neighbours } from './neighbours.mjs';
 import { postgresKilled, postgresStopped } from './postgres.mjs';
-import { restart, rollingGateways } from './restart.mjs';
+import { restart, rollingGateways, rollingWorkers } from './restart.mjs';
 
 export const scenarios = {
   kill: {
@@ -40,6 +40,12 @@ export const scenarios = {
     run: restart,
     sample: { count: 1 },
     full: { count: 10 },
+  },
+  'rolling-workers': {
+    shows: 'workers are replaced under load without a failed call',
+    run: rollingWorkers,
+    sample: { seconds: 4, every: 2 },
+    full: { seconds: 120, every: 5 },
   },
   'rolling-gateways': {
     shows: 'gateways behind a front are restarted one after the other without a failed call',

@@ -8,6 +8,7 @@ import { freePort } from '../../e2e/lib/fixtures.mjs';
 import { start } from '../../e2e/lib/gateway.mjs';
 import { startFront } from '../../e2e/lib/front.mjs';
 import { entriesOf, registerGateway } from '../../e2e/lib/ledger.mjs';
+import { scrape, valueOf } from '../../e2e/lib/metrics.mjs';
 import { startSecond } from '../../e2e/lib/second.mjs';
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
 import { World } from '../lib/world.mjs';
@@ -54,6 +55,37 @@ export async function restart({ count = 5, seed = 1 } = {}) {
         problems.push(`${lane.client.name} shook hands again`);
     problems.push(...(await world.settle()));
     return { problems, numbers: { restarts: count, ...world.counts }, limits: [] };
+  } finally {
+    await world.close();
+  }
+}
+
+// The workers are replaced on their sockets, one after the other, every few seconds (SIGHUP).
+export async function rollingWorkers({ seconds = 120, every = 5, seed = 1 } = {}) {
+  const world = await World.build({ seed, legacy: 3, modern: 3, roaming: 2, sdk: 3 });
+  const replaced = async () =>
+    valueOf(await scrape(world.gateway.dev.ops_url), 'tollgate_worker_restarts_total', {
+      reason: 'reload',
+    });
+  let rounds = 0;
+  try {
+    await world.startLoad();
+    await world.progress(3);
+    const began = Date.now();
+    while (Date.now() - began < seconds * 1000) {
+      rounds++;
+      process.kill(world.gateway.pid, 'SIGHUP');
+      await eventually(async () => (await replaced()) === rounds * world.nWorkers, {
+        deadline: 30000,
+        what: 'all workers are replaced',
+      });
+      await world.progress(1);
+      while (Date.now() - began < rounds * every * 1000) await pause(20);
+    }
+    await world.progress(3);
+    await world.stopLoad();
+    const problems = await world.settle();
+    return { problems, numbers: { reloads: rounds, ...world.counts }, limits: [] };
   } finally {
     await world.close();
   }
