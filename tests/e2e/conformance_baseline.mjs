@@ -40,7 +40,6 @@ const completions = 'completions are not relayed yet';
 const asking =
   'requests of an upstream to the client (sampling, elicitation, roots) are not relayed yet';
 const tasks = 'the tasks extension is not offered';
-const changes = 'a change that an upstream tells of is not listened to yet';
 
 // [scenario or scenario:check, reason, {revision, era: where it is so, if not everywhere; varies: it
 // passes now and then}]. Of a
@@ -69,7 +68,6 @@ export const baseline = [
   ['caching:sep-2549-resources-templates-list-caching-hints', resources],
   ['caching:sep-2549-resources-read-caching-hints', resources],
 
-  ['server-stateless:sep-2575-server-sends-tools-list-changed-on-subscription', changes],
   ['server-stateless:sep-2575-server-sends-prompts-list-changed-on-subscription', prompts],
 
   ['tools-call-sampling', asking],
