@@ -115,24 +115,48 @@ static bool schema_not_for_legacy(struct span tool)
 	return schema.p != NULL && !span_string_is(span_get(schema, "type"), "object");
 }
 
-void bridge_tool(struct span tool, const char *exposed, enum mcp_era to, struct buf *out)
+/* -1 if the text does not fit. */
+static int without_output_schema(struct span tool, struct buf *out)
+{
+	struct edits edits;
+
+	edits_init(&edits);
+	edit_remove(&edits, tool, "outputSchema");
+	return edits_finish(&edits, tool, out);
+}
+
+static int with_name(struct span tool, const char *exposed, struct buf *out)
 {
 	struct edits edits;
 	struct buf name;
+	int ret;
 
 	edits_init(&edits);
 	buf_init(&name, MAX_SCRATCH_BYTES);
-	if (exposed != NULL) {
-		buf_add_json_string(&name, exposed, strlen(exposed));
-		edits.list[edits.n++] =
-			splice_member(tool, "name", buf_span(&name), &edits.scratch);
-	}
-	if (to == MCP_LEGACY && schema_not_for_legacy(tool))
-		edit_remove(&edits, tool, "outputSchema");
-	/* An overflow shows in out, where the caller looks. */
-	if (edits_finish(&edits, tool, out) < 0)
-		out->overflow = true;
+	buf_add_json_string(&name, exposed, strlen(exposed));
+	edits.list[edits.n++] = splice_member(tool, "name", buf_span(&name), &edits.scratch);
+	ret = edits_finish(&edits, tool, out);
 	buf_fini(&name);
+	return ret;
+}
+
+void bridge_tool(struct span tool, const char *exposed, enum mcp_era to, struct buf *out)
+{
+	struct buf shorter;
+	int ret = 0;
+
+	/* One after the other: a name that is added and a schema that goes would share a comma. */
+	buf_init(&shorter, tool.n + 1);
+	if (to == MCP_LEGACY && schema_not_for_legacy(tool)) {
+		ret = without_output_schema(tool, &shorter);
+		tool = buf_span(&shorter);
+	}
+	if (ret == 0)
+		ret = exposed != NULL ? with_name(tool, exposed, out) : buf_add_span(out, tool);
+	/* An overflow shows in out, where the caller looks. */
+	if (ret < 0)
+		out->overflow = true;
+	buf_fini(&shorter);
 }
 
 bool bridge_error_passes(int code, enum mcp_era to)

@@ -73,6 +73,8 @@ static void tools_keep_every_member_but_the_name(void **state)
 		  "{\"name\":\"c__t\"}"										       },
 		{ "{\"outputSchema\":{\"type\":\"array\"},\"name\":\"t\"}",  "c__t", MCP_LEGACY,
 		  "{\"name\":\"c__t\"}"										       },
+		{ "{\"outputSchema\":{\"type\":\"array\"}}",		     "c__t", MCP_LEGACY,
+		  "{\"name\":\"c__t\"}"										       },
 		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"array\"}}",  "c__t", MCP_MODERN,
 		  "{\"name\":\"c__t\",\"outputSchema\":{\"type\":\"array\"}}"						      },
 		{ "{\"name\":\"t\",\"outputSchema\":{\"type\":\"object\"}}", "c__t", MCP_LEGACY,
