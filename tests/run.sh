@@ -184,7 +184,9 @@ judge_sanitizer() {
 
 # Everything with sanitizers; then, on the program that is installed, what it promises about time.
 run_e2e() {
-  on_sanitized e2e/sanitized 540 tests/e2e/run.sh
+  on_sanitized e2e/shared 540 tests/e2e/run.sh shared &
+  on_sanitized e2e/own 540 tests/e2e/run.sh own &
+  wait
   TOLLGATE_E2E_BINARY="$root/build/tollgate" record e2e/release 240 tests/e2e/run.sh \
     "$root/tests/e2e/matrix.test.mjs" "$root/tests/e2e/start.test.mjs"
   judge_all e2e

@@ -273,7 +273,7 @@ describe('a rolling restart', () => {
     server.kill('SIGHUP');
     await eventually(async () => (await success()) === 0, { what: 'it is refused' });
     assert.deepEqual(pidsOf(server.workers()), before);
-    assert.match(fs.readFileSync(server.log, 'utf8'), /the reload has failed: max_body_bytes/);
+    assert.match(fs.readFileSync(server.log, 'utf8'), /the reload has failed: TOLLGATE_MAX_BODY_BYTES_FILE: max_body_bytes: must be a whole number/);
     assert.equal(await large(), 200);
     fs.writeFileSync(file, '20000\n');
     server.kill('SIGHUP');

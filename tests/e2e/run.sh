@@ -4,6 +4,7 @@
 # The end-to-end tests: one development gateway, the files one after the other.
 #
 #   tests/e2e/run.sh [file.test.mjs …]      all files in their order, or the ones named
+#   tests/e2e/run.sh shared|own             those on the one gateway, or those with their own
 #
 # A single file against a gateway that runs already (for instance that of `make run`):
 #   TOLLGATE_E2E_DIR=.run tests/e2e/node_modules/.bin/node --test tests/e2e/matrix.test.mjs
@@ -16,13 +17,25 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
-order="fixtures matrix conformance programs wire wrong tenants lifecycle changes upstreams processes restarts cancel away secrets cli operate book docs start"
+shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
+  cli operate book docs"
+# These start gateways of their own, so they may run beside the others.
+own="upstreams processes restarts cancel away"
+# This one measures: it runs alone.
+alone="start"
 ready_seconds=30
 
 [ -x "$node" ] || { echo "run npm ci in tests/e2e first" >&2; exit 2; }
 [ -x "$program" ] || { echo "$program is missing: build it first" >&2; exit 2; }
-if [ $# -eq 0 ]; then
-  for name in $order; do set -- "$@" "$here/$name.test.mjs"; done
+case ${1-all} in
+all) names="$shared $own $alone" ;;
+shared) names=$shared ;;
+own) names=$own ;;
+*) names= ;;
+esac
+if [ -n "$names" ]; then
+  set --
+  for name in $names; do set -- "$@" "$here/$name.test.mjs"; done
 fi
 
 scratch=$(mktemp -d)
