@@ -10,6 +10,8 @@ import { Lane } from '../lib/lane.mjs';
 import { World } from '../lib/world.mjs';
 
 const flapMs = 3000;
+// Between two restarts: to start a program takes half a second of a core, which is not ours to judge.
+const restMs = 3000;
 // The back-off between two attempts is at most 60 s, with jitter.
 const comeBackMs = 90000;
 
@@ -97,10 +99,14 @@ class Neighbourhood {
     }
   }
 
+  async rest(ms) {
+    for (let left = ms; left > 0 && this.bothering; left -= 50) await pause(50);
+  }
+
   async flap() {
     for (let down = true; this.bothering; down = !down) {
       await this.upstreams.flapping.control({ mode: down ? 'reset' : 'ok' });
-      for (let left = flapMs; left > 0 && this.bothering; left -= 50) await pause(50);
+      await this.rest(flapMs);
     }
   }
 
@@ -114,6 +120,7 @@ class Neighbourhood {
       this.upstreams.forgetful = await this.world.startUpstream('legacy', 'forgetful', { port });
       for (let at = 0; at < 5; at++) await lane.call('forgetful', 'echo');
       await this.upstreams.forgetful.control({ forget: true });
+      await this.rest(restMs);
     }
   }
 
