@@ -493,124 +493,6 @@ static inline void cancels_says(struct world *world, const struct err *err)
 	((cancel_done *)was.done)(was.ctx, err);
 }
 
-/* --- its health ------------------------------------------------------------------------------ */
-
-enum breaker_verdict health_admit(struct healths *healths, const struct tenant *tenant,
-				  const struct connection *connection,
-				  struct health_refusal *refusal)
-{
-	(void)tenant;
-	(void)connection;
-	if (healths->world->verdict == BREAKER_REFUSE)
-		*refusal = (struct health_refusal){ .retry_ms = 800,
-						    .failures = 6,
-						    .last_error = "it answered HTTP 503" };
-	return healths->world->verdict;
-}
-
-void health_ask_start(struct healths *healths, struct health_op **slot, const struct tenant *tenant,
-		      const struct connection *connection, health_asked *done, void *ctx)
-{
-	struct world *world = healths->world;
-
-	(void)tenant;
-	note(world, "ask for a probe of %s", connection->name);
-	pend(&world->health_op.pending, world, slot, &world->health_op, (void *)done, ctx);
-}
-
-void health_ask_cancel(struct health_op **slot)
-{
-	if (*slot != NULL)
-		drop(&(*slot)->pending, "probe");
-}
-
-static inline void health_says(struct world *world, bool granted)
-{
-	struct pending was = take(&world->health_op.pending);
-
-	((health_asked *)was.done)(was.ctx, granted);
-}
-
-void health_heard(struct healths *healths, const struct tenant *tenant,
-		  const struct connection *connection, enum breaker_verdict as,
-		  const struct err *err)
-{
-	(void)tenant;
-	(void)connection;
-	healths->world->n_heard++;
-	healths->world->heard_as = as;
-	healths->world->heard_well = err == NULL;
-}
-
-void health_abandoned(struct healths *healths, const struct tenant *tenant,
-		      const struct connection *connection, enum breaker_verdict as)
-{
-	(void)tenant;
-	(void)connection;
-	healths->world->n_abandoned++;
-	healths->world->heard_as = as;
-}
-
-/* --- streams --------------------------------------------------------------------------------- */
-
-static inline int refuse_stream(const struct err *why, struct err *err)
-{
-	if (why != NULL)
-		*err = *why;
-	return why != NULL ? -1 : 0;
-}
-
-int subscription_check(struct subscriptions *subscriptions, const struct principal *principal,
-		       struct err *err)
-{
-	assert_ptr_equal(principal, subscriptions->world->principal);
-	return refuse_stream(subscriptions->world->no_check, err);
-}
-
-int subscription_start(struct subscriptions *subscriptions, struct subscription **slot,
-		       const struct subscription_params *params, struct err *err)
-{
-	struct world *world = subscriptions->world;
-
-	assert_ptr_equal(params->principal, world->principal);
-	assert_ptr_equal(params->tenant, world->tenant);
-	assert_null(params->session_id);
-	if (refuse_stream(world->no_start, err) < 0)
-		return -1;
-	note(world, "listen at '%s' as %s", params->endpoint, mcp_era_name(params->era));
-	world->subscription.changed = params->changed;
-	pend(&world->subscription.pending, world, slot, &world->subscription, (void *)params->ended,
-	     params->ctx);
-	return 0;
-}
-
-void subscription_cancel(struct subscription **slot)
-{
-	if (*slot != NULL)
-		drop(&(*slot)->pending, "subscription");
-}
-
-static inline void list_changes(struct world *world)
-{
-	assert_non_null(world->subscription.pending.slot);
-	world->subscription.changed(world->subscription.pending.ctx);
-}
-
-static inline void stream_ends(struct world *world, enum subscription_end why)
-{
-	struct pending was = take(&world->subscription.pending);
-
-	((void (*)(void *, enum subscription_end))was.done)(was.ctx, why);
-}
-
-void subscriptions_listed(struct subscriptions *subscriptions,
-			  const struct subscription_listed *listed)
-{
-	assert_ptr_equal(listed->principal, subscriptions->world->principal);
-	note(subscriptions->world, "listed to %s at '%s'", listed->session_id,
-	     listed->only != NULL ? listed->only->name : "");
-}
-
 /* --- the upstream ---------------------------------------------------------------------------- */
 
 void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
@@ -664,5 +546,8 @@ static inline void upstream_fails(struct world *world, enum err_code code, const
 	err_set(&err, code, "%s", why);
 	world->upstream_op.events.done(was.ctx, NULL, &err);
 }
+
+#include "tests/unit/gateway/core/call_fakes_health.h"
+#include "tests/unit/gateway/core/call_fakes_streams.h"
 
 #endif
