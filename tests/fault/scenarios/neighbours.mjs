@@ -70,7 +70,7 @@ class Watcher {
 class Neighbourhood {
   constructor(world) {
     Object.assign(this, { world, tenant: world.tenants[0], upstreams: {}, problems: [] });
-    Object.assign(this, { watchers: [], added: [], heardMs: [] });
+    Object.assign(this, { watchers: [], added: 0, heardMs: [] });
     this.lanes = Object.fromEntries(Object.keys(troubles).map((name) => [name, this.lane(name)]));
   }
 
@@ -161,10 +161,10 @@ class Neighbourhood {
 
   // Gives how long it took until every watcher knew of it.
   async addTool() {
-    const tool = `tool_${this.added.length}`;
+    // In place of the last one: a list that grew would move the others' tools to its next page.
+    const tool = `tool_${this.added++}`;
     const began = performance.now();
-    this.added.push(tool);
-    await this.upstreams.changing.control({ added: this.added });
+    await this.upstreams.changing.control({ added: [tool] });
     await eventually(
       () => this.watchers.every((watcher) => watcher.names.has(`changing__${tool}`)),
       { deadline: hearDeadlineMs, what: `every client has heard of ${tool}` },
