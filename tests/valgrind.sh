@@ -10,8 +10,9 @@ cd "$(dirname "$0")/.." || exit 2
 
 export log_dir=$PWD/build/valgrind
 export seconds=900
-# Children that only fork are followed; what they exec is not ours.
-valgrind=(valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite
+# Children that only fork are followed; what they exec is not ours. Some tests keep a world of
+# megabytes on the stack, which is no switch to another stack.
+valgrind=(valgrind -q --error-exitcode=99 --max-stackframe=16777216 --leak-check=full --show-leak-kinds=definite
   --errors-for-leak-kinds=definite --suppressions="$PWD/tests/valgrind.supp" --trace-children=no)
 export CMOCKA_MESSAGE_OUTPUT=TAP
 unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
