@@ -42,9 +42,8 @@ const asking =
 const tasks = 'the tasks extension is not offered';
 
 // [scenario or scenario:check, reason, {revision, era: where it is so, if not everywhere; varies: it
-// passes now and then}]. Of a
-// scenario with entries for checks the other checks pass; of one that stands here as a whole the
-// messages are valid, and something fails or nothing is proven.
+// passes now and then}]. Of a scenario with entries for checks the other checks pass; of one that
+// stands here as a whole the messages are valid, and something fails or nothing is proven.
 export const baseline = [
   ['completion-complete', completions],
 
