@@ -21,6 +21,8 @@
 #include "base/seal.h"
 #include "base/secret.h"
 #include "gateway/core/mcp.h"
+#include "oauth/client.h"
+#include "oauth/metadata.h"
 
 struct keyring;
 
@@ -40,6 +42,24 @@ struct tool {
 
 #define CONNECTION_MAX_HEADERS 64
 
+/* How tokens for a connection are got. NULL: found out by discovery or registration. */
+struct connection_oauth {
+	enum oauth_grant grant;
+	bool per_user;	    /* else one grant is shared by all who may use the connection */
+	const char *issuer; /* no other will do */
+	const char *authorization_url;
+	const char *token_url; /* endpoints typed in by hand: nothing is discovered */
+	const char *revocation_url;
+	const char *client_id;
+	struct secret client_secret;	    /* or a PEM private key */
+	enum oauth_client_auth client_auth; /* of client_id */
+	const char *scope;		    /* verbatim */
+	const char *audience;
+	bool resource; /* RFC 8707 is sent */
+	const struct oauth_param *authorize_params;
+	size_t n_authorize_params;
+};
+
 /* Everything in it lives in the tenant's arena. */
 struct connection {
 	const char *id;
@@ -50,7 +70,8 @@ struct connection {
 	enum auth_mode auth_mode;
 	const char *auth_header; /* api_key: header that carries it */
 	struct secret credential;
-	struct http_header *headers; /* extra ones; values may be secret: never log */
+	const struct connection_oauth *oauth; /* auth_mode is AUTH_OAUTH; else NULL */
+	struct http_header *headers;	      /* extra ones; values may be secret: never log */
 	size_t n_headers;
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;

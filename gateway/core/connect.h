@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_CORE_CONNECT_H
+#define GATEWAY_CORE_CONNECT_H
+
+/*
+ * Connect: from "this connection wants an account" to a stored grant and a fresh list of tools.
+ * An attempt is a row with an id of its own, a state, and ten minutes; everything that a browser
+ * does belongs to one. Knows no HTML and no cookies: http/connect_pages.c does.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/crypto.h"
+#include "base/err.h"
+#include "gateway/core/principal.h"
+#include "gateway/core/tenant.h"
+
+#define CONNECT_LIFETIME_S 600
+
+struct connects;
+struct connect_op; /* slot */
+
+/* The subject of the grant that this principal uses on the connection, in out: "" if it is shared,
+ * "user:<uuid>" if it is per user. ERR_FORBIDDEN: per user, and the principal is a service key. */
+int connect_subject(const struct connection *connection, const struct principal *principal,
+		    char *out /* GRANT_SUBJECT_BYTES */, struct err *err) MUST_CHECK;
+
+struct connect_request {
+	struct tenant *tenant;
+	const struct connection *connection; /* stands in tenant; auth_mode is AUTH_OAUTH */
+	const struct principal *principal;   /* who asks, and who has to be in the browser */
+	const char
+		*scope; /* of a challenge: asked for beside what is granted and configured; NULL */
+};
+struct connect_link {
+	const char *attempt_id;
+	const char *url; /* absolute: public_url/connect/<attempt>. No secret, not signed in */
+	int64_t expires_at;
+};
+/* An open attempt of the same kind with half of its life left is given again. ERR_FORBIDDEN: the
+ * grant is shared and the principal no administrator, or a service key is to use one per user;
+ * ERR_BAD_REQUEST: the connection's grant needs no browser; ERR_UNAVAILABLE. */
+typedef void connect_requested(void *ctx, const struct connect_link *link, const struct err *err);
+void connect_request(struct connects *connects, struct connect_op **slot,
+		     const struct connect_request *request, connect_requested *done, void *ctx);
+void connect_cancel(struct connect_op **slot);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OAUTH_ACCESS_H
+#define OAUTH_ACCESS_H
+
+/*
+ * Usable upstream tokens: what a call takes from memory, and everything that keeps it usable.
+ * Grants live in tollgate.grants; a worker remembers those that it uses. Of any number of workers
+ * and machines one renews a grant, by a lease on its row (decision 5).
+ *
+ * Knows how to renew, revoke and store grants, not how one is obtained: core/connect.h does.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "tokenstore/grant.h"
+
+struct access;
+struct access_op; /* slot */
+
+enum access_state {
+	ACCESS_READY,
+	ACCESS_UNKNOWN, /* not in memory: access_start */
+	ACCESS_NONE,	/* there is no usable grant: somebody has to connect */
+};
+
+struct access_token {
+	const char *authorization; /* the value of the header. Borrowed until the loop turns */
+	int64_t version;	   /* for access_refused */
+};
+
+/* The hot path: memory only. READY is a token that has not expired, as far as is known. */
+enum access_state access_find(struct access *access, const struct grant_key *key,
+			      struct access_token *out);
+
+/*
+ * err NULL: state is READY (token is not NULL) or NONE. `why` is why there is none, one sentence
+ * for people without a secret, or NULL: never connected. err: ERR_UNAVAILABLE (Postgres, or the
+ * authorization server failed and the token has expired), ERR_TIMEOUT.
+ */
+typedef void access_done(void *ctx, enum access_state state, const struct access_token *token,
+			 const char *why, const struct err *err);
+/* Loads the grant, and renews it first if its token has expired. */
+void access_start(struct access *access, struct access_op **slot, const struct grant_key *key,
+		  access_done *done, void *ctx);
+/* The upstream has refused (401) the token of this version: whoever comes first with it renews,
+ * the others wait for that or get what is newer. READY means: it is worth another try. */
+void access_refused(struct access *access, struct access_op **slot, const struct grant_key *key,
+		    int64_t version, access_done *done, void *ctx);
+/* Renews now, whatever the clock says (`reacquire`). actor: for the event, "user:ana". */
+void access_renew(struct access *access, struct access_op **slot, const struct grant_key *key,
+		  const char *actor, access_done *done, void *ctx);
+
+/* Writes a grant that was just obtained over what is there, with its event (connect_completed, …)
+ * in one transaction; its version and times of change are set here. */
+struct access_put {
+	const struct grant *grant;
+	const char *event; /* type in audit.auth_events */
+	const char *actor;
+	const char *attempt_id; /* NULL: none */
+};
+typedef void access_put_done(void *ctx, const struct err *err);
+void access_put(struct access *access, struct access_op **slot, const struct access_put *put,
+		access_put_done *done, void *ctx);
+
+/* Revokes at the server if it can, and forgets the tokens whatever that says. `revocation` is
+ * "revoked", "failed: …", or "none" (the server has no endpoint); NULL with err. ERR_NOT_FOUND. */
+typedef void access_disconnect_done(void *ctx, const char *revocation, const struct err *err);
+void access_disconnect(struct access *access, struct access_op **slot, const struct grant_key *key,
+		       const char *actor, access_disconnect_done *done, void *ctx);
+
+void access_cancel(struct access_op **slot);
+
+/* Rows of the tenant's grants may have changed (NOTIFY, or the poll behind it); NULL: of any. */
+void access_hint(struct access *access, const char *tenant_id);
+
+#endif
