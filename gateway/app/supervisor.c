@@ -209,7 +209,12 @@ void supervisor_free(struct supervisor **supervisor)
 
 int supervisor_port(const struct supervisor *supervisor, enum listener_kind kind)
 {
-	return listener_port(supervisor->slots[0].listeners[kind]);
+	/* All slots have the same; a worker has closed those of the others. */
+	for (size_t slot = 0; slot < supervisor->n_workers; slot++) {
+		if (supervisor->slots[slot].listeners[kind] >= 0)
+			return listener_port(supervisor->slots[slot].listeners[kind]);
+	}
+	return 0;
 }
 
 const char *supervisor_public_url(const struct supervisor *supervisor)

@@ -69,6 +69,7 @@ SELECT bag_eq($$
   ('tollgate.find_key(text) tollgate_app'),
   ('tollgate.find_signin_code(bytea) tollgate_app'),
   ('tollgate.find_tenant(text) tollgate_app'),
+  ('tollgate.keeps_grants(tollgate.connections,tollgate.connections) tollgate_app'),
   ('tollgate.list_tenants() tollgate_app'),
   ('tollgate.put_setting(text,text) tollgate_app'),
   ('tollgate.release_grants(uuid) tollgate_app'),
