@@ -11,6 +11,7 @@
 #include "gateway/core/call.h"
 #include "gateway/http/server.h"
 
+struct access;
 struct board;
 struct browsers;
 struct connects;
@@ -26,6 +27,7 @@ struct http_app {
 	struct probes *probes;
 	struct browsers *browsers;
 	struct connects *connects;
+	struct access *access;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
