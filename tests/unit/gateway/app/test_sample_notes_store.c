@@ -92,7 +92,7 @@ static void nothing_of_a_token_can_be_changed(void **state)
 		text[i] = kept;
 	}
 	assert_true(notes_token_read(&f->notes, NOTES_REFRESH, text, read, &number));
-	strcat(text, "A");
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "A");
 	assert_false(notes_token_read(&f->notes, NOTES_REFRESH, text, read, &number));
 }
 
