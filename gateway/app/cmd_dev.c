@@ -202,6 +202,7 @@ static int prepare(struct dev *dev, struct err *err)
 		.admin_key_file = path_in(dev, "admin.key"),
 		.user_key_file = path_in(dev, DEV_USER ".key"),
 		.clock_port = listener_port(dev->clock_fd),
+		.notes_port = listener_port(dev->notes_fd),
 	};
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
