@@ -71,7 +71,8 @@ void notes_page_send(struct exchange *exchange, const struct notes_page *page)
 	const struct http_header headers[] = {
 		{"Content-Security-Policy", policy_of(page, arena) },
 		{ "X-Content-Type-Options",			    "nosniff"	      },
-		{ "Referrer-Policy",			     "no-referrer"	   },
+ /* Not "no-referrer": with that, browsers send forms with "Origin: null". */
+		{ "Referrer-Policy",			     "same-origin"	   },
 		{ "Cache-Control",			   "no-store"		      },
 		{ "Set-Cookie",			page->cookie	     },
 	};
