@@ -15,24 +15,37 @@ export function startChromium() {
   });
 }
 
+const originOf = (url) => (URL.canParse(url) ? new URL(url).origin : url);
+
 // A browser profile of its own. troubles: what no page of ours may do: errors and warnings on the
-// console (what a Content-Security-Policy stops is one), failures of scripts. expected: patterns of
-// those that a test brings about.
-export async function newProfile(browser, { expected = [], ...options } = {}) {
+// console (what a Content-Security-Policy stops is one), failures of scripts, requests that leave the
+// origin. ours: the origins of which the pages are ours. expected: patterns of what a test brings
+// about.
+export async function newProfile(browser, { ours = [], expected = [], ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', ...options });
   context.setDefaultTimeout(10000);
   context.troubles = [];
-  const note = (text) => {
-    if (!expected.some((pattern) => pattern.test(text))) context.troubles.push(text);
+  const note = (url, text) => {
+    if (ours.includes(originOf(url)) && !expected.some((pattern) => pattern.test(text)))
+      context.troubles.push(`${text} (${url})`);
   };
-  const watch = (page) => {
+  context.on('page', (page) => {
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type()))
-        note(`${message.type()}: ${message.text()} (${message.location().url})`);
+        note(message.location().url || page.url(), `${message.type()}: ${message.text()}`);
     });
-    page.on('pageerror', (problem) => note(`script: ${problem.message}`));
-  };
-  context.on('page', watch);
+    page.on('pageerror', (problem) => note(page.url(), `script: ${problem.message}`));
+    page.on('request', (request) => {
+      const from = request.isNavigationRequest() ? undefined : request.frame().url();
+      if (from !== undefined && originOf(request.url()) !== originOf(from))
+        note(from, `request: ${request.url()}`);
+    });
+  });
+  // Other people's pages want fonts of the world.
+  await context.route(
+    (url) => !['127.0.0.1', 'localhost'].includes(url.hostname),
+    (route) => route.abort(),
+  );
   return context;
 }
 
