@@ -22,6 +22,9 @@ SELECT bag_eq($$
   FROM pg_class c, aclexplode(c.relacl) a
   WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> c.relowner
   GROUP BY c.oid, a.grantee $$, $$ VALUES
+  ('audit.auth_event_log audit_reader SELECT'),
+  ('audit.auth_event_log tollgate_app INSERT SELECT'),
+  ('audit.auth_events audit_reader SELECT'),
   ('audit.call_log audit_reader SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
@@ -33,11 +36,13 @@ SELECT bag_eq($$
   ('tollgate.connection_status tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.connections tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.data_keys tollgate_app INSERT SELECT UPDATE'),
+  ('tollgate.grants tollgate_app INSERT SELECT UPDATE'),
   ('tollgate.mcp_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.nodes tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.serving_connections tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.tenants tollgate_app SELECT'),
   ('tollgate.tollgate_migrations tollgate_app SELECT'),
+  ('tollgate.upstream_clients tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.upstream_sessions tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.users tollgate_app DELETE INSERT SELECT UPDATE') $$,
   'relations: no partition is among them');
@@ -53,6 +58,7 @@ SELECT bag_eq($$
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
+  ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
   ('tollgate.delete_tenant(uuid) tollgate_app'),
@@ -60,10 +66,12 @@ SELECT bag_eq($$
   ('tollgate.find_tenant(text) tollgate_app'),
   ('tollgate.list_tenants() tollgate_app'),
   ('tollgate.put_setting(text,text) tollgate_app'),
+  ('tollgate.release_grants(uuid) tollgate_app'),
   ('tollgate.setting(text) tollgate_app'),
   ('tollgate.sweep_cancellations() tollgate_app'),
   ('tollgate.sweep_sessions() tollgate_app'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[]) tollgate_app'),
+  ('tollgate.take_due_grants(uuid,interval,interval,integer,integer,text[]) tollgate_app'),
   ('tollgate.take_ended_upstream_sessions(integer) tollgate_app'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint) tollgate_app'),
   ('tollgate.watch_connections(uuid,interval,bigint) tollgate_app') $$,
@@ -73,6 +81,7 @@ SELECT bag_eq($$
   SELECT oid::regprocedure::text COLLATE "default" FROM pg_proc
   WHERE prosecdef AND proowner = 'tollgate_owner'::regrole $$, $$ VALUES
   ('audit.ensure_partitions(date,date)'),
+  ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[])'),
   ('tollgate.config_versions()'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb)'),
   ('tollgate.delete_tenant(uuid)'),
@@ -81,10 +90,12 @@ SELECT bag_eq($$
   ('tollgate.list_tenants()'),
   ('tollgate.on_config_change()'),
   ('tollgate.put_setting(text,text)'),
+  ('tollgate.release_grants(uuid)'),
   ('tollgate.setting(text)'),
   ('tollgate.sweep_cancellations()'),
   ('tollgate.sweep_sessions()'),
   ('tollgate.take_cancellations(uuid[],bytea[],bigint[])'),
+  ('tollgate.take_due_grants(uuid,interval,interval,integer,integer,text[])'),
   ('tollgate.take_ended_upstream_sessions(integer)'),
   ('tollgate.update_tenant(uuid,text,boolean,jsonb,bigint)'),
   ('tollgate.watch_connections(uuid,interval,bigint)') $$,
