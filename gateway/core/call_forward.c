@@ -202,7 +202,7 @@ static const char *session_scope(const struct call *call)
 
 enum step_result call_forward(struct call *call)
 {
-	static const struct upstream_events events = { on_message, on_done };
+	static const struct upstream_events events = { .message = on_message, .done = on_done };
 	struct upstream_request request = {
 		.tenant = call->tenant,
 		.connection = call->connection,

@@ -123,7 +123,7 @@ static void on_message(void *ctx, const char *method, struct span params)
 
 static void ask_page(struct keeper_list *list, struct span cursor)
 {
-	static const struct upstream_events events = { on_message, on_page };
+	static const struct upstream_events events = { .message = on_message, .done = on_page };
 	struct upstream_request request = {
 		.tenant = list->tenant,
 		.connection = list->connection,

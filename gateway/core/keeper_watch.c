@@ -198,7 +198,7 @@ static void store_catalog(struct connection_watch *watch)
 		.tools = buf_span(&watch->list.tools),
 		.n_tools = watch->list.n_tools,
 		.facts = upstream_facts(keeper->params.upstreams, watch->lease->key.tenant_id,
-					watch->connection),
+					watch->connection, NULL),
 	};
 
 	/* Somebody who read a newer row has closed it: that row will be listed. */

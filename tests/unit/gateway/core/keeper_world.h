@@ -97,10 +97,12 @@ int64_t health_last_answer_ms(const struct healths *healths, const char *tenant_
 }
 
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const struct connection *connection)
+					    const struct connection *connection,
+					    const char *subject)
 {
 	(void)tenant_id;
 	(void)connection;
+	(void)subject;
 	return upstreams->unknown ? NULL : &upstreams->facts;
 }
 
@@ -145,16 +147,16 @@ void upstream_cancel(struct upstream_op **slot, const char *reason)
 }
 
 void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **slot,
-			  struct tenant *tenant, const struct connection *connection,
+			  const struct upstream_watch_request *request,
 			  const struct upstream_watch_events *events, void *ctx)
 {
 	struct upstream_watch *stream = &upstreams->streams[upstreams->n_streams++];
 
 	assert_true(upstreams->n_streams < MAX_STREAMS);
 	assert_null(*slot);
-	assert_non_null(tenant);
+	assert_non_null(request->tenant);
 	*stream = (struct upstream_watch){ .slot = slot, .events = *events, .ctx = ctx };
-	snprintf(stream->connection, sizeof(stream->connection), "%s", connection->name);
+	snprintf(stream->connection, sizeof(stream->connection), "%s", request->connection->name);
 	*slot = stream;
 }
 
