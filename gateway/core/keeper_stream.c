@@ -83,6 +83,7 @@ void watch_stream_open(struct connection_watch *watch)
 	stream_set(watch, STREAM_OPENING);
 	upstream_watch_start(keeper->params.upstreams, &watch->stream.watch,
 			     &(struct upstream_watch_request){ .tenant = watch->tenant,
-							       .connection = watch->connection },
+							       .connection = watch->connection,
+							       .subject = watch->list.subject },
 			     &events, watch);
 }
