@@ -80,6 +80,8 @@ const struct setting config_settings[] = {
 	  "For one transaction." },
 	{ "stale_max", DURATION, AT(stale_max_ms), "60s", 5000, 3600000, NULL, NULL,
 	  "How long what a worker knows is served while PostgreSQL is away." },
+	{ "refresh_grace", DURATION, AT(refresh_grace_ms), "30s", 3000, 600000, NULL, NULL,
+	  "How long an upstream's refresh token that a gateway has sent, and then fell silent, is left to it." },
 	{ "spool_max_bytes", NUMBER, AT(spool_max_bytes), "1073741824", 16777216, 1099511627776, NULL, NULL,
 	  "Audit spool per worker; calls are refused when it is full." },
 	{ "drain_timeout", DURATION, AT(drain_timeout_ms), "30s", 0, 600000, NULL, NULL,

@@ -43,6 +43,7 @@ struct config {
 	int64_t db_connections;
 	int64_t db_timeout_ms;
 	int64_t stale_max_ms;
+	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;

@@ -18,6 +18,7 @@
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/tokens.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
@@ -29,6 +30,7 @@
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
+#include "oauth/access.h"
 #include "tokenstore/keyring.h"
 #include "version.h"
 
@@ -69,6 +71,7 @@ struct worker {
 	struct healths *healths;
 	struct probes *probes;
 	struct keeper *keeper;
+	struct tokens *tokens;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;
@@ -101,6 +104,8 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
 	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
+	if (worker->tokens != NULL)
+		access_tenant_loaded(tokens_access(worker->tokens), tenant_id);
 }
 
 static void on_hint(void *ctx, const char *tenant_id)
@@ -120,6 +125,22 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	cancels_look(worker->cancels, tenant_id);
 }
 
+static void on_grant_hint(void *ctx, const char *payload)
+{
+	struct worker *worker = ctx;
+
+	tokens_hint(worker->tokens, payload);
+}
+
+/* A worker of this gateway, not this one. */
+static void on_ended(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->tokens != NULL)
+		access_look(tokens_access(worker->tokens));
+}
+
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 {
 	struct worker *worker = ctx;
@@ -127,7 +148,8 @@ static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 	return tenants_want(worker->tenants, tenant_id);
 }
 
-/* The last row is written, the connections that it watched are given back. */
+/* The last row is written, the connections that it watched are given back, no answer of an
+ * authorization server is outstanding. */
 static void on_left(void *ctx)
 {
 	struct worker *worker = ctx;
@@ -196,8 +218,9 @@ static void on_signal(void *ctx, int signo)
 		return;
 	worker->state = WORKER_DRAINING;
 	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 2;
+	worker->n_leaving = 3;
 	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
@@ -252,7 +275,29 @@ static void collect_hosts(struct worker *worker)
 			url->host, url->port);
 }
 
-static void wire(struct worker *worker, const char *deployment)
+static int wire_tokens(struct worker *worker, const char *deployment, struct err *err)
+{
+	const struct config *config = worker->params->config;
+
+	worker->tokens = tokens_new(
+		&(struct tokens_params){
+			.loop = worker->loop,
+			.db = worker->db,
+			.tenants = worker->tenants,
+			.deployment = deployment,
+			.node_id = worker->node_id,
+			.data_dir = config->data_dir,
+			.slot = worker->params->slot,
+			.n_slots = worker->params->n_slots,
+			.fsync = strcmp(config->durability, "fsync") == 0,
+			.refresh_grace_ms = config->refresh_grace_ms,
+			.stale_max_ms = config->stale_max_ms,
+		},
+		err);
+	return worker->tokens != NULL ? 0 : -1;
+}
+
+static int wire(struct worker *worker, const char *deployment, struct err *err)
 {
 	const struct config *config = worker->params->config;
 
@@ -281,8 +326,11 @@ static void wire(struct worker *worker, const char *deployment)
 		.changed = on_tenant_changed,
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
+		.grant_hint = on_grant_hint,
 		.ctx = worker,
 	});
+	if (wire_tokens(worker, deployment, err) < 0)
+		return -1;
 	identity_follow(worker->identity, worker->tenants);
 	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->keeper = keeper_new(&(struct keeper_params){
@@ -307,6 +355,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.healths = worker->healths,
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
+		.access = tokens_access(worker->tokens),
 	};
 	worker->app = (struct http_app){
 		.gate = &worker->gate,
@@ -314,6 +363,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
+		.access = tokens_access(worker->tokens),
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -321,19 +371,22 @@ static void wire(struct worker *worker, const char *deployment)
 		.development = config->development,
 		.started_us = loop_unix_us(),
 	};
+	return 0;
 }
 
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
 	struct worker *worker = ctx;
+	struct err problem;
 
+	if (err == NULL && wire(worker, deployment, &problem) < 0)
+		err = &problem;
 	if (err != NULL) {
 		log_error(&subject, "%s", err->text);
 		stop_with(worker, EXIT_CONFIG);
 		return;
 	}
-	wire(worker, deployment);
 	serve(worker);
 }
 
@@ -377,6 +430,8 @@ static int open_books(struct worker *worker, struct err *err)
 		.db = worker->db,
 		.drain_db = worker->drain_db,
 		.spools = worker->spools,
+		.ended = on_ended,
+		.ctx = worker,
 	});
 	return 0;
 }
@@ -433,6 +488,7 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
 	keeper_free(&worker->keeper);

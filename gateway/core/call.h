@@ -18,6 +18,7 @@
 #include "base/span.h"
 #include "gateway/core/mcp.h"
 
+struct access;
 struct book;
 struct call;
 struct cancel_key;
@@ -51,6 +52,7 @@ struct gate {
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;
+	struct access *access; /* upstream OAuth tokens */
 };
 
 /* The answer. Borrowed by finish. */

@@ -11,6 +11,7 @@
 #include "gateway/core/call.h"
 #include "gateway/http/server.h"
 
+struct access;
 struct board;
 struct db;
 struct keyring;
@@ -22,6 +23,7 @@ struct http_app {
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
+	struct access *access;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
