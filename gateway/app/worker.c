@@ -267,7 +267,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
-	worker->upstreams = upstreams_new(worker->loop, worker->db);
+	worker->upstreams = upstreams_new(worker->loop, worker->db, NULL);
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){

@@ -179,6 +179,8 @@ enum api_result api_fail(struct api_request *request, enum err_code code, const 
 /* For a status or a code that no err has. */
 enum api_result api_fail_as(struct api_request *request, int status, const char *code,
 			    const char *detail);
+/* 409 needs_auth: somebody has to connect an account there first. */
+enum api_result api_fail_connect(struct api_request *request, const char *detail, const char *url);
 enum api_result api_fail_body(struct api_request *request, const struct api_fault *fault);
 /* Takes body. etag may be NULL. */
 enum api_result api_answer(struct api_request *request, int status, json_t *body, const char *etag);
