@@ -12,6 +12,8 @@
 #include "gateway/http/server.h"
 
 struct board;
+struct browsers;
+struct connects;
 struct db;
 struct keyring;
 struct probes;
@@ -22,6 +24,8 @@ struct http_app {
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
+	struct browsers *browsers;
+	struct connects *connects;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
