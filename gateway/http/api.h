@@ -61,6 +61,7 @@ struct tenants_op;
 	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
 	X(TENANT, "GET", "/accounts", ANYBODY, account_list)                                       \
 	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
+	X(TENANT, "POST", "/signin-codes", SELF, signin_code_create)                               \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \
 	X(TENANT, "DELETE", "/keys/{id}", SELF, key_remove)                                        \
