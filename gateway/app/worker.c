@@ -19,9 +19,11 @@
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
+#include "gateway/core/acquire.h"
 #include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -74,6 +76,8 @@ struct worker {
 	struct probes *probes;
 	struct keeper *keeper;
 	struct tokens *tokens;
+	struct acquires *acquires;
+	struct credentials *credentials;
 	struct browsers *browsers;
 	struct connects *connects;
 	struct gate gate;
@@ -298,7 +302,21 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.stale_max_ms = config->stale_max_ms,
 		},
 		err);
-	return worker->tokens != NULL ? 0 : -1;
+	if (worker->tokens == NULL)
+		return -1;
+
+	struct access *access = tokens_access(worker->tokens);
+
+	worker->acquires = acquires_new(&(struct acquires_params){
+		.loop = worker->loop,
+		.access = access,
+		.allow_http = config->development,
+	});
+	worker->credentials = credentials_new(access, worker->acquires);
+	worker->upstreams = upstreams_new(
+		worker->loop, worker->db,
+		&(struct upstream_credentials){ .find = credential_find, .ctx = access });
+	return 0;
 }
 
 /* What browsers come for. */
@@ -336,7 +354,6 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
-	worker->upstreams = upstreams_new(worker->loop, worker->db, NULL);
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -363,6 +380,7 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.db = worker->db,
 		.upstreams = worker->upstreams,
 		.healths = worker->healths,
+		.credentials = worker->credentials,
 		.meter = worker->meter,
 		.node_id = worker->node_id,
 		.want = want_tenant,
@@ -381,6 +399,7 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 		.access = tokens_access(worker->tokens),
+		.credentials = worker->credentials,
 		.connects = worker->connects,
 		.deployment = deployment,
 	};
@@ -390,6 +409,7 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
+		.acquires = worker->acquires,
 		.browsers = worker->browsers,
 		.connects = worker->connects,
 		.access = tokens_access(worker->tokens),
@@ -519,10 +539,12 @@ static void close_all(struct worker *worker)
 		upstreams_sweep(worker->upstreams, NULL);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
+	keeper_free(&worker->keeper);
+	credentials_free(&worker->credentials);
+	acquires_free(&worker->acquires);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
-	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
 	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);
