@@ -26,10 +26,10 @@ struct http_app {
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
-	struct browsers *browsers;
-	struct connects *connects;
 	struct access *access;
 	struct acquires *acquires;
+	struct browsers *browsers;
+	struct connects *connects;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
