@@ -133,11 +133,23 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	cancels_look(worker->cancels, tenant_id);
 }
 
+/* What a notification of grants begins with; NULL: it may be about any. */
+static const char *tenant_of(const char *payload, char tenant_id[UUID_TEXT_BYTES])
+{
+	if (payload == NULL)
+		return NULL;
+	snprintf(tenant_id, UUID_TEXT_BYTES, "%s", payload);
+	return tenant_id;
+}
+
 static void on_grant_hint(void *ctx, const char *payload)
 {
 	struct worker *worker = ctx;
+	char tenant_id[UUID_TEXT_BYTES];
 
 	tokens_hint(worker->tokens, payload);
+	if (worker->keeper != NULL)
+		keeper_grants_changed(worker->keeper, tenant_of(payload, tenant_id));
 }
 
 /* A worker of this gateway, not this one. */
@@ -147,6 +159,16 @@ static void on_ended(void *ctx)
 
 	if (worker->tokens != NULL)
 		access_look(tokens_access(worker->tokens));
+}
+
+/* The upstreams are there before the tokens are. */
+static bool find_token(void *ctx, const char *tenant_id, const char *connection_id,
+		       const char *whose, struct upstream_token *token)
+{
+	struct worker *worker = ctx;
+
+	return worker->tokens != NULL && credential_find(tokens_access(worker->tokens), tenant_id,
+							 connection_id, whose, token);
 }
 
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
@@ -304,18 +326,12 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 		err);
 	if (worker->tokens == NULL)
 		return -1;
-
-	struct access *access = tokens_access(worker->tokens);
-
 	worker->acquires = acquires_new(&(struct acquires_params){
 		.loop = worker->loop,
-		.access = access,
+		.access = tokens_access(worker->tokens),
 		.allow_http = config->development,
 	});
-	worker->credentials = credentials_new(access, worker->acquires);
-	worker->upstreams = upstreams_new(
-		worker->loop, worker->db,
-		&(struct upstream_credentials){ .find = credential_find, .ctx = access });
+	worker->credentials = credentials_new(tokens_access(worker->tokens), worker->acquires);
 	return 0;
 }
 
@@ -354,6 +370,9 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
+	worker->upstreams =
+		upstreams_new(worker->loop, worker->db,
+			      &(struct upstream_credentials){ .find = find_token, .ctx = worker });
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -379,8 +398,8 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.loop = worker->loop,
 		.db = worker->db,
 		.upstreams = worker->upstreams,
-		.healths = worker->healths,
 		.credentials = worker->credentials,
+		.healths = worker->healths,
 		.meter = worker->meter,
 		.node_id = worker->node_id,
 		.want = want_tenant,
@@ -409,10 +428,10 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
-		.acquires = worker->acquires,
 		.browsers = worker->browsers,
 		.connects = worker->connects,
 		.access = tokens_access(worker->tokens),
+		.acquires = worker->acquires,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -537,9 +556,9 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
-	keeper_free(&worker->keeper);
 	credentials_free(&worker->credentials);
 	acquires_free(&worker->acquires);
 	tokens_free(&worker->tokens);
