@@ -206,10 +206,6 @@ struct keeper_problem {
 };
 void keeper_store_state(struct db *db, struct db_op **slot, const struct keeper_problem *problem,
 			db_done *done, void *ctx);
-/* There is no grant to list it with. What is tried out serves from then on: nobody could connect
- * an account for it otherwise. */
-void keeper_store_needs_auth(struct db *db, struct db_op **slot,
-			     const struct keeper_problem *problem, db_done *done, void *ctx);
 /* Of settings that are tried out; its state is not stored. */
 void keeper_store_trial(struct db *db, struct db_op **slot, const struct keeper_problem *problem,
 			db_done *done, void *ctx);

@@ -181,26 +181,6 @@ void keeper_store_state(struct db *db, struct db_op **slot, const struct keeper_
 	run(db, slot, place, statements, COUNT(statements), done, ctx);
 }
 
-void keeper_store_needs_auth(struct db *db, struct db_op **slot,
-			     const struct keeper_problem *problem, db_done *done, void *ctx)
-{
-	const struct keeper_place *place = &problem->place;
-	const struct place_texts texts = texts_of(place);
-	char retry[32];
-	const struct span where[] = { PLACE(place, texts) };
-	const struct span params[] = {
-		PLACE(place, texts),	span_of(texts.refresh),	  span_of(problem->state),
-		span_of(problem->text), retry_of(problem, retry),
-	};
-	const struct db_statement statements[] = {
-		{lock_connection, where,  1	    },
-		{ end_trial,	     where,  COUNT(where) },
-		{ put_state,	     params, COUNT(params)},
-	};
-
-	run(db, slot, place, statements, COUNT(statements), done, ctx);
-}
-
 void keeper_store_trial(struct db *db, struct db_op **slot, const struct keeper_problem *problem,
 			db_done *done, void *ctx)
 {

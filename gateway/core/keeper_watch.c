@@ -177,20 +177,18 @@ static void listing_failed(struct connection_watch *watch, const struct err *err
  * to connect. */
 static void lacks_grant(struct connection_watch *watch, const char *why)
 {
-	const struct keeper_problem problem = { place_of(watch), "needs_auth",
-						why != NULL ? why : "not connected yet", -1 };
 	const struct log_subject subject = watch_log_subject(watch);
 
+	if (why == NULL)
+		why = "not connected yet";
 	measure(watch, UP_NO);
 	log_write(watch->needs_auth ? LOG_DEBUG : LOG_INFO, &subject,
-		  "its tools cannot be listed: %s", problem.text);
+		  "its tools cannot be listed: %s", why);
 	watch->needs_auth = true;
 	watch->failures++;
 	watch->rest_ms = watch_jittered(KEEPER_AUTH_RETRY_MS);
 	watch_set(watch, WATCH_STORING);
-	db_cancel(&watch->storing);
-	keeper_store_needs_auth(keeper_of(watch)->params.db, &watch->storing, &problem,
-				on_state_stored, watch);
+	store_problem(watch, "needs_auth", why, -1);
 }
 
 static void on_catalog_stored(void *ctx, const struct db_result *const *results, size_t n,

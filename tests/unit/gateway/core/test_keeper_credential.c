@@ -7,7 +7,7 @@
 
 #define SETTINGS(per)                                                                              \
 	"'{\"grant\":\"authorization_code\",\"per\":\"" per "\",\"token_endpoint_auth\":\"none\"}" \
-							    "'"
+	"'"
 #define TOOLS "{\"tools\":[{\"name\":\"a\"}]}"
 
 static void add_oauth(const struct world *world, const char *settings)
@@ -213,8 +213,7 @@ static void of_users_the_one_who_connected_last_lists_it(void **state)
 	end(&world);
 }
 
-/* Else nobody could ever connect an account for it. */
-static void new_settings_that_want_an_account_serve_at_once(void **state)
+static void what_is_tried_out_waits_while_the_old_serves(void **state)
 {
 	struct world world;
 
@@ -224,19 +223,16 @@ static void new_settings_that_want_an_account_serve_at_once(void **state)
 	await_status(&world, "crm", "ok|1|legacy");
 	gate_db_do(world.gate,
 		   "UPDATE tollgate.connections SET auth_mode = 'oauth', oauth = " SETTINGS(
-			   "shared") ","
-				     " version = version + 1");
-	assert_string_equal(gate_db_ask(world.gate, "SELECT count(*) AS v"
-						    " FROM tollgate.serving_connections"),
-			    "1");
+			   "shared") ", version = version + 1");
 	gets(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
-	await(&world, "SELECT count(*) AS v FROM tollgate.serving_connections", "0");
-	await_status(&world, "crm", "needs_auth|1|legacy");
-	assert_string_equal(catalog(&world, "tools_count"), "1");
-	/* As what serves it looks again by itself. */
-	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
-	answer(request(&world, 2), TOOLS);
+	await(&world, "SELECT trial_error AS v FROM tollgate.serving_connections",
+	      "not connected yet");
 	await_status(&world, "crm", "ok|1|legacy");
+	keeper_grants_changed(world.nodes[0].keeper, world.tenant);
+	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
+	answer(request(&world, 2), "{\"tools\":[]}");
+	await(&world, "SELECT count(*) AS v FROM tollgate.serving_connections", "0");
+	await_status(&world, "crm", "ok|0|legacy");
 	end(&world);
 }
 
@@ -249,7 +245,7 @@ int main(void)
 		GATE_DB_TEST(a_grant_that_cannot_be_asked_for_now_is_a_failure_like_others),
 		GATE_DB_TEST(a_refused_token_is_renewed_once),
 		GATE_DB_TEST(of_users_the_one_who_connected_last_lists_it),
-		GATE_DB_TEST(new_settings_that_want_an_account_serve_at_once),
+		GATE_DB_TEST(what_is_tried_out_waits_while_the_old_serves),
 	};
 
 	return cmocka_run_group_tests(tests, gate_db_start_program, gate_db_end_program);
