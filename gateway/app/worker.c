@@ -19,7 +19,9 @@
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -72,6 +74,8 @@ struct worker {
 	struct probes *probes;
 	struct keeper *keeper;
 	struct tokens *tokens;
+	struct browsers *browsers;
+	struct connects *connects;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;
@@ -297,6 +301,26 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 	return worker->tokens != NULL ? 0 : -1;
 }
 
+/* What browsers come for. */
+static void wire_connect(struct worker *worker, const char *deployment)
+{
+	const struct config *config = worker->params->config;
+	const char *metadata_url = config->client_metadata_url;
+
+	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->connects = connects_new(&(struct connects_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.tenants = worker->tenants,
+		.access = tokens_access(worker->tokens),
+		.probes = worker->probes,
+		.deployment = deployment,
+		.public_url = worker->params->public_url,
+		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
+		.development = config->development,
+	});
+}
+
 static int wire(struct worker *worker, const char *deployment, struct err *err)
 {
 	const struct config *config = worker->params->config;
@@ -331,6 +355,7 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 	});
 	if (wire_tokens(worker, deployment, err) < 0)
 		return -1;
+	wire_connect(worker, deployment);
 	identity_follow(worker->identity, worker->tenants);
 	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->keeper = keeper_new(&(struct keeper_params){
@@ -356,6 +381,8 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 		.access = tokens_access(worker->tokens),
+		.connects = worker->connects,
+		.deployment = deployment,
 	};
 	worker->app = (struct http_app){
 		.gate = &worker->gate,
@@ -363,6 +390,8 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
+		.browsers = worker->browsers,
+		.connects = worker->connects,
 		.access = tokens_access(worker->tokens),
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
@@ -488,6 +517,8 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	connects_free(&worker->connects);
+	browsers_free(&worker->browsers);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);

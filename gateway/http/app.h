@@ -12,6 +12,7 @@
 #include "gateway/http/server.h"
 
 struct access;
+struct acquires;
 struct board;
 struct browsers;
 struct connects;
@@ -25,9 +26,10 @@ struct http_app {
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
+	struct access *access;
+	struct acquires *acquires;
 	struct browsers *browsers;
 	struct connects *connects;
-	struct access *access;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
