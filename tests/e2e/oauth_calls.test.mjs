@@ -198,10 +198,8 @@ describe('client_credentials', () => {
     stage.denied = 'all';
     const { answer } = await call('never__count');
     assert.equal(answer.result.isError, true);
-    assert.deepEqual(
-      stage.toolCalls('count').map(({ status }) => status),
-      [200, 401, 401],
-    );
+    // The worker that takes the call may have to open the upstream first, and is refused then.
+    assert.equal(stage.calls.filter(({ status }) => status === 401).length, 2);
     assert.equal(stage.ran, 1);
     assert.ok(stage.issued.length <= 3); // the listing may have been refused as well
   });
