@@ -19,6 +19,7 @@
 #include "gateway/app/sample_clock.h"
 #include "gateway/app/sample_notes.h"
 #include "gateway/app/supervisor.h"
+#include "gateway/core/browser.h"
 #include "version.h"
 
 #define CLUSTER_START_MS 30000
@@ -57,6 +58,7 @@ struct dev {
 	struct dev_seed seed;
 	int clock_fd;
 	int notes_fd;
+	char signin_code[BROWSER_TOKEN_BYTES];
 	const char *notes_file; /* what that sample knows */
 };
 
@@ -217,6 +219,7 @@ static int prepare(struct dev *dev, struct err *err)
 	    supervisor_add_companion(dev->supervisor, &notes, err) < 0 ||
 	    dev_cluster_wait(&dev->cluster, CLUSTER_START_MS, err) < 0)
 		return -1;
+	browser_token_new(dev->signin_code);
 	dev->seed = (struct dev_seed){
 		.cluster = &dev->cluster,
 		.keyring_file = dev->config.keyring_file,
@@ -224,6 +227,7 @@ static int prepare(struct dev *dev, struct err *err)
 		.user_key_file = path_in(dev, DEV_USER ".key"),
 		.clock_port = listener_port(dev->clock_fd),
 		.notes_port = listener_port(dev->notes_fd),
+		.signin_code = dev->signin_code,
 	};
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
@@ -309,7 +313,9 @@ static void print_call(const struct dev *dev, int public_port)
 	char *usual = realpath(".run", NULL);
 
 	if (usual != NULL && strcmp(usual, dev->dir) == 0)
-		printf("  build/tollgate call clock__now      call a tool\n");
+		printf("  build/tollgate call clock__now      call a tool\n"
+		       "  build/tollgate connect notes        connect an account, then call "
+		       "notes__list_notes\n");
 	else
 		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
 		       " build/tollgate call clock__now\n",
@@ -330,6 +336,8 @@ static void print_banner(const struct dev *dev)
 	printf("  MCP            http://127.0.0.1:%d/mcp\n", public_port);
 	printf("  MCP (API key)  http://127.0.0.1:%d/mcp\n", key_port);
 	printf("  Admin API      http://127.0.0.1:%d/api/v1\n", public_port);
+	printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
+	       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
 	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->dir, DEV_USER, DEV_USER,
 	       DEV_TENANT);
 	printf("  Admin key      %s/admin.key\n", dev->dir);

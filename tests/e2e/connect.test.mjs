@@ -6,6 +6,7 @@
 // scheme.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
@@ -239,6 +240,22 @@ describe('an account is connected', () => {
       await shows(page, 'Connected');
     });
   });
+});
+
+test('the link that the development start prints signs in, once', () => {
+  const [link] = /\S+\/signin\?code=\S+/.exec(fs.readFileSync(`${gateway.directory}.log`, 'utf8'));
+  return visit(
+    async (page) => {
+      await page.goto(link);
+      await page.getByRole('button', { name: 'Sign in as ana' }).click();
+      await shows(page, 'Signed in');
+      await page.getByText('ana of demo').first().waitFor();
+      await page.goto(link);
+      await page.getByRole('alert').waitFor();
+      await isWellMade(page);
+    },
+    { expected: [anError] },
+  );
 });
 
 describe('an attempt fails', () => {
