@@ -124,8 +124,6 @@ static int configure(struct dev *dev, struct err *err)
 	struct config *config = &dev->config;
 	char *app = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_app");
 	char *drain = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_audit_writer");
-	/* The one setting that is tried out here: it has to be an https address. */
-	const char *metadata_url = getenv("TOLLGATE_CLIENT_METADATA_URL");
 	int ret = -1;
 
 	if (take_sets(dev, err) < 0 || set_listener(dev, "listen", 0, err) < 0 ||
@@ -136,9 +134,7 @@ static int configure(struct dev *dev, struct err *err)
 	    config_set(config, "data_dir", path_in(dev, "data"), err) < 0 ||
 	    config_set(config, "keyring_file", path_in(dev, "keyring.json"), err) < 0 ||
 	    config_set(config, "drain_timeout", DEV_DRAIN, err) < 0 ||
-	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0) ||
-	    (metadata_url != NULL &&
-	     config_set(config, "client_metadata_url", metadata_url, err) < 0))
+	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0))
 		goto out;
 	config->development = true;
 	ret = 0;
