@@ -58,6 +58,8 @@ const struct setting config_settings[] = {
 	  "Keys that seal secrets and check API keys; mode 0600." },
 	{ "public_url", TEXT, AT(public_url), NULL, 0, 0, NULL, check_url,
 	  "URL under which clients reach the public listener." },
+	{ "client_metadata_url", TEXT, AT(client_metadata_url), "", 0, 0, NULL, check_url,
+	  "OAuth client id of the gateway at servers that read such documents, instead of its own." },
 	{ "listen", TEXT, AT(listen), "127.0.0.1:8080", 0, 0, NULL, listener_check,
 	  "Address and port of the public listener; port 0 takes a free one." },
 	{ "key_listen", TEXT, AT(key_listen), "127.0.0.1:8081", 0, 0, NULL, listener_check,

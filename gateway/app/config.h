@@ -30,6 +30,7 @@ struct config {
 	const char *drain_database_url;
 	const char *keyring_file;
 	const char *public_url;
+	const char *client_metadata_url; /* "": none */
 	const char *listen;
 	const char *key_listen;
 	const char *ops_listen;

@@ -19,7 +19,9 @@
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -72,6 +74,8 @@ struct worker {
 	struct probes *probes;
 	struct keeper *keeper;
 	struct tokens *tokens;
+	struct browsers *browsers;
+	struct connects *connects;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;
@@ -130,6 +134,8 @@ static void on_grant_hint(void *ctx, const char *payload)
 	struct worker *worker = ctx;
 
 	tokens_hint(worker->tokens, payload);
+	if (worker->keeper != NULL)
+		keeper_grants_changed(worker->keeper, payload);
 }
 
 /* A worker of this gateway, not this one. */
@@ -292,9 +298,30 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.fsync = strcmp(config->durability, "fsync") == 0,
 			.refresh_grace_ms = config->refresh_grace_ms,
 			.stale_max_ms = config->stale_max_ms,
+			.allow_http = config->development,
 		},
 		err);
 	return worker->tokens != NULL ? 0 : -1;
+}
+
+/* What browsers come for. */
+static void wire_connect(struct worker *worker, const char *deployment)
+{
+	const struct config *config = worker->params->config;
+	const char *metadata_url = config->client_metadata_url;
+
+	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->connects = connects_new(&(struct connects_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.tenants = worker->tenants,
+		.access = tokens_access(worker->tokens),
+		.probes = worker->probes,
+		.deployment = deployment,
+		.public_url = worker->params->public_url,
+		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
+		.development = config->development,
+	});
 }
 
 static int wire(struct worker *worker, const char *deployment, struct err *err)
@@ -312,7 +339,9 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
-	worker->upstreams = upstreams_new(worker->loop, worker->db);
+	worker->upstreams = upstreams_new(
+		worker->loop, worker->db,
+		&(struct upstream_credentials){ .find = tokens_find, .ctx = &worker->tokens });
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -331,12 +360,14 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 	});
 	if (wire_tokens(worker, deployment, err) < 0)
 		return -1;
+	wire_connect(worker, deployment);
 	identity_follow(worker->identity, worker->tenants);
 	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->keeper = keeper_new(&(struct keeper_params){
 		.loop = worker->loop,
 		.db = worker->db,
 		.upstreams = worker->upstreams,
+		.credentials = tokens_credentials(worker->tokens),
 		.healths = worker->healths,
 		.meter = worker->meter,
 		.node_id = worker->node_id,
@@ -356,6 +387,9 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 		.access = tokens_access(worker->tokens),
+		.credentials = tokens_credentials(worker->tokens),
+		.connects = worker->connects,
+		.deployment = deployment,
 	};
 	worker->app = (struct http_app){
 		.gate = &worker->gate,
@@ -363,7 +397,10 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
+		.browsers = worker->browsers,
+		.connects = worker->connects,
 		.access = tokens_access(worker->tokens),
+		.acquires = tokens_acquires(worker->tokens),
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -488,10 +525,12 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	keeper_free(&worker->keeper);
+	connects_free(&worker->connects);
+	browsers_free(&worker->browsers);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
-	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
 	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);

@@ -12,7 +12,10 @@
 #include "gateway/http/server.h"
 
 struct access;
+struct acquires;
 struct board;
+struct browsers;
+struct connects;
 struct db;
 struct keyring;
 struct probes;
@@ -24,6 +27,9 @@ struct http_app {
 	struct keyring *keyring;
 	struct probes *probes;
 	struct access *access;
+	struct acquires *acquires;
+	struct browsers *browsers;
+	struct connects *connects;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */
