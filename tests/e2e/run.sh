@@ -21,7 +21,7 @@ shared="fixtures matrix conformance programs wire wrong tenants lifecycle change
   oauth_settings accounts cli operate notes_sample book docs"
 # These start gateways of their own, so they may run beside the others.
 own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect
-  connect_conformance"
+  connect_conformance connect_flow oauth_calls"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
