@@ -123,6 +123,7 @@ static void ask(struct visit *visit, const char *client, const char *uri)
 	const char *state = param_of(visit, "state");
 	const char *scope = param_of(visit, "scope");
 	const char *challenge = param_of(visit, "code_challenge");
+	json_int_t until_s = notes_now_s() + NOTES_ASK_S;
 	const char *error;
 	char id[NOTES_ID_BYTES];
 	json_t *new;
@@ -131,8 +132,7 @@ static void ask(struct visit *visit, const char *client, const char *uri)
 		scope = NOTES_ALL_SCOPES;
 	new = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s, s:I}", "browser", visit->browser, "client",
 			client, "redirect_uri", uri, "state", state, "challenge",
-			challenge != NULL ? challenge : "", "scope", scope, "until",
-			(json_int_t)(notes_now_s() + NOTES_ASK_S));
+			challenge != NULL ? challenge : "", "scope", scope, "until", until_s);
 	error = error_of(visit, scope);
 	if (error != NULL) {
 		send_back(visit, new, "error", error);
