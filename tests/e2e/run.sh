@@ -97,6 +97,7 @@ export TOLLGATE_E2E_BINARY="$program"
 # with what all files before it have sent.
 failed=0
 for file in "$@"; do
+  echo "# file $(basename "$file" .test.mjs)"
   "$node" --test --test-timeout=300000 --test-reporter="${TEST_REPORTER:-tap}" "$file" || failed=1
 done
 exit $failed
