@@ -17,10 +17,10 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
-shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
-  cli operate book docs"
-# These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away"
+shared="matrix conformance programs wire wrong tenants lifecycle changes secrets cli operate book"
+# These start gateways of their own or leave nothing that the book is asked for later, so they may
+# run beside the others.
+own="fixtures docs upstreams processes restarts cancel away"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
