@@ -206,9 +206,8 @@ async function readyAgain() {
   return performance.now() - began;
 }
 
-// Everything works within a moment, for keys that are new and edits too. A worker that did not need
-// Postgres while it was away for less than a beat (PULSE_MS) has not told /readyz, and tries again
-// after its back-off.
+// Everything works within a moment, for keys that are new and edits too. A worker that asked nothing of a
+// Postgres that stood still has not told /readyz, and tries again after its back-off.
 async function worksAgain(key) {
   const works = (what, ask) => eventually(async () => (await ask()) ?? true, { deadline: back, what });
   await works('a new key', async () =>
