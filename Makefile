@@ -8,7 +8,8 @@
 # make lint       format, layers, banned calls, sizes, static analysis, documents
 # make fuzz       every fuzzer for TIME=60 seconds
 # make valgrind   the unit tests and a short session, built without sanitizers, under valgrind
-# make campaign   faults in full, about half an hour (SCENARIO=name: only that one), and a report
+# make spread     the end-to-end tests, all on two gateways at once, and a report
+# make campaign   faults in full and all of that, about 40 minutes (SCENARIO=name: only that one)
 # make deps       only install what run and test need (deps-run: what run needs)
 # make install    into $(DESTDIR)$(PREFIX), PREFIX=/usr/local
 # make clean      remove build/
@@ -18,8 +19,8 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all build deps deps-run deps-test run run-reset test check lint fuzz valgrind campaign install \
-	clean FORCE
+.PHONY: all build deps deps-run deps-test run run-reset install clean FORCE
+.PHONY: test check lint fuzz valgrind spread campaign
 MAKEFLAGS += --no-builtin-rules --no-print-directory --jobs=$(shell nproc)
 
 ifeq ($(origin CC),default)
@@ -217,6 +218,9 @@ fuzz: $(FUZZERS)
 
 valgrind: build $(UNIT_VAL)
 	@tests/valgrind.sh $(UNIT_VAL)
+
+spread: build
+	@TOLLGATE_E2E_BINARY=$(CURDIR)/build/tollgate tests/e2e/spread.sh
 
 campaign: build $(if $(SCENARIO),,$(UNIT_VAL))
 	@SCENARIO=$(SCENARIO) tests/fault/campaign.sh $(if $(SCENARIO),,$(UNIT_VAL))
