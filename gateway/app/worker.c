@@ -18,7 +18,10 @@
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/tokens.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -29,6 +32,7 @@
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
+#include "oauth/access.h"
 #include "tokenstore/keyring.h"
 #include "version.h"
 
@@ -69,6 +73,9 @@ struct worker {
 	struct healths *healths;
 	struct probes *probes;
 	struct keeper *keeper;
+	struct tokens *tokens;
+	struct browsers *browsers;
+	struct connects *connects;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;
@@ -101,6 +108,8 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 	if (worker->keeper != NULL)
 		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
 	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
+	if (worker->tokens != NULL)
+		access_tenant_loaded(tokens_access(worker->tokens), tenant_id);
 }
 
 static void on_hint(void *ctx, const char *tenant_id)
@@ -120,6 +129,24 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	cancels_look(worker->cancels, tenant_id);
 }
 
+static void on_grant_hint(void *ctx, const char *payload)
+{
+	struct worker *worker = ctx;
+
+	tokens_hint(worker->tokens, payload);
+	if (worker->keeper != NULL)
+		keeper_grants_changed(worker->keeper, payload);
+}
+
+/* A worker of this gateway, not this one. */
+static void on_ended(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->tokens != NULL)
+		access_look(tokens_access(worker->tokens));
+}
+
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 {
 	struct worker *worker = ctx;
@@ -127,7 +154,8 @@ static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 	return tenants_want(worker->tenants, tenant_id);
 }
 
-/* The last row is written, the connections that it watched are given back. */
+/* The last row is written, the connections that it watched are given back, no answer of an
+ * authorization server is outstanding. */
 static void on_left(void *ctx)
 {
 	struct worker *worker = ctx;
@@ -196,8 +224,9 @@ static void on_signal(void *ctx, int signo)
 		return;
 	worker->state = WORKER_DRAINING;
 	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 2;
+	worker->n_leaving = 3;
 	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
@@ -252,7 +281,50 @@ static void collect_hosts(struct worker *worker)
 			url->host, url->port);
 }
 
-static void wire(struct worker *worker, const char *deployment)
+static int wire_tokens(struct worker *worker, const char *deployment, struct err *err)
+{
+	const struct config *config = worker->params->config;
+
+	worker->tokens = tokens_new(
+		&(struct tokens_params){
+			.loop = worker->loop,
+			.db = worker->db,
+			.tenants = worker->tenants,
+			.deployment = deployment,
+			.node_id = worker->node_id,
+			.data_dir = config->data_dir,
+			.slot = worker->params->slot,
+			.n_slots = worker->params->n_slots,
+			.fsync = strcmp(config->durability, "fsync") == 0,
+			.refresh_grace_ms = config->refresh_grace_ms,
+			.stale_max_ms = config->stale_max_ms,
+			.allow_http = config->development,
+		},
+		err);
+	return worker->tokens != NULL ? 0 : -1;
+}
+
+/* What browsers come for. */
+static void wire_connect(struct worker *worker, const char *deployment)
+{
+	const struct config *config = worker->params->config;
+	const char *metadata_url = config->client_metadata_url;
+
+	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->connects = connects_new(&(struct connects_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.tenants = worker->tenants,
+		.access = tokens_access(worker->tokens),
+		.probes = worker->probes,
+		.deployment = deployment,
+		.public_url = worker->params->public_url,
+		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
+		.development = config->development,
+	});
+}
+
+static int wire(struct worker *worker, const char *deployment, struct err *err)
 {
 	const struct config *config = worker->params->config;
 
@@ -267,7 +339,9 @@ static void wire(struct worker *worker, const char *deployment)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
-	worker->upstreams = upstreams_new(worker->loop, worker->db);
+	worker->upstreams = upstreams_new(
+		worker->loop, worker->db,
+		&(struct upstream_credentials){ .find = tokens_find, .ctx = &worker->tokens });
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -281,14 +355,19 @@ static void wire(struct worker *worker, const char *deployment)
 		.changed = on_tenant_changed,
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
+		.grant_hint = on_grant_hint,
 		.ctx = worker,
 	});
+	if (wire_tokens(worker, deployment, err) < 0)
+		return -1;
+	wire_connect(worker, deployment);
 	identity_follow(worker->identity, worker->tenants);
 	upstreams_sweep(worker->upstreams, worker->tenants);
 	worker->keeper = keeper_new(&(struct keeper_params){
 		.loop = worker->loop,
 		.db = worker->db,
 		.upstreams = worker->upstreams,
+		.credentials = tokens_credentials(worker->tokens),
 		.healths = worker->healths,
 		.meter = worker->meter,
 		.node_id = worker->node_id,
@@ -307,6 +386,10 @@ static void wire(struct worker *worker, const char *deployment)
 		.healths = worker->healths,
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
+		.access = tokens_access(worker->tokens),
+		.credentials = tokens_credentials(worker->tokens),
+		.connects = worker->connects,
+		.deployment = deployment,
 	};
 	worker->app = (struct http_app){
 		.gate = &worker->gate,
@@ -314,6 +397,10 @@ static void wire(struct worker *worker, const char *deployment)
 		.db = worker->db,
 		.keyring = worker->keyring,
 		.probes = worker->probes,
+		.browsers = worker->browsers,
+		.connects = worker->connects,
+		.access = tokens_access(worker->tokens),
+		.acquires = tokens_acquires(worker->tokens),
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
@@ -321,19 +408,22 @@ static void wire(struct worker *worker, const char *deployment)
 		.development = config->development,
 		.started_us = loop_unix_us(),
 	};
+	return 0;
 }
 
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
 	struct worker *worker = ctx;
+	struct err problem;
 
+	if (err == NULL && wire(worker, deployment, &problem) < 0)
+		err = &problem;
 	if (err != NULL) {
 		log_error(&subject, "%s", err->text);
 		stop_with(worker, EXIT_CONFIG);
 		return;
 	}
-	wire(worker, deployment);
 	serve(worker);
 }
 
@@ -377,6 +467,8 @@ static int open_books(struct worker *worker, struct err *err)
 		.db = worker->db,
 		.drain_db = worker->drain_db,
 		.spools = worker->spools,
+		.ended = on_ended,
+		.ctx = worker,
 	});
 	return 0;
 }
@@ -433,9 +525,12 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	keeper_free(&worker->keeper);
+	connects_free(&worker->connects);
+	browsers_free(&worker->browsers);
+	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
-	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
 	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);

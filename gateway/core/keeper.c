@@ -124,6 +124,24 @@ void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct 
 	}
 }
 
+void keeper_grants_changed(struct keeper *keeper, const char *payload)
+{
+	struct lease *lease;
+	struct lease *next;
+
+	HASH_ITER(hh, keeper->leases, lease, next)
+	{
+		const char *tenant_id = lease->key.tenant_id;
+
+		if (payload != NULL && strncmp(payload, tenant_id, strlen(tenant_id)) != 0)
+			continue;
+		for (int kind = 0; kind < N_WATCHES; kind++) {
+			if (lease->watches[kind].needs_auth)
+				watch_again(&lease->watches[kind]);
+		}
+	}
+}
+
 /* --- the lease ------------------------------------------------------------------------------- */
 
 static void on_expired(void *ctx)

@@ -25,8 +25,11 @@
 #include "gateway/http/app.h"
 #include "gateway/http/exchange.h"
 
+struct access_op;
+struct acquire_op;
 struct call;
 struct call_reply;
+struct connect_op;
 struct identity_op;
 struct probe;
 struct tenant;
@@ -56,7 +59,16 @@ struct tenants_op;
 	X(TENANT, "GET", "/connections/{name}/status", ANYBODY, connection_status)                 \
 	X(TENANT, "POST", "/connections/{name}/refresh", ADMIN, connection_refresh)                \
 	X(TENANT, "POST", "/connections/{name}/probe", ADMIN, probe_stored)                        \
+	X(TENANT, "POST", "/connections/{name}/connect", ANYBODY, oauth_connect)                   \
+	X(TENANT, "POST", "/connections/{name}/oauth/ingest", ANYBODY, oauth_ingest)               \
+	X(TENANT, "POST", "/connections/{name}/oauth/reacquire", ANYBODY, oauth_reacquire)         \
+	X(TENANT, "POST", "/connections/{name}/oauth/disconnect", ANYBODY, oauth_disconnect)       \
+	X(TENANT, "GET", "/connections/{name}/oauth/events", ANYBODY, oauth_events)                \
+	X(TENANT, "GET", "/connect/attempts/{id}", ANYBODY, attempt_show)                          \
+	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
+	X(TENANT, "GET", "/accounts", ANYBODY, account_list)                                       \
 	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
+	X(TENANT, "POST", "/signin-codes", SELF, signin_code_create)                               \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \
 	X(TENANT, "DELETE", "/keys/{id}", SELF, key_remove)                                        \
@@ -134,6 +146,9 @@ struct api_request {
 	struct tenants_op *loading;
 	struct call *call;
 	struct probe *probe;
+	struct connect_op *connecting;
+	struct access_op *accessing;
+	struct acquire_op *acquiring;
 	bool called; /* a call was made, which records itself */
 };
 
@@ -174,6 +189,8 @@ enum api_result api_fail(struct api_request *request, enum err_code code, const 
 /* For a status or a code that no err has. */
 enum api_result api_fail_as(struct api_request *request, int status, const char *code,
 			    const char *detail);
+/* 409 needs_auth: somebody has to connect an account there first. */
+enum api_result api_fail_connect(struct api_request *request, const char *detail, const char *url);
 enum api_result api_fail_body(struct api_request *request, const struct api_fault *fault);
 /* Takes body. etag may be NULL. */
 enum api_result api_answer(struct api_request *request, int status, json_t *body, const char *etag);

@@ -16,6 +16,7 @@
 #include "tokenstore/keyring.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define OAUTH	     "{\"grant\":\"authorization_code\",\"per\":\"user\",\"token_endpoint_auth\":\"post\"}"
 
 struct world {
 	struct gate_db *gate;
@@ -293,21 +294,24 @@ static void a_bad_row_is_kept_apart_with_its_reason(void **state)
 		{"url = 'nonsense'",							   ""			 },
 		{ "url = 'ftp://mcp.example.com/'",					    ""		       },
 		{ "url = 'https://user@mcp.example.com/'",					   ""		      },
-		{ "auth_mode = 'oauth'",						       "oauth is not available"},
-		{ "credential = NULL",							 "it has no credential"  },
-		{ "version = 2",							       "its credential: "	    },
-		{ "credential = headers",						      "its credential: "	     },
+		{ "auth_mode = 'oauth', oauth = '{}'",
+		  "its OAuth settings: one of grant, per and token_endpoint_auth is missing"			     },
+		{ "auth_mode = 'oauth', oauth = '" OAUTH "', oauth_secret = credential",
+		  "its OAuth settings: the client secret: a sealed value does not open"				},
+		{ "credential = NULL",							 "it has no credential"},
+		{ "version = 2",							       "its credential: "    },
+		{ "credential = headers",						      "its credential: "    },
 		{ "headers = credential",						      "its headers: "	  },
-		{ "credential = '\\x00'",						      "its credential: "	     },
+		{ "credential = '\\x00'",						      "its credential: "    },
 		{ "credential = set_byte(credential, 30, get_byte(credential, 30) # 1)",
-		  "its credential: "										    },
+		  "its credential: "										  },
 		{ "auth_mode = 'api_key', auth_header = NULL",
-		  "its auth header is no header name"								   },
+		  "its auth header is no header name"								 },
 		{ "auth_mode = 'api_key', auth_header = 'a b'",
-		  "its auth header is no header name"								   },
-		{ "id = gen_random_uuid()",						    "its credential: "      },
+		  "its auth header is no header name"								 },
+		{ "id = gen_random_uuid()",						    "its credential: "    },
 		{ "tools_allow = (SELECT array_agg('x'::text) FROM generate_series(1, 1001))",
-		  "at most 1000"											},
+		  "at most 1000"										      },
 	};
 	struct world world = world_of(state);
 
@@ -333,6 +337,20 @@ static void a_bad_row_is_kept_apart_with_its_reason(void **state)
 		tenant_unref(&tenant);
 		gate_db_do(world.gate, "DELETE FROM tollgate.connections WHERE name = 'bad'");
 	}
+}
+
+static void oauth_settings_are_read_with_their_secret(void **state)
+{
+	struct world world = world_of(state);
+	struct tenant *tenant;
+
+	add(&world, &(struct connection_row){ .name = "crm",
+					      .auth_mode = "oauth",
+					      .oauth = OAUTH,
+					      .oauth_secret = SPAN("s3cret") });
+	tenant = load(&world);
+	assert_string_equal(tenant->connections[0].oauth->client_secret.reveal, "s3cret");
+	tenant_unref(&tenant);
 }
 
 static void a_bad_secret_is_not_shown_in_the_reason(void **state)
@@ -567,6 +585,7 @@ int main(void)
 		GATE_DB_TEST(while_an_edit_is_tried_out_both_open_their_secrets),
 		GATE_DB_TEST(an_edit_that_keeps_the_secrets_is_no_new_setting),
 		GATE_DB_TEST(a_bad_row_is_kept_apart_with_its_reason),
+		GATE_DB_TEST(oauth_settings_are_read_with_their_secret),
 		GATE_DB_TEST(a_bad_secret_is_not_shown_in_the_reason),
 		GATE_DB_TEST(too_many_headers_make_a_row_bad),
 		GATE_DB_TEST(an_address_that_egress_refuses_is_no_bad_row),
