@@ -120,6 +120,8 @@ static int configure(struct dev *dev, struct err *err)
 	struct config *config = &dev->config;
 	char *app = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_app");
 	char *drain = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_audit_writer");
+	/* The one setting that is tried out here: it has to be an https address. */
+	const char *metadata_url = getenv("TOLLGATE_CLIENT_METADATA_URL");
 	int ret = -1;
 
 	if (set_listener(dev, "listen", 0, err) < 0 ||
@@ -130,7 +132,9 @@ static int configure(struct dev *dev, struct err *err)
 	    config_set(config, "data_dir", path_in(dev, "data"), err) < 0 ||
 	    config_set(config, "keyring_file", path_at_home(dev, "keyring.json"), err) < 0 ||
 	    config_set(config, "drain_timeout", DEV_DRAIN, err) < 0 ||
-	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0))
+	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0) ||
+	    (metadata_url != NULL &&
+	     config_set(config, "client_metadata_url", metadata_url, err) < 0))
 		goto out;
 	config->development = true;
 	ret = 0;
@@ -234,6 +238,7 @@ static int prepare(struct dev *dev, struct err *err)
 		return -1;
 	dev->seed.clock_port = listener_port(dev->clock_fd);
 	dev->seed.notes_port = listener_port(dev->notes_fd);
+	browser_token_new(dev->seed.signin_code);
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
 			       "the development database cannot be prepared; "
@@ -332,6 +337,10 @@ static void print_banner(const struct dev *dev)
 	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->home, DEV_USER, DEV_USER,
 	       DEV_TENANT);
 	printf("  Admin key      %s/admin.key\n", dev->home);
+	if (!dev->is_beside)
+		printf("  Sign in        http://127.0.0.1:%d/signin?code=%s   %s, once, within %d "
+		       "minutes\n",
+		       public_port, dev->seed.signin_code, DEV_USER, BROWSER_CODE_S / 60);
 	printf("  SQL            psql '%s'\n", psql);
 	printf("\nNext\n");
 	print_call(dev, public_port);

@@ -250,6 +250,18 @@ static int make_tenant(struct seeding *seeding, struct err *err)
 	return run(seeding, &provision, err);
 }
 
+static void add_signin_code(struct seeding *seeding, struct provision *provision)
+{
+	char *hash = arena_alloc(seeding->arena, BROWSER_HASH_BYTES);
+
+	browser_token_hash(seeding->seed->signin_code, hash);
+
+	const struct span params[] = { span_of(hash), span_of(seeding->user_id),
+				       span_of("tollgate dev") };
+
+	provision_add(provision, browser_insert_code, params, sizeof(params) / sizeof(params[0]));
+}
+
 static int make_contents(struct seeding *seeding, struct err *err)
 {
 	const struct dev_seed *seed = seeding->seed;
@@ -269,6 +281,7 @@ static int make_contents(struct seeding *seeding, struct err *err)
 		     seed->user_key_file, err) < 0)
 		return -1;
 	add_samples(seeding, &provision);
+	add_signin_code(seeding, &provision);
 	return run(seeding, &provision, err);
 }
 

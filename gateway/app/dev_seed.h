@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "gateway/app/dev_cluster.h"
+#include "gateway/core/browser.h"
 
 #define DEV_TENANT "demo"
 #define DEV_USER   "ana"
@@ -19,6 +20,7 @@ struct dev_seed {
 	const char *user_key_file;
 	int clock_port;
 	int notes_port;
+	char signin_code[BROWSER_TOKEN_BYTES]; /* that signs DEV_USER in; new at each start */
 };
 /* For a child process: makes the database, migrates it, fills it. Returns an exit code. */
 int dev_seed_run(void *seed);

@@ -102,6 +102,7 @@ struct connect_op {
 
 	/* What is found out on the way; wiped at the end. */
 	struct secret verifier, client_secret, access_token, refresh_token;
+	const char *challenge; /* of the upstream; NULL: it made none */
 	char state[AUTHORIZE_TOKEN_BYTES];
 	const char *granted_scope;
 	int64_t expires_at, refresh_expires_at;
