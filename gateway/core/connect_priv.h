@@ -171,6 +171,10 @@ connect_step connect_take_link;
 extern connect_step *const connect_finish_steps[];
 extern connect_step *const connect_store_steps[];
 
+/* --- connect_view.c -------------------------------------------------------------------------- */
+
+void connect_compose_view(struct connect_op *op, struct connect_view *view);
+
 /* --- connect_store.c ------------------------------------------------------------------------- */
 
 /* What writes down that the attempt has failed, and its event. Returns how many. */
