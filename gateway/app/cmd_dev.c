@@ -20,6 +20,7 @@
 #include "gateway/app/sample_clock.h"
 #include "gateway/app/sample_notes.h"
 #include "gateway/app/supervisor.h"
+#include "gateway/core/browser.h"
 #include "version.h"
 
 #define CLUSTER_START_MS 30000
@@ -32,17 +33,19 @@ struct dev_options {
 	const char *port;
 	const char *workers;
 	const char *beside;
+	struct cli_list sets;
 	bool reset;
 };
 #define AT(member) offsetof(struct dev_options, member)
 
 static const struct cli_option dev_options[] = {
 	{"dir",	 0, CLI_TEXT, AT(dir)    },
-	 { "port",	   0, CLI_TEXT, AT(port)	 },
+	{ "port",	  0, CLI_TEXT, AT(port)	},
 	{ "workers", 0, CLI_TEXT, AT(workers)},
-	 { "beside",  0, CLI_TEXT, AT(beside) },
+	{ "beside",  0, CLI_TEXT, AT(beside) },
+	{ "set",	 0, CLI_LIST, AT(sets)   },
 	{ "reset",   0, CLI_FLAG, AT(reset)  },
-	 { NULL,	 0, CLI_TEXT, 0		},
+	{ NULL,	0, CLI_TEXT, 0	       },
 };
 
 struct dev {
@@ -53,6 +56,7 @@ struct dev {
 	int port;
 	bool reset;
 	const char *workers;
+	const struct cli_list *sets; /* NAME=VALUE each */
 	struct timespec started;
 	struct config config;
 	struct dev_cluster cluster;
@@ -60,6 +64,7 @@ struct dev {
 	struct dev_seed seed;
 	int clock_fd;
 	int notes_fd;
+	char signin_code[BROWSER_TOKEN_BYTES];
 	const char *notes_file; /* what that sample knows */
 };
 
@@ -96,6 +101,7 @@ static int take_options(struct dev *dev, const struct dev_options *options, stru
 	uint64_t port = 8080;
 
 	dev->workers = options->workers;
+	dev->sets = &options->sets;
 	dev->reset = options->reset;
 	if (options->port != NULL && text_uint(options->port, 0, 65533, &port, err) < 0)
 		return err_prefix(err, "--port");
@@ -115,16 +121,31 @@ static int set_listener(struct dev *dev, const char *name, int offset, struct er
 	return config_set(&dev->config, name, address, err);
 }
 
+static int take_sets(struct dev *dev, struct err *err)
+{
+	for (size_t i = 0; i < dev->sets->n; i++) {
+		const char *text = dev->sets->items[i];
+		size_t n = strcspn(text, "=");
+
+		if (text[n] == '\0')
+			return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s",
+				       text);
+		if (config_set(&dev->config, arena_dup(dev->config.arena, text, n), text + n + 1,
+			       err) < 0)
+			return err_prefix(err, "--set");
+	}
+	return 0;
+}
+
+/* What makes it a development gateway stands over what was set. */
 static int configure(struct dev *dev, struct err *err)
 {
 	struct config *config = &dev->config;
 	char *app = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_app");
 	char *drain = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_audit_writer");
-	/* The one setting that is tried out here: it has to be an https address. */
-	const char *metadata_url = getenv("TOLLGATE_CLIENT_METADATA_URL");
 	int ret = -1;
 
-	if (set_listener(dev, "listen", 0, err) < 0 ||
+	if (take_sets(dev, err) < 0 || set_listener(dev, "listen", 0, err) < 0 ||
 	    set_listener(dev, "key_listen", 1, err) < 0 ||
 	    set_listener(dev, "ops_listen", 2, err) < 0 ||
 	    config_set(config, "database_url", app, err) < 0 ||
@@ -132,9 +153,7 @@ static int configure(struct dev *dev, struct err *err)
 	    config_set(config, "data_dir", path_in(dev, "data"), err) < 0 ||
 	    config_set(config, "keyring_file", path_at_home(dev, "keyring.json"), err) < 0 ||
 	    config_set(config, "drain_timeout", DEV_DRAIN, err) < 0 ||
-	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0) ||
-	    (metadata_url != NULL &&
-	     config_set(config, "client_metadata_url", metadata_url, err) < 0))
+	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0))
 		goto out;
 	config->development = true;
 	ret = 0;
@@ -238,7 +257,8 @@ static int prepare(struct dev *dev, struct err *err)
 		return -1;
 	dev->seed.clock_port = listener_port(dev->clock_fd);
 	dev->seed.notes_port = listener_port(dev->notes_fd);
-	browser_token_new(dev->seed.signin_code);
+	browser_token_new(dev->signin_code);
+	dev->seed.signin_code = dev->signin_code;
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
 			       "the development database cannot be prepared; "
@@ -313,7 +333,9 @@ static void print_call(const struct dev *dev, int public_port)
 	char *usual = realpath(".run", NULL);
 
 	if (usual != NULL && strcmp(usual, dev->dir) == 0)
-		printf("  build/tollgate call clock__now      call a tool\n");
+		printf("  build/tollgate call clock__now      call a tool\n"
+		       "  build/tollgate connect notes        connect an account, then call "
+		       "notes__list_notes\n");
 	else
 		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
 		       " build/tollgate call clock__now\n",
@@ -334,13 +356,12 @@ static void print_banner(const struct dev *dev)
 	printf("  MCP            http://127.0.0.1:%d/mcp\n", public_port);
 	printf("  MCP (API key)  http://127.0.0.1:%d/mcp\n", key_port);
 	printf("  Admin API      http://127.0.0.1:%d/api/v1\n", public_port);
+	if (!dev->is_beside)
+		printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
+		       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
 	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->home, DEV_USER, DEV_USER,
 	       DEV_TENANT);
 	printf("  Admin key      %s/admin.key\n", dev->home);
-	if (!dev->is_beside)
-		printf("  Sign in        http://127.0.0.1:%d/signin?code=%s   %s, once, within %d "
-		       "minutes\n",
-		       public_port, dev->seed.signin_code, DEV_USER, BROWSER_CODE_S / 60);
 	printf("  SQL            psql '%s'\n", psql);
 	printf("\nNext\n");
 	print_call(dev, public_port);

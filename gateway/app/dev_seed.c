@@ -12,6 +12,7 @@
 #include "gateway/app/commands.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/sync.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/provision.h"
 #include "tokenstore/keyring.h"
 
@@ -228,6 +229,18 @@ static void add_samples(struct seeding *seeding, struct provision *provision)
 		add_sample(seeding, provision, &samples[i]);
 }
 
+static void add_signin_code(struct seeding *seeding, struct provision *provision)
+{
+	char *hash = arena_alloc(seeding->arena, BROWSER_HASH_BYTES);
+
+	browser_token_hash(seeding->seed->signin_code, hash);
+
+	const struct span params[] = { span_of(hash), span_of(seeding->user_id),
+				       SPAN("tollgate dev") };
+
+	provision_add(provision, browser_insert_code, params, 3);
+}
+
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)
 {
 	struct db_tx tx = provision_tx(provision);
@@ -248,18 +261,6 @@ static int make_tenant(struct seeding *seeding, struct err *err)
 	provision_tenant(&provision, seeding->keyring, seeding->deployment, DEV_TENANT,
 			 "{\"allow\":[]}");
 	return run(seeding, &provision, err);
-}
-
-static void add_signin_code(struct seeding *seeding, struct provision *provision)
-{
-	char *hash = arena_alloc(seeding->arena, BROWSER_HASH_BYTES);
-
-	browser_token_hash(seeding->seed->signin_code, hash);
-
-	const struct span params[] = { span_of(hash), span_of(seeding->user_id),
-				       span_of("tollgate dev") };
-
-	provision_add(provision, browser_insert_code, params, sizeof(params) / sizeof(params[0]));
 }
 
 static int make_contents(struct seeding *seeding, struct err *err)

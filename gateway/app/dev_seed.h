@@ -7,7 +7,6 @@
 
 #include "base/err.h"
 #include "gateway/app/dev_cluster.h"
-#include "gateway/core/browser.h"
 
 #define DEV_TENANT "demo"
 #define DEV_USER   "ana"
@@ -20,7 +19,7 @@ struct dev_seed {
 	const char *user_key_file;
 	int clock_port;
 	int notes_port;
-	char signin_code[BROWSER_TOKEN_BYTES]; /* that signs DEV_USER in; new at each start */
+	const char *signin_code; /* made for this start: signs the user in at a browser, once */
 };
 /* For a child process: makes the database, migrates it, fills it. Returns an exit code. */
 int dev_seed_run(void *seed);

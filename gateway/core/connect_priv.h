@@ -102,7 +102,6 @@ struct connect_op {
 
 	/* What is found out on the way; wiped at the end. */
 	struct secret verifier, client_secret, access_token, refresh_token;
-	const char *challenge; /* of the upstream; NULL: it made none */
 	char state[AUTHORIZE_TOKEN_BYTES];
 	const char *granted_scope;
 	int64_t expires_at, refresh_expires_at;
@@ -171,6 +170,10 @@ connect_step connect_take_link;
 /* What comes after the tokens are here (connect_finish.c). */
 extern connect_step *const connect_finish_steps[];
 extern connect_step *const connect_store_steps[];
+
+/* --- connect_view.c -------------------------------------------------------------------------- */
+
+void connect_compose_view(struct connect_op *op, struct connect_view *view);
 
 /* --- connect_store.c ------------------------------------------------------------------------- */
 

@@ -12,30 +12,22 @@
 
 /* --- what the upstream is asked -------------------------------------------------------------- */
 
-/*
- * Without a token, to be refused: the refusal says whom to ask, and with what scope. Some servers
- * let everybody begin and refuse to list their tools; others look for a session before they ask who
- * it is. So first the tools are asked for, and only if that is not refused, how the server is
- * opened.
- */
-#define REQUEST(method, params)                                                                    \
-	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":{" params "}}"
-#define CLIENT "{\"name\":\"tollgate\",\"version\":\"" TOLLGATE_VERSION "\"}"
-#define MODERN_META                                                                                \
-	"\"_meta\":{\"" MCP_META_VERSION "\":\"" MCP_MODERN_VERSION "\",\"" MCP_META_CAPABILITIES  \
-	"\":{},\"" MCP_META_CLIENT "\":" CLIENT "}"
+/* Without a token, to be refused: the refusal says whom to ask. */
+static const char legacy_probe[] =
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+	"\"" MCP_LATEST_LEGACY_VERSION "\",\"capabilities\":{},\"clientInfo\":{\"name\":"
+	"\"tollgate\",\"version\":\"" TOLLGATE_VERSION "\"}}}";
+/* Of servers that let everybody in and refuse only this. */
+static const char second_legacy_probe[] =
+	"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}";
+static const char modern_probe[] =
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{"
+	"\"" MCP_META_VERSION "\":\"" MCP_MODERN_VERSION "\",\"" MCP_META_CAPABILITIES
+	"\":{},\"" MCP_META_CLIENT "\":{\"name\":\"tollgate\",\"version\":\"" TOLLGATE_VERSION
+	"\"}}}}";
+#define MAX_PROBE_HEADERS (CONNECTION_MAX_HEADERS + 3)
 
-static const char legacy_list[] = REQUEST("tools/list", "");
-static const char legacy_open[] =
-	REQUEST("initialize", "\"protocolVersion\":\"" MCP_LATEST_LEGACY_VERSION
-			      "\",\"capabilities\":{},\"clientInfo\":" CLIENT);
-static const char modern_list[] = REQUEST("tools/list", MODERN_META);
-static const char modern_open[] = REQUEST("server/discover", MODERN_META);
-#define MAX_PROBE_HEADERS (CONNECTION_MAX_HEADERS + 4)
-
-/* Ends with content-type, which discovery adds itself. */
-static size_t probe_headers(const struct connection *connection, const char *method,
-			    struct http_header *headers)
+static size_t probe_headers(const struct connection *connection, struct http_header *headers)
 {
 	bool modern = connection->era == ERA_MODERN;
 	size_t n = 0;
@@ -45,45 +37,10 @@ static size_t probe_headers(const struct connection *connection, const char *met
 		(struct http_header){ "mcp-protocol-version",
 				      modern ? MCP_MODERN_VERSION : MCP_LATEST_LEGACY_VERSION };
 	if (modern)
-		headers[n++] = (struct http_header){ "mcp-method", method };
-	for (size_t i = 0; i < connection->n_headers && n < MAX_PROBE_HEADERS - 1; i++)
+		headers[n++] = (struct http_header){ "mcp-method", "tools/list" };
+	for (size_t i = 0; i < connection->n_headers && n < MAX_PROBE_HEADERS; i++)
 		headers[n++] = connection->headers[i];
-	headers[n] = (struct http_header){ "content-type", "application/json" };
 	return n;
-}
-
-static void on_asked(void *ctx, const struct fetch_answer *answer)
-{
-	struct connect_op *op = ctx;
-
-	if (answer->err != NULL) {
-		connect_resume_with(op, connect_fail_by(op, answer->err));
-		return;
-	}
-	if (answer->status == 401 && answer->challenge != NULL)
-		op->challenge = arena_strdup(op->arena, answer->challenge);
-	connect_resume(op);
-}
-
-static enum connect_result ask_for_tools(struct connect_op *op)
-{
-	const struct connection *connection = op->connection;
-	struct http_header headers[MAX_PROBE_HEADERS];
-	const struct fetch_params params = {
-		.client = op->connects->http,
-		.egress = op->tenant->egress,
-		.method = "POST",
-		.url = connection->url,
-		.headers = headers,
-		.n_headers = probe_headers(connection, "tools/list", headers) + 1,
-		.body = connection->era == ERA_MODERN ? SPAN(modern_list) : SPAN(legacy_list),
-		.want = FETCH_HEAD,
-	};
-
-	if (op->attempt.server.token_url != NULL)
-		return CONNECT_NEXT;
-	fetch_start(&op->fetch, &params, on_asked, op);
-	return CONNECT_WAIT;
 }
 
 static void on_discovered(void *ctx, const struct oauth_server *server, const struct err *err)
@@ -102,21 +59,20 @@ static enum connect_result discover(struct connect_op *op)
 {
 	const struct connection *connection = op->connection;
 	struct http_header headers[MAX_PROBE_HEADERS];
+	bool modern = connection->era == ERA_MODERN;
 	const struct discovery_params params = {
 		.client = op->connects->http,
 		.egress = op->tenant->egress,
 		.resource_url = connection->url,
-		.challenge = span_of(op->challenge),
-		.probe_body = connection->era == ERA_MODERN ? SPAN(modern_open) : SPAN(legacy_open),
+		.probe_body = modern ? SPAN(modern_probe) : SPAN(legacy_probe),
+		.second_probe_body = modern ? span_of(NULL) : SPAN(second_legacy_probe),
 		.probe_headers = headers,
-		.n_probe_headers = probe_headers(connection, "server/discover", headers),
+		.n_probe_headers = probe_headers(connection, headers),
 		.issuer = connection->oauth->issuer,
 		.allow_http = op->connects->params.development,
 		.grant = OAUTH_GRANT_AUTHORIZATION_CODE,
 	};
 
-	if (op->attempt.server.token_url != NULL)
-		return CONNECT_NEXT;
 	discovery_start(op->connects->params.loop, &op->discovery, op->arena, &params,
 			on_discovered, op);
 	return CONNECT_WAIT;
@@ -163,9 +119,9 @@ static enum connect_result find_server(struct connect_op *op)
 
 	if (!needs_server(op))
 		return CONNECT_END;
-	op->attempt.server = (struct oauth_server){ 0 };
-	if (oauth->authorization_url != NULL && oauth->token_url != NULL)
-		take_typed_in(op);
+	if (oauth->authorization_url == NULL || oauth->token_url == NULL)
+		return discover(op);
+	take_typed_in(op);
 	return CONNECT_NEXT;
 }
 
@@ -228,17 +184,9 @@ static enum connect_result saved(struct connect_op *op)
 }
 
 static connect_step *const show_steps[] = {
-	connect_load_attempt,
-	connect_take_attempt,
-	connect_check_viewer,
-	check_open,
-	connect_load_tenant,
-	connect_take_connection,
-	find_server,
-	ask_for_tools,
-	discover,
-	save_server,
-	saved,
+	connect_load_attempt, connect_take_attempt, connect_check_viewer,
+	check_open,	      connect_load_tenant,  connect_take_connection,
+	find_server,	      save_server,	    saved,
 };
 
 void connect_show(struct connects *connects, struct connect_op **slot, const char *attempt_id,
