@@ -15,6 +15,7 @@
 #include "base/url.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
+#include "gateway/app/key_watch.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
@@ -44,6 +45,7 @@
 
 enum worker_state {
 	WORKER_STARTING, /* the deployment's settings are read */
+	WORKER_SEALED,	 /* the right keyring is waited for; what is served is that */
 	WORKER_SERVING,
 	WORKER_DRAINING, /* no new connections; calls finish */
 	WORKER_FLUSHING, /* the last rows go to Postgres */
@@ -53,7 +55,8 @@ struct worker {
 	const struct worker_params *params;
 	enum worker_state state;
 	struct loop *loop;
-	struct keyring *keyring;
+	struct key_watch *key_watch;
+	struct keyring *keyring; /* NULL: none that can be used */
 	struct db *db;
 	struct db *drain_db;
 	struct node *node;
@@ -185,6 +188,17 @@ static int64_t drain_idle_ms(const struct worker *worker)
 		       : DRAIN_IDLE_MS;
 }
 
+/* Nothing was let in that could run on. */
+static void leave_sealed(struct worker *worker)
+{
+	worker->state = WORKER_DRAINING;
+	seat_of(worker)->state = BOARD_DRAINING;
+	worker->n_leaving = 1;
+	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
+		    on_grace_over, worker);
+	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct worker *worker = ctx;
@@ -192,6 +206,8 @@ static void on_signal(void *ctx, int signo)
 	(void)signo;
 	if (worker->state == WORKER_STARTING)
 		stop_with(worker, EXIT_OK);
+	if (worker->state == WORKER_SEALED)
+		leave_sealed(worker);
 	if (worker->state != WORKER_SERVING)
 		return;
 	worker->state = WORKER_DRAINING;
@@ -204,15 +220,16 @@ static void on_signal(void *ctx, int signo)
 	subscriptions_drain(worker->subscriptions);
 }
 
-static void serve(struct worker *worker)
+static void serve(struct worker *worker, const struct route *routes,
+		  void (*unrouted)(struct exchange *exchange, const char *allow))
 {
 	const struct config *config = worker->params->config;
 
 	worker->server = http_server_new(&(struct http_server_params){
 		.loop = worker->loop,
 		.app = &worker->app,
-		.routes = http_routes,
-		.unrouted = http_unrouted,
+		.routes = routes,
+		.unrouted = unrouted,
 		.max_body_bytes = (size_t)config->max_body_bytes,
 		.request_timeout_ms = config->request_timeout_ms,
 		.trusted_proxies = config->trusted_proxies,
@@ -225,7 +242,6 @@ static void serve(struct worker *worker)
 		close(worker->params->listeners[kind]); /* the server has its own */
 	}
 	pulse_watch_server(worker->pulse, worker->server);
-	worker->state = WORKER_SERVING;
 	seat_of(worker)->state = BOARD_SERVING;
 	if (write(worker->params->ready_fd, "r", 1) != 1)
 		log_warn(&subject, "the supervisor does not listen");
@@ -256,7 +272,6 @@ static void wire(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
-	collect_hosts(worker);
 	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
@@ -308,17 +323,25 @@ static void wire(struct worker *worker, const char *deployment)
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 	};
+	worker->app.gate = &worker->gate;
+	worker->app.db = worker->db;
+	worker->app.keyring = worker->keyring;
+	worker->app.probes = worker->probes;
+	worker->app.deployment = deployment;
+}
+
+/* What is answered with, sealed or not. */
+static void open_app(struct worker *worker)
+{
+	collect_hosts(worker);
 	worker->app = (struct http_app){
-		.gate = &worker->gate,
+		.loop = worker->loop,
 		.board = worker->params->board,
-		.db = worker->db,
-		.keyring = worker->keyring,
-		.probes = worker->probes,
-		.deployment = deployment,
+		.meter = worker->meter,
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
 		.n_allowed_hosts = worker->n_hosts,
-		.development = config->development,
+		.development = worker->params->config->development,
 		.started_us = loop_unix_us(),
 	};
 }
@@ -333,8 +356,81 @@ static void on_deployment(void *ctx, const char *deployment, const struct err *e
 		stop_with(worker, EXIT_CONFIG);
 		return;
 	}
+	if (worker->state == WORKER_DRAINING || worker->state == WORKER_FLUSHING)
+		return;
 	wire(worker, deployment);
-	serve(worker);
+	if (worker->state == WORKER_SEALED) {
+		log_info(&subject, "unsealed");
+		seat_of(worker)->sealed = SEAL_NONE;
+		http_server_reroute(worker->server, http_routes, http_unrouted);
+	} else {
+		serve(worker, http_routes, http_unrouted);
+	}
+	worker->state = WORKER_SERVING;
+}
+
+/* Who serves with the right keyring is not replaced by one that has it no more. */
+static void on_sealed(void *ctx, enum board_seal seal)
+{
+	struct worker *worker = ctx;
+	const char *path = worker->params->config->keyring_file;
+
+	if (seal == SEAL_OTHER_KEYRING)
+		log_error(&subject,
+			  "keyring_file %s is not the keyring that this database's secrets are "
+			  "sealed with",
+			  path);
+	if (board_slot_open(worker->params->board, worker->params->seat)) {
+		stop_with(worker, EXIT_CONFIG);
+		return;
+	}
+	if (worker->state != WORKER_STARTING && worker->state != WORKER_SEALED)
+		return;
+	log_error(&subject, "sealed: nothing is served until the right keyring lies at %s", path);
+	seat_of(worker)->sealed = (int)seal;
+	if (worker->state == WORKER_STARTING)
+		serve(worker, http_sealed_routes, http_sealed);
+	worker->state = WORKER_SEALED;
+}
+
+static void log_keys(const struct keyring *keyring)
+{
+	uint32_t ids[KEYRING_MAX_KEYS];
+
+	log_info(&subject, "the keyring has %zu keys now, and wraps with %u",
+		 keyring_ids(keyring, ids), (unsigned)keyring_primary(keyring));
+}
+
+/* Everybody who borrows the keyring sees the new keys. */
+static void take_keys(struct worker *worker, struct keyring *keyring)
+{
+	struct err err;
+
+	if (keyring_take(worker->keyring, &keyring, &err) < 0) {
+		log_error(&subject, "keyring_file %s: %s; the keys stay what they were",
+			  worker->params->config->keyring_file, err.text);
+		return;
+	}
+	log_keys(worker->keyring);
+	node_keys_changed(worker->node);
+	tenants_keys_changed(worker->tenants);
+}
+
+static void on_keyring(void *ctx, struct keyring *keyring)
+{
+	struct worker *worker = ctx;
+
+	if (worker->state == WORKER_SERVING) {
+		take_keys(worker, keyring);
+		return;
+	}
+	if (worker->state != WORKER_STARTING && worker->state != WORKER_SEALED) {
+		keyring_free(&keyring);
+		return;
+	}
+	node_use_keyring(worker->node, keyring);
+	keyring_free(&worker->keyring);
+	worker->keyring = keyring;
 }
 
 static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
@@ -381,6 +477,23 @@ static int open_books(struct worker *worker, struct err *err)
 	return 0;
 }
 
+/* Without one it depends on the database whether this is the end. */
+static void open_keyring(struct worker *worker)
+{
+	struct err err;
+
+	worker->key_watch = key_watch_new(&(struct key_watch_params){
+		.loop = worker->loop,
+		.path = worker->params->config->keyring_file,
+		.meter = worker->meter,
+		.changed = on_keyring,
+		.ctx = worker,
+	});
+	worker->keyring = key_watch_load(worker->key_watch, &err);
+	if (worker->keyring == NULL)
+		log_error(&subject, "%s", err.text);
+}
+
 static int open_all(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->params->config;
@@ -392,9 +505,6 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->loop = loop_new();
 	if (loop_signal_start(worker->loop, &worker->signals, &signals, on_signal, worker, err) < 0)
 		return -1;
-	worker->keyring = keyring_load(config->keyring_file, err);
-	if (worker->keyring == NULL)
-		return -1;
 	if (home_load(config->data_dir, worker->home, err) < 0)
 		return -1;
 	uuid_v4(worker->node_id);
@@ -403,6 +513,8 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
 	if (open_books(worker, err) < 0)
 		return -1;
+	open_app(worker);
+	open_keyring(worker);
 	worker->node = node_new(&(struct node_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -411,6 +523,7 @@ static int open_all(struct worker *worker, struct err *err)
 		.home = worker->home,
 		.slot = worker->params->slot,
 		.known = on_deployment,
+		.sealed = on_sealed,
 		.ctx = worker,
 	});
 	return 0;
@@ -424,6 +537,7 @@ static void close_all(struct worker *worker)
 		loop_signal_stop(&worker->signals);
 	if (worker->pulse != NULL)
 		pulse_watch_server(worker->pulse, NULL);
+	key_watch_free(&worker->key_watch);
 	http_server_free(&worker->server);
 	if (worker->gate.loop != NULL) {
 		call_drain_all(&worker->gate);

@@ -57,6 +57,7 @@ static int set_up(void **state)
 	fixture->gate.loop = fixture->loop;
 	fixture->board = board_new(2, 4);
 	fixture->app.gate = &fixture->gate;
+	fixture->app.loop = fixture->gate.loop;
 	fixture->app.board = fixture->board;
 	fixture->server = http_server_new(&(struct http_server_params){
 		.loop = fixture->loop,
