@@ -53,7 +53,7 @@ static void on_timer(void *ctx)
 
 static void start_timer(struct key_watch *watch)
 {
-	timer_start(watch->params.loop, &watch->timer, KEY_WATCH_MS, on_timer, watch);
+	timer_start(watch->params.loop, &watch->timer, watch->params.interval_ms, on_timer, watch);
 }
 
 struct key_watch *key_watch_new(const struct key_watch_params *params)

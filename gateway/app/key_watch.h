@@ -19,6 +19,7 @@ struct keyring;
 struct key_watch_params {
 	struct loop *loop;
 	const char *path;
+	int64_t interval_ms; /* KEY_WATCH_MS, but for tests */
 	struct meter *meter; /* says whether the file that is there can be used; may be NULL */
 	/* The receiver takes the keyring. */
 	void (*changed)(void *ctx, struct keyring *keyring);

@@ -485,6 +485,7 @@ static void open_keyring(struct worker *worker)
 	worker->key_watch = key_watch_new(&(struct key_watch_params){
 		.loop = worker->loop,
 		.path = worker->params->config->keyring_file,
+		.interval_ms = KEY_WATCH_MS,
 		.meter = worker->meter,
 		.changed = on_keyring,
 		.ctx = worker,
