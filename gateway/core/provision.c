@@ -127,7 +127,7 @@ static struct span sealed(struct provision *provision, const struct connection_r
 	return text;
 }
 
-enum { N_CONNECTION_PARAMS = 17 };
+enum { N_CONNECTION_PARAMS = 19 };
 
 static void connection_params(struct provision *provision, const struct connection_row *row,
 			      const struct seal_key *key, const char *deployment,
@@ -151,6 +151,8 @@ static void connection_params(struct provision *provision, const struct connecti
 		span_of(row->tools_allow),
 		span_of(row->tools_deny),
 		span_of(row->session_scope),
+		span_of(row->oauth),
+		sealed(provision, row, "oauth_secret", row->oauth_secret, key, deployment),
 	};
 
 	memcpy(params, values, sizeof(values));
@@ -158,13 +160,13 @@ static void connection_params(struct provision *provision, const struct connecti
 
 #define COLUMNS                                                                                    \
 	"name, description, enabled, url, era, auth_mode, auth_header, credential, headers,"       \
-	" header_names, connect_timeout_ms, call_timeout_ms, trust_level, tools_allow, "           \
-	"tools_deny,"                                                                              \
-	" session_scope"
+	" oauth, oauth_secret, header_names, connect_timeout_ms, call_timeout_ms, trust_level,"    \
+	" tools_allow, tools_deny, session_scope"
 #define TEXTS(n) "ARRAY(SELECT json_array_elements_text($" n "::json))"
 #define VALUES                                                                                     \
-	"$2, $3, $4::boolean, $5, $6, $7, $8, $9::bytea, $10::bytea, " TEXTS(                      \
-		"11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS("16") ", $17"
+	"$2, $3, $4::boolean, $5, $6, $7, $8, $9::bytea, $10::bytea, $18::jsonb, "                 \
+	"$19::bytea, " TEXTS("11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS(     \
+		"16") ", $17"
 
 void provision_connection(struct provision *provision, const struct connection_row *row,
 			  const struct seal_key *key, const char *deployment)
@@ -189,9 +191,9 @@ void provision_connection_change(struct provision *provision, const struct conne
 	params[N_CONNECTION_PARAMS + 1] = span_of(row->new_secrets ? "true" : "false");
 	provision_add(provision,
 		      "UPDATE tollgate.connections SET (" COLUMNS ", version, settings_version)"
-		      " = ROW (" VALUES ", $18::bigint,"
-		      " CASE WHEN $19::boolean THEN $18::bigint ELSE settings_version END)"
+		      " = ROW (" VALUES ", $20::bigint,"
+		      " CASE WHEN $21::boolean THEN $20::bigint ELSE settings_version END)"
 		      " WHERE tenant_id = " TENANT
-		      " AND id = $1::uuid AND version = $18::bigint - 1",
+		      " AND id = $1::uuid AND version = $20::bigint - 1",
 		      params, COUNT(params));
 }

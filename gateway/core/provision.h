@@ -63,6 +63,8 @@ struct connection_row {
 	const char *auth_header;  /* or NULL */
 	struct span credential;	  /* plain; absent: none */
 	struct span headers;	  /* plain JSON object; absent: none */
+	const char *oauth;	  /* JSON object; NULL: auth_mode is another */
+	struct span oauth_secret; /* plain; absent: none */
 	const char *header_names; /* JSON array of strings */
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
@@ -70,7 +72,7 @@ struct connection_row {
 	const char *trust_level;
 	const char *tools_allow; /* JSON array of strings */
 	const char *tools_deny;
-	bool new_secrets; /* a change: the credential or a header's value is another */
+	bool new_secrets; /* a change: a credential, client secret or header's value is another */
 };
 /* A new row. */
 void provision_connection(struct provision *provision, const struct connection_row *row,

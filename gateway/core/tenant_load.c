@@ -21,8 +21,8 @@ enum { TENANT_ROW, KEY_ROWS, CONNECTION_ROWS };
 /* What reaches an upstream: a column of the table with that alias. */
 #define SETTINGS(t)                                                                                \
 	t ".transport, " t ".url, " t ".era, " t ".auth_mode, " t ".auth_header, " t               \
-	  ".credential, " t ".headers, " t ".connect_timeout_ms, " t ".call_timeout_ms, " t        \
-	  ".version, " t ".settings_version"
+	  ".credential, " t ".headers, " t ".oauth::text, " t ".oauth_secret, " t                  \
+	  ".connect_timeout_ms, " t ".call_timeout_ms, " t ".version, " t ".settings_version"
 
 /* One statement, so that settings and tools are always of one moment. While an edit is tried out
  * there are two rows: first what serves, with the tools; then what is tried. */
@@ -280,8 +280,6 @@ static int load_words(struct connection *connection, const struct db_result *row
 	if (mode < 0 || era < 0 || scope < 0)
 		return err_set(err, ERR_INTERNAL,
 			       "its auth mode, era or session scope is not known");
-	if (mode == AUTH_OAUTH)
-		return err_set(err, ERR_INTERNAL, "its auth mode oauth is not available");
 	connection->auth_mode = (enum auth_mode)mode;
 	connection->era = (enum era_setting)era;
 	connection->session_scope = (enum session_scope)scope;
@@ -292,6 +290,8 @@ static int check_credential(const struct connection *connection, struct err *err
 {
 	bool has = connection->credential.reveal != NULL && connection->credential.n > 0;
 
+	if (connection->auth_mode == AUTH_OAUTH)
+		return 0;
 	if (connection->auth_mode != AUTH_NONE && !has)
 		return err_set(err, ERR_INTERNAL, "it has no credential");
 	if (connection->auth_mode != AUTH_NONE && !is_header_value(connection->credential.reveal))
@@ -299,6 +299,26 @@ static int check_credential(const struct connection *connection, struct err *err
 	if (connection->auth_mode == AUTH_API_KEY &&
 	    (connection->auth_header == NULL || !text_is_token(connection->auth_header)))
 		return err_set(err, ERR_INTERNAL, "its auth header is no header name");
+	return 0;
+}
+
+static int load_oauth(struct loader *loader, struct connection *connection,
+		      const struct db_result *rows, size_t row, struct err *err)
+{
+	struct connection_oauth *oauth;
+	const char *text = db_text(rows, row, "oauth");
+
+	if (connection->auth_mode != AUTH_OAUTH)
+		return 0;
+	oauth = arena_alloc(loader->tenant->arena, sizeof(*oauth));
+	if (text == NULL)
+		return err_set(err, ERR_INTERNAL, "there are none");
+	if (open_column(loader, connection, rows, row, "oauth_secret", &oauth->client_secret, err) <
+	    0)
+		return err_prefix(err, "the client secret");
+	if (tenant_parse_oauth(loader->tenant->arena, text, oauth, err) < 0)
+		return -1;
+	connection->oauth = oauth;
 	return 0;
 }
 
@@ -322,6 +342,8 @@ static int load_settings(struct loader *loader, struct connection *connection,
 		return err_prefix(err, "its credential");
 	if (load_headers(loader, connection, rows, row, err) < 0)
 		return err_prefix(err, "its headers");
+	if (load_oauth(loader, connection, rows, row, err) < 0)
+		return err_prefix(err, "its OAuth settings");
 	return check_credential(connection, err);
 }
 

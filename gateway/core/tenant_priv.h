@@ -12,5 +12,9 @@ const char *tenant_column_text(struct arena *arena, const struct db_result *rows
 /* tenant_catalog.c: the tools of the connections that are there already, from the same rows, and
  * their index. */
 void tenant_load_catalogs(struct tenant *tenant, const struct db_result *rows);
+/* tenant_oauth.c: the settings as tollgate.connections.oauth has them. out->client_secret is there
+ * already: whether one may be missing depends on the method. */
+int tenant_parse_oauth(struct arena *arena, const char *text, struct connection_oauth *out,
+		       struct err *err) MUST_CHECK;
 
 #endif

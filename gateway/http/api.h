@@ -56,6 +56,10 @@ struct tenants_op;
 	X(TENANT, "GET", "/connections/{name}/status", ANYBODY, connection_status)                 \
 	X(TENANT, "POST", "/connections/{name}/refresh", ADMIN, connection_refresh)                \
 	X(TENANT, "POST", "/connections/{name}/probe", ADMIN, probe_stored)                        \
+	X(TENANT, "GET", "/connections/{name}/oauth/events", ANYBODY, oauth_events)                \
+	X(TENANT, "GET", "/connect/attempts/{id}", ANYBODY, attempt_show)                          \
+	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
+	X(TENANT, "GET", "/accounts", ANYBODY, account_list)                                       \
 	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "gateway/http/api_oauth_body.h"
 
 #define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
 #define AUTHORIZATION	 "Authorization"
@@ -41,11 +42,12 @@ static const struct member connection_members[] = {
 };
 
 static const struct member auth_members[] = {
-	{"mode",	  MEMBER_TEXT,    MEMBER_REQUIRED, 0,		   0, "one of \"none\", \"bearer\", \"api_key\""},
-	{ "credential", MEMBER_TEXT,    MEMBER_OPTIONAL, API_MAX_CREDENTIAL,  0, "a string"				},
+	{"mode",	  MEMBER_TEXT,   MEMBER_REQUIRED, 0,		   0,
+	  "one of \"none\", \"bearer\", \"api_key\", \"oauth\""							},
+	{ "credential", MEMBER_TEXT,   MEMBER_OPTIONAL, API_MAX_CREDENTIAL,  0, "a string"				},
 	{ "header",	    MEMBER_TEXT,	 MEMBER_OPTIONAL, API_MAX_HEADER_NAME, 0,
-	  "a header name such as \"X-API-Key\""									     },
-	{ "oauth",	   MEMBER_IGNORED, MEMBER_OPTIONAL, 0,		       0, NULL				       },
+	  "a header name such as \"X-API-Key\""									},
+	{ "oauth",	   MEMBER_OBJECT, MEMBER_NULLABLE, 0,		      0, "an object such as {\"per\":\"user\"}"},
 };
 
 static const struct member tools_members[] = {
@@ -53,6 +55,13 @@ static const struct member tools_members[] = {
 	  "a list of patterns such as [\"get_*\"]"   },
 	{ "deny", MEMBER_LIST, MEMBER_OPTIONAL, API_MAX_GLOB, API_MAX_GLOBS,
 	  "a list of patterns such as [\"delete_*\"]"},
+};
+
+/* What a body is read against. */
+struct reading {
+	const struct connection_before *before; /* NULL: it is new */
+	const struct egress_policy *egress;
+	struct arena *arena;
 };
 
 /* Without case; one that ends in "-" stands for all that begin so. The framing and the hops of
@@ -140,7 +149,9 @@ static int parse_auth_header(const json_t *auth, struct connection_body *out,
 static int refuse_useless(const json_t *auth, const char *member, const char *pointer,
 			  const struct connection_body *out, struct api_fault *fault)
 {
-	if (json_object_get(auth, member) == NULL)
+	const json_t *value = json_object_get(auth, member);
+
+	if (value == NULL || json_is_null(value))
 		return 0;
 	return api_fault_set(fault, pointer,
 			     "auth.%s has no use when auth.mode is \"%s\"; leave it out", member,
@@ -149,19 +160,45 @@ static int refuse_useless(const json_t *auth, const char *member, const char *po
 
 static int parse_auth_mode(const json_t *auth, struct connection_body *out, struct api_fault *fault)
 {
-	static const char *const modes[] = { "none", "bearer", "api_key", NULL };
+	static const char *const modes[] = { "none", "bearer", "api_key", "oauth", NULL };
 
 	out->auth_mode = member_text(auth, "mode", "none");
-	if (strcmp(out->auth_mode, "oauth") == 0)
-		return api_fault_set(fault, "/auth/mode",
-				     "auth.mode \"oauth\" comes with a later version; use "
-				     "\"none\", \"bearer\" or \"api_key\"");
 	if (member_word(out->auth_mode, "/auth/mode", modes, fault) < 0)
 		return -1;
-	return refuse_useless(auth, "oauth", "/auth/oauth", out, fault);
+	return strcmp(out->auth_mode, "oauth") == 0
+		       ? 0
+		       : refuse_useless(auth, "oauth", "/auth/oauth", out, fault);
 }
 
-static int parse_auth(const json_t *body, const struct connection_before *before,
+static int refuse_credential(const json_t *auth, const struct connection_body *out,
+			     struct api_fault *fault)
+{
+	if (refuse_useless(auth, "credential", "/auth/credential", out, fault) < 0)
+		return -1;
+	return refuse_useless(auth, "header", "/auth/header", out, fault);
+}
+
+static int parse_oauth(const json_t *auth, const struct reading *reading,
+		       struct connection_body *out, struct api_fault *fault)
+{
+	const struct oauth_body_params params = {
+		.auth = auth,
+		.url = out->url,
+		.before = reading->before,
+		.egress = reading->egress,
+		.arena = reading->arena,
+	};
+	struct oauth_body oauth;
+
+	if (refuse_credential(auth, out, fault) < 0 || oauth_body_parse(&params, &oauth, fault) < 0)
+		return -1;
+	out->oauth = oauth.settings;
+	out->oauth_secret_change = oauth.secret_change;
+	out->oauth_secret = oauth.secret;
+	return 0;
+}
+
+static int parse_auth(const json_t *body, const struct reading *reading,
 		      struct connection_body *out, struct api_fault *fault)
 {
 	const json_t *auth = json_object_get(body, "auth");
@@ -173,10 +210,10 @@ static int parse_auth(const json_t *body, const struct connection_before *before
 	    parse_auth_mode(auth, out, fault) < 0)
 		return -1;
 	if (strcmp(out->auth_mode, "none") == 0)
-		return refuse_useless(auth, "credential", "/auth/credential", out, fault) < 0
-			       ? -1
-			       : refuse_useless(auth, "header", "/auth/header", out, fault);
-	if (parse_credential(auth, before, out, fault) < 0)
+		return refuse_credential(auth, out, fault);
+	if (strcmp(out->auth_mode, "oauth") == 0)
+		return parse_oauth(auth, reading, out, fault);
+	if (parse_credential(auth, reading->before, out, fault) < 0)
 		return -1;
 	return strcmp(out->auth_mode, "api_key") == 0
 		       ? parse_auth_header(auth, out, fault)
@@ -197,7 +234,9 @@ static bool had_header(const struct connection_before *before, const char *name)
 /* The header that carries the credential; NULL: none does. */
 static const char *credential_header(const struct connection_body *out)
 {
-	return strcmp(out->auth_mode, "bearer") == 0 ? AUTHORIZATION : out->auth_header;
+	return strcmp(out->auth_mode, "bearer") == 0 || strcmp(out->auth_mode, "oauth") == 0
+		       ? AUTHORIZATION
+		       : out->auth_header;
 }
 
 static int check_header_is_free(const struct connection_body *out, const char *name,
@@ -206,10 +245,10 @@ static int check_header_is_free(const struct connection_body *out, const char *n
 	const char *taken = credential_header(out);
 
 	if (taken != NULL && strcasecmp(name, taken) == 0)
-		return api_fault_set(fault, pointer,
-				     "headers.%.*s would replace the header that carries "
-				     "auth.credential",
-				     MAX_SHOWN_BYTES, name);
+		return api_fault_set(
+			fault, pointer, "headers.%.*s would replace the header that carries %s",
+			MAX_SHOWN_BYTES, name,
+			strcmp(out->auth_mode, "oauth") == 0 ? "the token" : "auth.credential");
 	for (size_t i = 0; i < out->n_headers; i++) {
 		if (strcasecmp(name, out->headers[i].name) == 0)
 			return api_fault_set(
@@ -354,6 +393,8 @@ int connection_body_parse(const json_t *body, const struct connection_before *be
 			  const struct egress_policy *egress, struct arena *arena,
 			  struct connection_body *out, struct api_fault *fault)
 {
+	const struct reading reading = { before, egress, arena };
+
 	*out = (struct connection_body){
 		.connect_timeout_ms = CONNECTION_DEFAULT_CONNECT_MS,
 		.call_timeout_ms = CONNECTION_DEFAULT_CALL_MS,
@@ -362,7 +403,7 @@ int connection_body_parse(const json_t *body, const struct connection_before *be
 			  fault) < 0 ||
 	    member_name(body, "name", fault) < 0 ||
 	    parse_url(body, before, egress, out, fault) < 0 || parse_words(body, out, fault) < 0 ||
-	    parse_auth(body, before, out, fault) < 0 ||
+	    parse_auth(body, &reading, out, fault) < 0 ||
 	    parse_headers(body, before, out, fault) < 0 ||
 	    parse_tools(body, arena, out, fault) < 0 ||
 	    member_duration(body, "connect_timeout", &out->connect_timeout_ms, fault) < 0 ||

@@ -43,6 +43,9 @@ struct connection_body {
 	const char *auth_header; /* NULL unless auth_mode is api_key */
 	enum credential_change credential_change;
 	const char *credential; /* CREDENTIAL_NEW */
+	const char *oauth;	/* settings as JSON; NULL unless auth_mode is oauth */
+	enum credential_change oauth_secret_change;
+	const char *oauth_secret; /* CREDENTIAL_NEW */
 	struct connection_header headers[API_MAX_HEADERS];
 	size_t n_headers;
 	int64_t connect_timeout_ms;
@@ -58,6 +61,8 @@ struct connection_before {
 	const char *url;
 	bool has_credential;
 	const json_t *header_names; /* array of strings */
+	const json_t *oauth;	    /* as stored; NULL: auth_mode was another */
+	bool has_oauth_secret;
 };
 
 /* before is NULL for a new connection. An address that the policy refuses is a fault, unless it
@@ -78,6 +83,8 @@ struct connection_view {
 	const char *auth_mode;
 	const char *auth_header; /* or NULL */
 	bool has_credential;
+	const char *oauth; /* JSON, or NULL */
+	bool has_oauth_secret;
 	const char *header_names; /* JSON, as are the lists of tools */
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;

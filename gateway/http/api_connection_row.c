@@ -96,6 +96,19 @@ static int take_credential(struct writing *writing, struct api_fault *fault)
 	return 0;
 }
 
+static int take_oauth_secret(struct writing *writing, struct api_fault *fault)
+{
+	struct err err;
+
+	if (writing->body.oauth_secret_change == CREDENTIAL_NEW)
+		writing->out->oauth_secret = span_of(writing->body.oauth_secret);
+	if (writing->body.oauth_secret_change == CREDENTIAL_KEPT &&
+	    open_column(writing, "oauth_secret", &writing->out->oauth_secret, &err) < 0)
+		return fail_unopened(writing, "/auth/oauth/client_secret",
+				     "auth.oauth.client_secret", &err, fault);
+	return 0;
+}
+
 /* What is kept is sealed anew too, so the row alone cannot tell. */
 static bool has_new_secrets(const struct connection_body *body)
 {
@@ -103,7 +116,8 @@ static bool has_new_secrets(const struct connection_body *body)
 		if (body->headers[i].value != NULL)
 			return true;
 	}
-	return body->credential_change == CREDENTIAL_NEW;
+	return body->credential_change == CREDENTIAL_NEW ||
+	       body->oauth_secret_change == CREDENTIAL_NEW;
 }
 
 static bool keeps_headers(const struct connection_body *body)
@@ -198,9 +212,11 @@ static int take_headers(struct writing *writing, struct api_fault *fault)
 
 static int take_secrets(struct writing *writing, struct api_fault *fault)
 {
-	if (take_credential(writing, fault) < 0 || take_headers(writing, fault) < 0)
+	if (take_credential(writing, fault) < 0 || take_oauth_secret(writing, fault) < 0 ||
+	    take_headers(writing, fault) < 0)
 		return -1;
-	if ((writing->out->credential.p != NULL || writing->out->headers.p != NULL) &&
+	if ((writing->out->credential.p != NULL || writing->out->oauth_secret.p != NULL ||
+	     writing->out->headers.p != NULL) &&
 	    tenant_seal_key(writing->request->tenant) == NULL) {
 		api_fault_set(fault, "",
 			      "secrets cannot be stored now: the tenant's data key "
@@ -228,6 +244,7 @@ static int fill_row(struct writing *writing, struct api_fault *fault)
 		.era = body->era,
 		.auth_mode = body->auth_mode,
 		.auth_header = body->auth_header,
+		.oauth = body->oauth,
 		.connect_timeout_ms = body->connect_timeout_ms,
 		.call_timeout_ms = body->call_timeout_ms,
 		.session_scope = body->session_scope,
@@ -244,14 +261,21 @@ static int fill(struct writing *writing, const json_t *body, struct api_fault *f
 	struct api_request *request = writing->request;
 	struct connection_before before = { 0 };
 	json_t *names = NULL;
+	json_t *oauth = NULL;
 	struct err err;
 
 	if (writing->row != NULL) {
 		names = json_parse(span_of(db_text(writing->row, 0, "header_names")), &err);
+		if (db_text(writing->row, 0, "oauth") != NULL)
+			oauth = json_parse(span_of(db_text(writing->row, 0, "oauth")), &err);
 		before.url = db_text(writing->row, 0, "url");
 		before.has_credential = db_bool(writing->row, 0, "has_credential");
 		before.header_names = names;
+		before.oauth = oauth;
+		before.has_oauth_secret = db_bool(writing->row, 0, "has_oauth_secret");
 	}
+	if (oauth != NULL)
+		api_keep(request, oauth);
 	if (names != NULL)
 		api_keep(request, names);
 	if (connection_body_parse(body, writing->row != NULL ? &before : NULL,

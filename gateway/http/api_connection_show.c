@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "gateway/http/api_connection_body.h"
+#include "gateway/http/api_oauth_body.h"
 
 #define MS_PER_SECOND	 1000
 #define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
@@ -41,6 +42,9 @@ static json_t *show_auth(const struct connection_view *view, bool secrets)
 		json_object_set_new(auth, "credential", json_string(API_REDACTED));
 	if (secrets && view->auth_header != NULL)
 		json_object_set_new(auth, "header", json_string(view->auth_header));
+	if (view->oauth != NULL)
+		json_object_set_new(auth, "oauth",
+				    oauth_body_show(view->oauth, view->has_oauth_secret, secrets));
 	return auth;
 }
 
@@ -90,8 +94,12 @@ json_t *connection_body_merge(json_t *shown, json_t *patch)
 	json_t *auth = json_object_get(base, "auth");
 	json_t *merged;
 
-	if (mode != NULL && strcmp(mode, "none") == 0)
+	if (mode != NULL && (strcmp(mode, "none") == 0 || strcmp(mode, "oauth") == 0))
 		json_object_del(auth, "credential");
+	if (mode != NULL && strcmp(mode, "oauth") != 0)
+		json_object_del(auth, "oauth");
+	oauth_body_forget(json_object_get(auth, "oauth"),
+			  json_object_get(json_object_get(patch, "auth"), "oauth"));
 	if (mode != NULL && strcmp(mode, "api_key") != 0)
 		json_object_del(auth, "header");
 	merged = merge_patch(base, patch);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "gateway/http/api.h"
+#include "gateway/http/api_oauth.h"
 
 #define TENANT "current_setting('app.tenant')::uuid"
 
@@ -28,13 +28,15 @@
 	" to_char(p.since " API_RFC3339 " AS since,"                                               \
 	" to_char(p.trial_error_at " API_RFC3339 " AS trial_error_at,"                             \
 	" to_char(p.trial_retry_at " API_RFC3339 " AS trial_retry_at,"                             \
-	" n.id AS node, n.host, n.slot"                                                            \
+	" n.id AS node, n.host, n.slot, " API_OAUTH_COLUMNS                                        \
 	" FROM tollgate.connections c LEFT JOIN tollgate.connection_status s"                      \
 	" ON s.tenant_id = c.tenant_id AND s.connection_id = c.id"                                 \
 	" LEFT JOIN tollgate.serving_connections p"                                                \
 	" ON p.tenant_id = c.tenant_id AND p.connection_id = c.id"                                 \
-	" LEFT JOIN tollgate.nodes n ON n.id = s.lease_node AND n.lease_until > now()"             \
-	" WHERE c.tenant_id = " TENANT " AND c.name = $1"
+	" LEFT JOIN tollgate.nodes n ON n.id = s.lease_node AND n.lease_until > "                  \
+	"now()" API_OAUTH_JOIN("$2")                                                               \
+		API_OAUTH_LAST_EVENT(API_OAUTH_ENDS) " WHERE c.tenant_id = " TENANT                \
+						     " AND c.name = $1"
 
 static enum api_result fail_missing(struct api_request *request)
 {
@@ -44,9 +46,10 @@ static enum api_result fail_missing(struct api_request *request)
 
 static enum api_result find_status(struct api_request *request)
 {
-	const struct span name = span_of(exchange_param(request->exchange, "name"));
+	const struct span params[] = { span_of(exchange_param(request->exchange, "name")),
+				       api_oauth_caller(request) };
 
-	return api_query(request, SELECT_STATUS, &name, 1);
+	return api_query(request, SELECT_STATUS, params, 2);
 }
 
 /* New settings that are tried out while the old ones serve. */
@@ -79,7 +82,7 @@ static enum api_result answer_status(struct api_request *request, int status)
 
 	return api_answer(request, status,
 			  json_pack("{s:s, s:s, s:b, s:s?, s:o, s:s?, s:s?, s:s?, s:s?, s:s, s:s,"
-				    " s:o, s:o}",
+				    " s:o, s:o, s:o}",
 				    "name", db_text(row, 0, "name"), "state", state, "healthy",
 				    strcmp(state, "ok") == 0, "era", db_text(row, 0, "era"),
 				    "tools", tools, "last_success", db_text(row, 0, "last_success"),
@@ -88,7 +91,8 @@ static enum api_result answer_status(struct api_request *request, int status)
 				    db_text(row, 0, "next_retry_at"), "auth_mode",
 				    db_text(row, 0, "auth_mode"), "trust_level",
 				    db_text(row, 0, "trust_level"), "pending", show_pending(row),
-				    "watcher", show_watcher(request, row)),
+				    "watcher", show_watcher(request, row), "oauth",
+				    api_oauth_show(request, row, 0)),
 			  NULL);
 }
 

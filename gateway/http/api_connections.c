@@ -11,7 +11,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SELECT_CONNECTIONS                                                                         \
 	"SELECT id, name, description, enabled, transport, url, era, auth_mode, auth_header,"      \
-	" credential, credential IS NOT NULL AS has_credential, headers,"                          \
+	" credential, credential IS NOT NULL AS has_credential, headers, oauth::text,"             \
+	" oauth_secret, oauth_secret IS NOT NULL AS has_oauth_secret,"                             \
 	" to_json(header_names)::text AS header_names, connect_timeout_ms, call_timeout_ms,"       \
 	" session_scope, trust_level, to_json(tools_allow)::text AS tools_allow,"                  \
 	" to_json(tools_deny)::text AS tools_deny, version,"                                       \
@@ -32,6 +33,8 @@ static json_t *show_view(const struct db_result *rows, size_t row, bool secrets)
 		.auth_mode = db_text(rows, row, "auth_mode"),
 		.auth_header = db_text(rows, row, "auth_header"),
 		.has_credential = db_bool(rows, row, "has_credential"),
+		.oauth = db_text(rows, row, "oauth"),
+		.has_oauth_secret = db_bool(rows, row, "has_oauth_secret"),
 		.header_names = db_text(rows, row, "header_names"),
 		.connect_timeout_ms = db_int(rows, row, "connect_timeout_ms"),
 		.call_timeout_ms = db_int(rows, row, "call_timeout_ms"),

@@ -16,6 +16,14 @@ SELECT throws_ok(format('UPDATE tollgate.%s', change), '23514', NULL, 'refused: 
 FROM unnest(ARRAY[
   'connections SET era = ''old''',
   'connections SET auth_mode = ''basic''',
+  'connections SET auth_mode = ''oauth''',
+  'connections SET oauth = ''{}''',
+  'connections SET auth_mode = ''oauth'', oauth = ''[]''',
+  'connections SET oauth_secret = ''\x01''',
+  'serving_connections SET auth_mode = ''oauth''',
+  'serving_connections SET oauth = ''{}''',
+  'serving_connections SET auth_mode = ''oauth'', oauth = ''[]''',
+  'serving_connections SET oauth_secret = ''\x01''',
   'connections SET trust_level = ''high''',
   'connections SET session_scope = ''all''',
   'connections SET transport = ''carrier-pigeon''',
@@ -53,7 +61,10 @@ FROM unnest(ARRAY['shared', 'principal', 'client']) v;
 SELECT lives_ok('UPDATE tollgate.upstream_sessions SET session_id = NULL, protocol_version = NULL,'
                 ' lease = gen_random_uuid(), lease_until = now()', 'a lease takes a session''s place');
 SELECT lives_ok(format('UPDATE tollgate.connections SET auth_mode = %L', v), 'auth_mode ' || v)
-FROM unnest(ARRAY['none', 'bearer', 'api_key', 'oauth']) v;
+FROM unnest(ARRAY['none', 'bearer', 'api_key']) v;
+SELECT lives_ok('UPDATE tollgate.connections SET auth_mode = ''oauth'', oauth = ''{}'''
+                || v, 'auth_mode oauth' || v)
+FROM unnest(ARRAY['', ', oauth_secret = ''\x01''']) v;
 SELECT lives_ok(format('UPDATE tollgate.connection_status SET state = %L', v), 'state ' || v)
 FROM unnest(ARRAY['unknown', 'ok', 'degraded', 'unreachable', 'auth_failed', 'invalid',
                   'disabled']) v;

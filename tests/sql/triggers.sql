@@ -112,6 +112,10 @@ INSERT INTO changes (statement, bumps, notifies, name) VALUES
   ($$ INSERT INTO tollgate.cancellations (tenant_id, key)
       VALUES ('aaaaaaaa-0000-4000-8000-000000000001', sha256('x')) $$, 0, false,
    'a cancelled request, on the channel of changes,'),
+  ($$ INSERT INTO tollgate.grants (tenant_id, connection_id, id, kind, access_token)
+      VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000003',
+              gen_random_uuid(), 'ingested', '\x01') $$, 0, false,
+   'a grant, on the channel of changes,'),
   ($$ DELETE FROM tollgate.connections $$, 2, true, 'a connection deleted with its catalog'),
   ($$ SELECT tollgate.delete_tenant('aaaaaaaa-0000-4000-8000-000000000001')::text $$, NULL, true,
    'the tenant deleted');
@@ -154,6 +158,32 @@ SELECT results_eq($$ SELECT notify_name, extra FROM dblink_get_notify('app') $$,
 SELECT results_eq($$
   SELECT * FROM dblink('app', 'SELECT config_version FROM tollgate.find_tenant(''trigger-other'')')
     AS t (v bigint) $$, 'VALUES (1::bigint)', 'another tenant is not concerned by any of it');
+-- So has a grant, with its key, version and state.
+SELECT dblink_exec('app', 'LISTEN tollgate_grants') \g /dev/null
+CREATE FUNCTION pg_temp.granted(change text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM dblink_exec('app', change);
+  RETURN QUERY SELECT extra FROM dblink_get_notify('app') WHERE notify_name = 'tollgate_grants';
+END $$;
+SELECT results_eq(format('SELECT pg_temp.granted(%L)', change),
+                  CASE WHEN said IS NULL THEN 'SELECT NULL::text WHERE false' ELSE
+                    format('VALUES (%L)', 'bbbbbbbb-0000-4000-8000-000000000002 '
+                      'bbbbbbbb-0000-4000-8000-000000000003 ' || said) END,
+                  'of grants: ' || coalesce(said, 'nothing') || ' after ' || change)
+FROM (VALUES
+  ($$ INSERT INTO tollgate.connections (tenant_id, id, name, url)
+      VALUES ('bbbbbbbb-0000-4000-8000-000000000002', 'bbbbbbbb-0000-4000-8000-000000000003',
+              'crm', 'https://x/mcp') $$, NULL),
+  ($$ INSERT INTO tollgate.grants (tenant_id, connection_id, id, kind, access_token)
+      VALUES ('bbbbbbbb-0000-4000-8000-000000000002', 'bbbbbbbb-0000-4000-8000-000000000003',
+              gen_random_uuid(), 'ingested', '\x01') $$, '1 active '),
+  ('UPDATE tollgate.grants SET version = 2', '2 active '),
+  ('UPDATE tollgate.grants SET last_error = ''x'', failures = 1', NULL),
+  ('UPDATE tollgate.grants SET lease_owner = gen_random_uuid(), lease_until = now()', NULL),
+  ('UPDATE tollgate.grants SET lease_owner = NULL, lease_until = NULL', '2 active '),
+  ('UPDATE tollgate.grants SET state = ''needs_reauth''', '2 needs_reauth '),
+  ('DELETE FROM tollgate.connections', '2 gone ')) AS c (change, said);
+
 SELECT * FROM dblink('app',
   'SELECT tollgate.delete_tenant(''bbbbbbbb-0000-4000-8000-000000000002'')') AS t (x bool)
 \g /dev/null

@@ -117,6 +117,70 @@ UPDATE tollgate.connections SET credential = '\x03', settings_version = 9, versi
 SELECT results_eq('SELECT credential, version FROM tollgate.serving_connections',
                   $$ VALUES ('\x02'::bytea, 8::bigint) $$,
                   'another one is tried out, and the old one is kept as it was sealed');
+
+-- OAuth: the old settings go on serving only if they share their grants with the new ones.
+\set well 'UPDATE tollgate.connection_status s SET state = ''ok'', settings_version = c.settings_version FROM tollgate.connections c WHERE c.id = s.connection_id; DELETE FROM tollgate.serving_connections'
+\set settings 'SELECT auth_mode, oauth, oauth_secret FROM tollgate.serving_connections'
+:well;
+UPDATE tollgate.connections SET auth_mode = 'oauth', oauth_secret = '\x05', version = 10,
+  oauth = '{"grant":"authorization_code","per":"user","issuer":"https://as","scope":"a"}'
+WHERE :crm;
+SELECT results_eq(:'settings', $$ VALUES ('none', NULL::jsonb, NULL::bytea) $$,
+                  'what has no grants serves while OAuth is tried out');
+SELECT is(settings_version, 10::bigint, 'OAuth settings are settings')
+FROM tollgate.connections WHERE :crm;
+:well;
+UPDATE tollgate.connections SET oauth_secret = '\x06', version = 11 WHERE :crm;
+SELECT is_empty(:'settings', 'a client secret that is sealed anew is the same');
+UPDATE tollgate.connections SET oauth_secret = '\x07', settings_version = 12, version = 12
+WHERE :crm;
+SELECT results_eq(:'settings', $$ VALUES ('oauth',
+    '{"grant":"authorization_code","per":"user","issuer":"https://as","scope":"a"}'::jsonb,
+    '\x06'::bytea) $$, 'another one is tried out, and the old one is kept as it was sealed');
+:well;
+UPDATE tollgate.connections SET oauth_secret = NULL, version = 13 WHERE :crm;
+SELECT is(settings_version, 13::bigint, 'to have none is a new setting')
+FROM tollgate.connections WHERE :crm;
+
+CREATE TEMP TABLE edits (edit text, keeps boolean);
+INSERT INTO edits VALUES
+  ('oauth = oauth || ''{"scope":"a b"}''', true),
+  ('oauth = oauth || ''{"authorize_params":{"prompt":"consent"}}''', true),
+  ('url = url || ''/other''', true),
+  ('url = replace(url, ''https://third'', ''HTTPS://Third'')', true),
+  ('call_timeout_ms = 77', true),
+  ('url = ''https://third:444/mcp''', false),
+  ('url = ''http://third/mcp''', false),
+  ('url = ''https://third.example.com/mcp''', false),
+  ('url = ''https://third?/mcp''', true),
+  ('oauth = oauth || ''{"per":"shared"}''', false),
+  ('oauth = oauth || ''{"grant":"client_credentials"}''', false),
+  ('oauth = oauth || ''{"issuer":"https://as2"}''', false),
+  ('oauth = oauth || ''{"token_url":"https://as/token"}''', false),
+  ('oauth = oauth || ''{"client_id":"me"}''', false),
+  ('oauth = oauth || ''{"audience":"x"}''', false);
+UPDATE tollgate.connections SET url = 'https://third/mcp', version = 14 WHERE :crm;
+CREATE FUNCTION pg_temp.serves_after(edit text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  serves boolean;
+BEGIN
+  EXECUTE 'UPDATE tollgate.connections SET ' || edit || ', version = 15 WHERE name = ''crm''';
+  serves := EXISTS (SELECT FROM tollgate.serving_connections);
+  RAISE 'undone' USING ERRCODE = 'TG000', DETAIL = serves::text;
+EXCEPTION WHEN SQLSTATE 'TG000' THEN
+  RETURN serves;
+END
+$$;
+:well;
+SELECT is(pg_temp.serves_after(edit), keeps,
+          edit || CASE WHEN keeps THEN ' keeps' ELSE ' ends' END || ' what serves') FROM edits;
+-- The grants of what serves since before are at stake too.
+:well;
+UPDATE tollgate.connections SET auth_mode = 'none', oauth = NULL, version = 16 WHERE :crm;
+SELECT results_eq('SELECT auth_mode FROM tollgate.serving_connections', $$ VALUES ('oauth') $$,
+                  'what has grants serves while none is tried out');
+UPDATE tollgate.connections SET auth_mode = 'oauth', oauth = '{}', version = 17 WHERE :crm;
+SELECT is_empty(:'serving', 'and no longer once other grants are to come');
 RESET SESSION AUTHORIZATION;
 
 SELECT * FROM finish();

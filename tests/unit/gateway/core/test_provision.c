@@ -270,6 +270,31 @@ static void without_secrets_the_columns_are_null(void **state)
 	end(&world);
 }
 
+static void oauth_settings_are_written_with_their_secret_sealed(void **state)
+{
+	struct world world;
+	struct connection_row row;
+	char id[UUID_TEXT_BYTES];
+
+	begin(state, &world);
+	uuid_v4(id);
+	row = row_named(id, "crm");
+	row.auth_mode = "oauth";
+	row.auth_header = NULL;
+	row.credential = (struct span){ 0 };
+	row.oauth = "{\"grant\":\"authorization_code\"}";
+	row.oauth_secret = SPAN("hush");
+	provision_connection(&world.provision, &row, &world.key, GATE_DEPLOYMENT);
+	assert_int_equal(gate_db_provision(world.gate, &world.provision), 1);
+	assert_string_equal(
+		gate_db_ask(world.gate, "SELECT oauth->>'grant' AS v FROM tollgate.connections"),
+		"authorization_code");
+	expect_opened(&world, "oauth_secret", id, 1, "hush");
+	expect_opened(&world, "oauth_secret", id, 2, NULL);
+	expect_opened(&world, "oauth_secret", world.tenant, 1, NULL);
+	end(&world);
+}
+
 static void a_large_secret_is_sealed_whole(void **state)
 {
 	enum { BYTES = 300 * 1024 };
@@ -367,6 +392,7 @@ int main(void)
 		GATE_DB_TEST(users_and_keys_are_made_in_one_transaction),
 		GATE_DB_TEST(a_connection_is_written_as_it_is_with_its_secrets_sealed),
 		GATE_DB_TEST(without_secrets_the_columns_are_null),
+		GATE_DB_TEST(oauth_settings_are_written_with_their_secret_sealed),
 		GATE_DB_TEST(a_large_secret_is_sealed_whole),
 		GATE_DB_TEST(a_change_moves_the_version_and_seals_for_it),
 		GATE_DB_TEST(another_tenants_connection_cannot_be_changed),

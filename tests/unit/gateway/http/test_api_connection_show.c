@@ -81,7 +81,9 @@ static void what_is_shown_can_be_written_back(void **state)
 {
 	json_t *shown = connection_body_show(&stored, true);
 	json_t *names = json("[\"X-Env\"]");
-	const struct connection_before before = { stored.url, true, names };
+	const struct connection_before before = { .url = stored.url,
+						  .has_credential = true,
+						  .header_names = names };
 	struct arena *arena = arena_new();
 	struct connection_body out;
 	struct api_fault fault;
@@ -119,6 +121,8 @@ static void a_patch_changes_what_it_names(void **state)
 		  "{\"mode\":\"bearer\",\"credential\":\"[REDACTED]\"}",									   "{\"X-Env\":\"[REDACTED]\"}"	       },
 		{ "{\"auth\":{\"mode\":\"none\",\"header\":\"X\"}}",
 		  "{\"mode\":\"none\",\"header\":\"X\"}",											  "{\"X-Env\":\"[REDACTED]\"}"	       },
+		{ "{\"auth\":{\"mode\":\"oauth\"}}",		     "{\"mode\":\"oauth\"}",
+		  "{\"X-Env\":\"[REDACTED]\"}"																	       },
 		{ "{\"auth\":null,\"headers\":null}",		      NULL,									NULL					 },
 	};
 
@@ -144,12 +148,53 @@ static void a_patch_changes_what_it_names(void **state)
 	}
 }
 
+static void a_patch_of_oauth_settings_keeps_the_rest(void **state)
+{
+	static const struct {
+		const char *patch;
+		const char *auth;
+	} patches[] = {
+		{"{}", "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"authorization_code\",\"per\":"
+			"\"user\",\"client_secret\":\"[REDACTED]\"}}" },
+		{ "{\"auth\":{\"oauth\":{\"per\":\"shared\",\"client_secret\":null}}}",
+		  "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"authorization_code\",\"per\":"
+		  "\"shared\"}}" },
+		{ "{\"auth\":{\"oauth\":{\"grant\":\"client_credentials\"}}}",
+		  "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"client_credentials\",\"client_"
+		  "secret\":\"[REDACTED]\"}}" },
+		{ "{\"auth\":{\"mode\":\"none\"}}",					    "{\"mode\":\"none\"}" },
+		{ "{\"auth\":{\"mode\":\"bearer\",\"credential\":\"x\"}}",
+		  "{\"mode\":\"bearer\",\"credential\":\"x\"}" },
+	};
+	struct connection_view view = stored;
+
+	(void)state;
+	view.auth_mode = "oauth";
+	view.auth_header = NULL;
+	view.has_credential = false;
+	view.oauth = "{\"per\":\"user\",\"grant\":\"authorization_code\"}";
+	view.has_oauth_secret = true;
+	for (size_t i = 0; i < COUNT(patches); i++) {
+		json_t *shown = connection_body_show(&view, true);
+		json_t *patch = json(patches[i].patch);
+		json_t *merged = connection_body_merge(shown, patch);
+		json_t *auth = json(patches[i].auth);
+
+		assert_true(json_equal(json_object_get(merged, "auth"), auth));
+		json_decref(auth);
+		json_decref(merged);
+		json_decref(patch);
+		json_decref(shown);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(administrators_see_that_there_are_secrets_and_users_do_not),
 		cmocka_unit_test(what_is_shown_can_be_written_back),
 		cmocka_unit_test(a_patch_changes_what_it_names),
+		cmocka_unit_test(a_patch_of_oauth_settings_keeps_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
