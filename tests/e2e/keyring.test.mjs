@@ -4,6 +4,7 @@
 // keyring a gateway is sealed until it has it.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -12,6 +13,7 @@ import { freePort, startFixture } from './lib/fixtures.mjs';
 import { dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
 import { scrape, valueOf } from './lib/metrics.mjs';
 import { onEveryWorker, requestModern } from './lib/raw.mjs';
+import { dataKey, seal } from './lib/seal.mjs';
 import { startServe } from './lib/serve.mjs';
 import { eventually } from './lib/wait.mjs';
 
@@ -217,11 +219,15 @@ describe('what does not open', () => {
     // Hashes, and what wraps.
     const open = [
       'api_keys.secret_mac',
+      'browser_sessions.token_hash',
       'cancellations.key',
       'catalogs.hash',
+      'connect_attempts.browser_hash',
+      'connect_attempts.state_hash',
       'data_keys.wrapped',
       'mcp_sessions.id_hash',
       'mcp_sessions.list_hash',
+      'signin_codes.code_hash',
     ];
     assert.deepEqual(
       rows.map((row) => row.name).filter((name) => !open.includes(name)),
@@ -285,6 +291,58 @@ describe('what does not open', () => {
     await everywhere(hurt.userKey, 'three', works);
   });
 
+  // What connecting an account leaves behind, of a connection that nobody uses.
+  async function plantTokens(owner) {
+    const { json } = await owner.must(201, 'POST', '/connections', {
+      name: 'account',
+      url: upstream.url,
+      enabled: false,
+      auth: {
+        mode: 'oauth',
+        oauth: { grant: 'client_credentials', per: 'shared', client_id: 'us', client_secret: 'secret' },
+      },
+    });
+    const [connection] = await gateway.owner(
+      'SELECT c.id FROM tollgate.connections c JOIN tollgate.tenants t ON t.id = c.tenant_id'
+        + " WHERE t.name = $1 AND c.name = 'account'",
+      [owner.name],
+    );
+    assert.equal(json.name, 'account');
+    const key = await dataKey(gateway, JSON.parse(fs.readFileSync(keyring, 'utf8')), owner.name);
+    const row = randomUUID();
+    const value = (table, column, version) =>
+      seal(key, { ...key, table, column, row, version }, Buffer.from(`${table}.${column}`));
+    await gateway.owner(
+      `INSERT INTO tollgate.grants
+         (tenant_id, connection_id, id, kind, version, access_token, refresh_token, client_secret)
+       VALUES ($1, $2, $3, 'ingested', 7, $4, $5, $6)`,
+      [
+        key.tenant,
+        connection.id,
+        row,
+        ...['access_token', 'refresh_token', 'client_secret'].map((name) => value('grants', name, 7)),
+      ],
+    );
+    await gateway.owner(
+      `INSERT INTO tollgate.upstream_clients
+         (tenant_id, issuer, redirect_uri, id, client_id, client_auth, client_secret)
+       VALUES ($1, 'https://as.invalid', 'https://us.invalid', $2, 'us', 'basic', $3)`,
+      [key.tenant, row, value('upstream_clients', 'client_secret', 1)],
+    );
+    await gateway.owner(
+      `INSERT INTO tollgate.connect_attempts
+         (tenant_id, connection_id, id, subject, principal, user_name, tries, expires_at,
+          client_secret, verifier, held)
+       VALUES ($1, $2, $3::uuid, '', 'user:' || $3::uuid, 'ana', 3, now() + interval '10 minutes', $4, $5, $6)`,
+      [
+        key.tenant,
+        connection.id,
+        row,
+        ...['client_secret', 'verifier', 'held'].map((name) => value('connect_attempts', name, 3)),
+      ],
+    );
+  }
+
   // A rotation by k puts the value of each place at the one that is k further: all of them together
   // put every value at every other place.
   test('any two values that are swapped', async () => {
@@ -293,17 +351,17 @@ describe('what does not open', () => {
     // What it was serves on, because the new settings never list.
     const url = `http://127.0.0.1:${await freePort()}/mcp`;
     await tenant.must(200, 'PATCH', '/connections/two', { url }, { ifMatch: true });
+    await plantTokens(tenant);
+    const { columns } = JSON.parse((await must(['verify', '-o', 'json'])).stdout);
     const places = [];
-    for (const [table, id] of [
-      ['connections', 'id'],
-      ['serving_connections', 'connection_id'],
-    ])
-      for (const column of ['credential', 'headers'])
-        for (const row of await gateway.owner(
-          `SELECT tenant_id, ${id} AS key, ${column} AS value FROM tollgate.${table} WHERE ${column} IS NOT NULL`,
-        ))
-          places.push({ table, id, column, ...row });
-    assert.equal(places.length, 10);
+    for (const [table, column] of columns.map((name) => name.split('.'))) {
+      const id = table === 'serving_connections' ? 'connection_id' : 'id';
+      for (const row of await gateway.owner(
+        `SELECT tenant_id, ${id} AS key, ${column} AS value FROM tollgate.${table} WHERE ${column} IS NOT NULL`,
+      ))
+        places.push({ table, id, column, ...row });
+    }
+    assert.equal(places.length, 18);
     const put = async (shift) => {
       for (const [at, { table, id, column, tenant_id: owner, key }] of places.entries())
         await gateway.owner(
@@ -355,8 +413,10 @@ describe('sealed', () => {
     });
     assert.equal(status.code, 4);
     assert.match(status.stderr, /the gateway is sealed/);
-    const metrics = await scrape(served.opsUrl);
-    assert.equal(valueOf(metrics, 'tollgate_sealed'), 2);
+    const metrics = await eventually(async () => {
+      const found = await scrape(served.opsUrl);
+      return valueOf(found, 'tollgate_sealed') === 2 && found;
+    });
     assert.equal(valueOf(metrics, 'tollgate_keyring_last_load_successful'), 0);
     assert.ok(valueOf(metrics, 'tollgate_http_refused_total', { reason: 'sealed' }) >= 2);
     const doctor = await runCli(['doctor', '-o', 'json'], { env: served.env });
