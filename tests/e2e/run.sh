@@ -20,7 +20,7 @@ program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
 shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
   oauth_settings cli operate book docs"
 # These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away keyring"
+own="upstreams processes restarts cancel away keyring canaries"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
