@@ -44,8 +44,8 @@ static int cmd_version(int argc, char **argv);
 	"names, in the configuration file, and else has its default.\n"
 
 #define KEYRING_DETAILS                                                                            \
-	"  --dir D               the keyring and database of tollgate dev --dir D\n"              \
-	CONFIG_DETAILS "Of the settings keyring_file and database_url are used.\n"
+	"  --dir D               the keyring and database of tollgate dev --dir "                  \
+	"D\n" CONFIG_DETAILS "Of the settings keyring_file and database_url are used.\n"
 
 /* clang-format off */
 const struct command commands[] = {

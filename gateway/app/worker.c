@@ -12,10 +12,10 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/url.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
-#include "gateway/app/key_watch.h"
+#include "gateway/app/hosts.h"
+#include "gateway/app/key_holder.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
@@ -30,7 +30,6 @@
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
-#include "tokenstore/keyring.h"
 #include "version.h"
 
 #define DB_IDLE_MS	    60000
@@ -55,8 +54,7 @@ struct worker {
 	const struct worker_params *params;
 	enum worker_state state;
 	struct loop *loop;
-	struct key_watch *key_watch;
-	struct keyring *keyring; /* NULL: none that can be used */
+	struct key_holder *keys;
 	struct db *db;
 	struct db *drain_db;
 	struct node *node;
@@ -248,31 +246,11 @@ static void serve(struct worker *worker, const struct route *routes,
 	close(worker->params->ready_fd);
 }
 
-/* What clients may call us: as configured, as public_url says, and by the literal addresses that
- * we listen on, which no foreign name can stand for. */
-static void collect_hosts(struct worker *worker)
-{
-	const struct config *config = worker->params->config;
-	struct url *url = arena_alloc(config->arena, sizeof(*url));
-	struct err ignored; /* config_check has parsed it */
-
-	worker->hosts =
-		arena_alloc(config->arena, (config->n_allowed_hosts + 3) * sizeof(*worker->hosts));
-	for (size_t i = 0; i < config->n_allowed_hosts; i++)
-		worker->hosts[worker->n_hosts++] = config->allowed_hosts[i];
-	worker->hosts[worker->n_hosts++] = config->listen;
-	worker->hosts[worker->n_hosts++] = config->key_listen;
-	if (url_parse(worker->params->public_url, url, &ignored) == 0)
-		worker->hosts[worker->n_hosts++] = arena_printf(
-			config->arena, strchr(url->host, ':') != NULL ? "[%s]:%u" : "%s:%u",
-			url->host, url->port);
-}
-
 static void wire(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
-	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
+	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
@@ -289,7 +267,7 @@ static void wire(struct worker *worker, const char *deployment)
 		.loop = worker->loop,
 		.db = worker->db,
 		.conninfo = config->database_url,
-		.keyring = worker->keyring,
+		.keyring = key_holder_keyring(worker->keys),
 		.deployment = deployment,
 		.egress_loopback = config->development,
 		.stale_max_ms = config->stale_max_ms,
@@ -325,7 +303,7 @@ static void wire(struct worker *worker, const char *deployment)
 	};
 	worker->app.gate = &worker->gate;
 	worker->app.db = worker->db;
-	worker->app.keyring = worker->keyring;
+	worker->app.keyring = key_holder_keyring(worker->keys);
 	worker->app.probes = worker->probes;
 	worker->app.deployment = deployment;
 }
@@ -333,7 +311,8 @@ static void wire(struct worker *worker, const char *deployment)
 /* What is answered with, sealed or not. */
 static void open_app(struct worker *worker)
 {
-	collect_hosts(worker);
+	worker->hosts =
+		hosts_collect(worker->params->config, worker->params->public_url, &worker->n_hosts);
 	worker->app = (struct http_app){
 		.loop = worker->loop,
 		.board = worker->params->board,
@@ -359,78 +338,34 @@ static void on_deployment(void *ctx, const char *deployment, const struct err *e
 	if (worker->state == WORKER_DRAINING || worker->state == WORKER_FLUSHING)
 		return;
 	wire(worker, deployment);
-	if (worker->state == WORKER_SEALED) {
-		log_info(&subject, "unsealed");
-		seat_of(worker)->sealed = SEAL_NONE;
+	key_holder_open(worker->keys, worker->tenants);
+	if (worker->state == WORKER_SEALED)
 		http_server_reroute(worker->server, http_routes, http_unrouted);
-	} else {
+	else
 		serve(worker, http_routes, http_unrouted);
-	}
 	worker->state = WORKER_SERVING;
 }
 
-/* Who serves with the right keyring is not replaced by one that has it no more. */
-static void on_sealed(void *ctx, enum board_seal seal)
+static void on_wrong_keyring(void *ctx, enum board_seal seal)
 {
 	struct worker *worker = ctx;
-	const char *path = worker->params->config->keyring_file;
 
-	if (seal == SEAL_OTHER_KEYRING)
-		log_error(&subject,
-			  "keyring_file %s is not the keyring that this database's secrets are "
-			  "sealed with",
-			  path);
-	if (board_slot_open(worker->params->board, worker->params->seat)) {
-		stop_with(worker, EXIT_CONFIG);
-		return;
-	}
-	if (worker->state != WORKER_STARTING && worker->state != WORKER_SEALED)
-		return;
-	log_error(&subject, "sealed: nothing is served until the right keyring lies at %s", path);
-	seat_of(worker)->sealed = (int)seal;
+	if (worker->state == WORKER_STARTING || worker->state == WORKER_SEALED)
+		key_holder_seal(worker->keys, seal);
+}
+
+static void on_sealed(void *ctx)
+{
+	struct worker *worker = ctx;
+
 	if (worker->state == WORKER_STARTING)
 		serve(worker, http_sealed_routes, http_sealed);
 	worker->state = WORKER_SEALED;
 }
 
-static void log_keys(const struct keyring *keyring)
+static void on_refused(void *ctx)
 {
-	uint32_t ids[KEYRING_MAX_KEYS];
-
-	log_info(&subject, "the keyring has %zu keys now, and wraps with %u",
-		 keyring_ids(keyring, ids), (unsigned)keyring_primary(keyring));
-}
-
-/* Everybody who borrows the keyring sees the new keys. */
-static void take_keys(struct worker *worker, struct keyring *keyring)
-{
-	struct err err;
-
-	if (keyring_take(worker->keyring, &keyring, &err) < 0) {
-		log_error(&subject, "keyring_file %s: %s; the keys stay what they were",
-			  worker->params->config->keyring_file, err.text);
-		return;
-	}
-	log_keys(worker->keyring);
-	node_keys_changed(worker->node);
-	tenants_keys_changed(worker->tenants);
-}
-
-static void on_keyring(void *ctx, struct keyring *keyring)
-{
-	struct worker *worker = ctx;
-
-	if (worker->state == WORKER_SERVING) {
-		take_keys(worker, keyring);
-		return;
-	}
-	if (worker->state != WORKER_STARTING && worker->state != WORKER_SEALED) {
-		keyring_free(&keyring);
-		return;
-	}
-	node_use_keyring(worker->node, keyring);
-	keyring_free(&worker->keyring);
-	worker->keyring = keyring;
+	stop_with(ctx, EXIT_CONFIG);
 }
 
 static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
@@ -477,22 +412,18 @@ static int open_books(struct worker *worker, struct err *err)
 	return 0;
 }
 
-/* Without one it depends on the database whether this is the end. */
 static void open_keyring(struct worker *worker)
 {
-	struct err err;
-
-	worker->key_watch = key_watch_new(&(struct key_watch_params){
+	worker->keys = key_holder_new(&(struct key_holder_params){
 		.loop = worker->loop,
 		.path = worker->params->config->keyring_file,
-		.interval_ms = KEY_WATCH_MS,
+		.board = worker->params->board,
+		.seat = worker->params->seat,
 		.meter = worker->meter,
-		.changed = on_keyring,
+		.sealed = on_sealed,
+		.refused = on_refused,
 		.ctx = worker,
 	});
-	worker->keyring = key_watch_load(worker->key_watch, &err);
-	if (worker->keyring == NULL)
-		log_error(&subject, "%s", err.text);
 }
 
 static int open_all(struct worker *worker, struct err *err)
@@ -519,14 +450,15 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->node = node_new(&(struct node_params){
 		.loop = worker->loop,
 		.db = worker->db,
-		.keyring = worker->keyring,
+		.keyring = key_holder_keyring(worker->keys),
 		.id = worker->node_id,
 		.home = worker->home,
 		.slot = worker->params->slot,
 		.known = on_deployment,
-		.sealed = on_sealed,
+		.sealed = on_wrong_keyring,
 		.ctx = worker,
 	});
+	key_holder_follow(worker->keys, worker->node);
 	return 0;
 }
 
@@ -538,7 +470,6 @@ static void close_all(struct worker *worker)
 		loop_signal_stop(&worker->signals);
 	if (worker->pulse != NULL)
 		pulse_watch_server(worker->pulse, NULL);
-	key_watch_free(&worker->key_watch);
 	http_server_free(&worker->server);
 	if (worker->gate.loop != NULL) {
 		call_drain_all(&worker->gate);
@@ -563,7 +494,7 @@ static void close_all(struct worker *worker)
 	meter_free(&worker->meter);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
-	keyring_free(&worker->keyring);
+	key_holder_free(&worker->keys);
 	loop_free(&worker->loop);
 }
 
