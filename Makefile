@@ -35,7 +35,8 @@ Q := $(if $(V),,@)
 
 FOLDERS := base tokenstore audit oauth gateway/core gateway/upstream gateway/http gateway/app
 MAIN := gateway/app/main.c
-SRC := $(filter-out $(MAIN),$(wildcard $(FOLDERS:%=%/*.c))) build/gen/migrations.c
+SRC := $(filter-out $(MAIN),$(wildcard $(FOLDERS:%=%/*.c))) build/gen/migrations.c \
+       build/gen/web.c
 RECYCLE := tests/fakes/h2o_recycle.c
 FAKES := $(filter-out $(RECYCLE),$(wildcard tests/fakes/*.c))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
@@ -100,6 +101,10 @@ FIRST := $(if $(filter test deps,$(MAKECMDGOALS)),deps-test,$(if $(filter run,$(
 build/gen/migrations.c: migrations/embed.sh $(wildcard migrations/*.sql)
 	@mkdir -p $(@D)
 	$(Q)migrations/embed.sh $@ $(sort $(filter %.sql,$^))
+
+build/gen/web.c: web/embed.sh $(wildcard web/*.html web/*.css web/*.js)
+	@mkdir -p $(@D)
+	$(Q)web/embed.sh $@ $(sort $(filter-out %.sh,$^))
 
 # Rewritten only when the version changed, so that it rebuilds nothing otherwise.
 build/gen/version.h: FORCE

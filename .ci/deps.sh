@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 run="gcc libc6-dev make pkg-config ca-certificates libh2o-evloop-dev libcurl4-openssl-dev
   libpq-dev libjansson-dev libssl-dev libyaml-dev uthash-dev postgresql-15"
 test="libcmocka-dev postgresql-15-pgtap pgtap clang clang-format clang-tidy libclang-rt-dev llvm
-  cppcheck valgrind universal-ctags systemd"
+  cppcheck valgrind universal-ctags systemd chromium"
 
 # Prints those of its arguments that dpkg does not have installed.
 missing() {

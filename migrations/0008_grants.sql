@@ -241,28 +241,29 @@ GRANT SELECT ON audit.auth_events TO audit_reader;
 
 -- Renewal across tenants ------------------------------------------------------------------------
 
--- The inner LIMIT bounds the sort by issuer. An issuer in p_not is at its limit or does not answer;
--- its grants stand in nobody's way.
+-- The inner LIMIT bounds the sort by server. A server in p_not has enough to do or does not answer;
+-- its grants stand in nobody's way. Servers go by their token endpoint: an issuer is what a tenant
+-- says, and must not tell what becomes of another tenant's grants.
 CREATE FUNCTION tollgate.take_due_grants(p_owner uuid, p_lease interval, p_grace interval,
-                                         p_limit int, p_per_issuer int, p_not text[])
+                                         p_limit int, p_per_server int, p_not text[])
 RETURNS SETOF tollgate.grants
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, tollgate, pg_temp
 AS $$
   WITH ripe AS (
     SELECT g.tenant_id, g.connection_id, g.subject, g.next_refresh_at,
-           row_number() OVER (PARTITION BY coalesce(g.issuer, g.token_url)
+           row_number() OVER (PARTITION BY g.token_url
                               ORDER BY g.next_refresh_at) AS n
     FROM (SELECT * FROM tollgate.grants d
           WHERE d.state = 'active' AND d.next_refresh_at <= clock_timestamp()
             AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp())
             AND (d.sent_at IS NULL OR d.sent_at < clock_timestamp() - p_grace)
-            AND coalesce(d.issuer, d.token_url) <> ALL (p_not)
+            AND d.token_url <> ALL (p_not)
           ORDER BY d.next_refresh_at LIMIT 32 * p_limit) g
   ), mine AS (
     SELECT g.tenant_id, g.connection_id, g.subject
     FROM tollgate.grants g
     JOIN ripe USING (tenant_id, connection_id, subject)
-    WHERE ripe.n <= p_per_issuer
+    WHERE ripe.n <= p_per_server
       AND g.state = 'active' AND g.next_refresh_at <= clock_timestamp()
       AND (g.lease_until IS NULL OR g.lease_until < clock_timestamp())
       AND (g.sent_at IS NULL OR g.sent_at < clock_timestamp() - p_grace)
@@ -278,7 +279,7 @@ AS $$
   RETURNING g.*
 $$;
 COMMENT ON FUNCTION tollgate.take_due_grants(uuid, interval, interval, int, int, text[]) IS
-  'Leases grants of whatever tenant that are due to be renewed to a node, at most p_limit, of one issuer at most p_per_issuer and of those in p_not none; returns them.';
+  'Leases grants of whatever tenant that are due to be renewed to a node, at most p_limit, of one token endpoint at most p_per_server and of those in p_not none; returns them.';
 
 CREATE FUNCTION tollgate.changed_grants(p_tenants uuid[], p_connections uuid[], p_subjects text[],
                                         p_versions bigint[], p_states text[])

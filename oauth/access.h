@@ -13,12 +13,64 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/egress.h"
 #include "base/err.h"
+#include "base/http_client.h"
 #include "base/loop.h"
+#include "base/seal.h"
 #include "tokenstore/grant.h"
 
 struct access;
 struct access_op; /* slot */
+struct grant_store;
+
+#define ACCESS_MAX_GRANTS 16384	   /* in memory; who was used longest ago makes room */
+#define ACCESS_MAX_BYTES  67108864 /* 64 MiB, of their tokens */
+#define ACCESS_WAIT_MS	  30000	   /* the longest that an operation takes */
+
+/* What is needed of a tenant to speak to its authorization servers and to open its secrets.
+ * Borrowed until it is given back. */
+struct access_tenant {
+	struct egress_policy *egress;
+	const struct seal_key *keys; /* oldest first */
+	size_t n_keys;
+	void *held; /* the giver's own */
+};
+
+/* The directories of answers that are not in Postgres yet: `refresh-<slot>`, `refresh-<slot>.1`, …
+ * (gateway/app/spools.h: owned and adopted in the same way). */
+struct access_spool {
+	const char *data_dir;
+	unsigned slot;
+	unsigned n_slots;
+	bool fsync;
+};
+
+struct access_params {
+	struct loop *loop;
+	struct grant_store *store;
+	struct http_client *client;
+	const char *deployment;
+	const char *node_id;
+	const struct access_spool *spool; /* NULL: none. A store in memory needs none */
+	/* How long a refresh token that was sent is left alone before another node sends it again,
+	 * because who sent it seems to be dead. */
+	int64_t refresh_grace_ms;
+	int64_t stale_max_ms; /* how long what is known is used without Postgres */
+	bool background;      /* grants are renewed before they expire */
+	/* False: the tenant is not in memory. It is being loaded, and access_tenant_loaded tells
+	 * when it is. */
+	bool (*take)(void *ctx, const char *tenant_id, struct access_tenant *out);
+	void (*give_back)(void *ctx, struct access_tenant *tenant);
+	void *ctx;
+};
+/* All strings are copied. ERR_INTERNAL: the spool cannot be opened. */
+struct access *access_new(const struct access_params *params, struct err *err) MUST_CHECK;
+/* All slots must be empty. What is being renewed is abandoned: who adopts the spool goes on. */
+void access_free(struct access **access);
+/* Begins nothing in the background any more; `done` runs once no answer of a server is
+ * outstanding, which takes at most ACCESS_WAIT_MS. */
+void access_drain(struct access *access, loop_cb *done, void *ctx);
 
 enum access_state {
 	ACCESS_READY,
@@ -73,7 +125,14 @@ void access_disconnect(struct access *access, struct access_op **slot, const str
 
 void access_cancel(struct access_op **slot);
 
-/* Rows of the tenant's grants may have changed (NOTIFY, or the poll behind it); NULL: of any. */
+/* Rows of the tenant's grants may have changed; NULL: of any. */
 void access_hint(struct access *access, const char *tenant_id);
+/* A notification of the channel tollgate_grants: this one has. Foreign bytes. */
+#define ACCESS_CHANNEL "tollgate_grants"
+void access_notified(struct access *access, const char *payload);
+/* What take could not give is there now. */
+void access_tenant_loaded(struct access *access, const char *tenant_id);
+/* A worker has ended: somebody's spool may have lost its owner. */
+void access_look(struct access *access);
 
 #endif

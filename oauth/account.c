@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "oauth/document.h"
 
-
 static bool is_printable(const char *text)
 {
 	for (const char *p = text; *p != '\0'; p++) {

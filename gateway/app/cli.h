@@ -74,6 +74,8 @@ extern const struct cli_command cli_connections_list, cli_connections_show, cli_
 	cli_connections_edit, cli_connections_rm, cli_connections_enable, cli_connections_disable,
 	cli_connections_status, cli_connections_refresh, cli_connections_probe;
 extern const struct cli_command cli_tools_list, cli_call;
+extern const struct cli_command cli_connect, cli_accounts_list, cli_accounts_disconnect,
+	cli_signin_link;
 extern const struct cli_command cli_keys_list, cli_keys_add, cli_keys_rm;
 extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;
 extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_add, cli_tenants_rm,

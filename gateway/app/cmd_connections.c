@@ -19,6 +19,7 @@ static const struct cli_option add_options[] = {
 	{ "auth",		  0, CLI_TEXT, AT(auth)		},
 	{ "credential-file", 0, CLI_TEXT, AT(credential_file)},
 	{ "auth-header",	 0, CLI_TEXT, AT(auth_header)    },
+	OAUTH_OPTIONS,
 	{ "header",	    0, CLI_LIST, AT(headers)	     },
 	{ "era",		 0, CLI_TEXT, AT(era)	      },
 	{ "session",	     0, CLI_TEXT, AT(session)	      },
@@ -36,8 +37,10 @@ static const struct cli_option edit_options[] = {
 	{ "auth",		  0, CLI_TEXT, AT(auth)		},
 	{ "credential-file", 0, CLI_TEXT, AT(credential_file)},
 	{ "auth-header",	 0, CLI_TEXT, AT(auth_header)    },
+	OAUTH_OPTIONS,
 	{ "header",	    0, CLI_LIST, AT(headers)	     },
 	{ "remove-header",   0, CLI_LIST, AT(headers_removed)},
+	OAUTH_OPTION("remove-authorize-param", CLI_LIST, params_removed),
 	{ "era",		 0, CLI_TEXT, AT(era)	      },
 	{ "session",	     0, CLI_TEXT, AT(session)	      },
 	{ "description",	 0, CLI_TEXT, AT(description)    },
@@ -180,12 +183,19 @@ static int check_auth(const struct connection_options *options, struct err *err)
 	if (mode == NULL)
 		return 0;
 	if (strcmp(mode, "none") != 0 && strcmp(mode, "bearer") != 0 &&
-	    strcmp(mode, "api_key") != 0)
-		return err_set(err, ERR_BAD_REQUEST, "--auth is none, bearer or api_key, not %s",
-			       mode);
+	    strcmp(mode, "api_key") != 0 && strcmp(mode, "oauth") != 0)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "--auth is none, bearer, api_key or oauth, not %s", mode);
 	if (strcmp(mode, "none") == 0 && options->credential_file != NULL)
 		return err_set(err, ERR_BAD_REQUEST,
 			       "--auth none takes no credential: say bearer or api_key");
+	if (strcmp(mode, "oauth") == 0 && options->credential_file != NULL)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "--auth oauth takes no credential: somebody connects an account, or "
+			       "--client-secret-file has the client's secret");
+	if (strcmp(mode, "oauth") != 0 && oauth_options_given(&options->oauth) != NULL)
+		return err_set(err, ERR_BAD_REQUEST, "--%s needs --auth oauth",
+			       oauth_options_given(&options->oauth));
 	return 0;
 }
 
@@ -194,7 +204,6 @@ static int set_auth(struct cli *cli, json_t *body, const struct connection_optio
 		    bool change, struct err *err)
 {
 	json_t *auth = json_object();
-	struct span credential;
 
 	set_text(auth, "mode", options->auth);
 	if (change && options->auth != NULL && strcmp(options->auth, "none") == 0)
@@ -203,19 +212,17 @@ static int set_auth(struct cli *cli, json_t *body, const struct connection_optio
 		json_object_set_new(auth, "header", json_null());
 	set_text(auth, "header", options->auth_header);
 	if (options->credential_file != NULL) {
-		json_t *text;
+		json_t *credential = connection_read_secret(cli, options->credential_file, err);
 
-		if (cli_read_file(cli, options->credential_file, &credential, err) < 0) {
+		if (credential == NULL) {
 			json_decref(auth);
 			return -1;
 		}
-		text = json_stringn(credential.p, credential.n);
-		if (text == NULL) {
-			json_decref(auth);
-			return err_set(err, ERR_BAD_REQUEST, "%s is not UTF-8",
-				       options->credential_file);
-		}
-		json_object_set_new(auth, "credential", text);
+		json_object_set_new(auth, "credential", credential);
+	}
+	if (connection_set_oauth(cli, auth, &options->oauth, err) < 0) {
+		json_decref(auth);
+		return -1;
 	}
 	set_object(body, "auth", auth);
 	return 0;
@@ -270,7 +277,7 @@ int connection_body(struct cli *cli, const struct connection_options *options, s
 static bool needs_credential(const struct connection_options *options)
 {
 	return options->credential_file == NULL && options->auth != NULL &&
-	       strcmp(options->auth, "none") != 0;
+	       strcmp(options->auth, "none") != 0 && strcmp(options->auth, "oauth") != 0;
 }
 
 static int check_new(const struct connection_options *options, struct err *err)
@@ -287,6 +294,9 @@ static int check_new(const struct connection_options *options, struct err *err)
 	if (options->credential_file != NULL && options->auth == NULL)
 		return err_set(err, ERR_BAD_REQUEST,
 			       "--credential-file needs --auth bearer or api_key");
+	if (options->auth == NULL && oauth_options_given(&options->oauth) != NULL)
+		return err_set(err, ERR_BAD_REQUEST, "--%s needs --auth oauth",
+			       oauth_options_given(&options->oauth));
 	return 0;
 }
 
@@ -357,6 +367,14 @@ static int wait_until_listed(struct cli *cli)
 	return EXIT_OK;
 }
 
+/* Its tools can be listed once somebody has connected an account. */
+static bool needs_account(struct cli *cli, struct span connection)
+{
+	const char *grant = cli_cell(cli->arena, connection, "auth.oauth.grant");
+
+	return grant != NULL && strcmp(grant, "authorization_code") == 0;
+}
+
 static int post(struct cli *cli, struct span body, bool wait)
 {
 	struct cli_answer answer;
@@ -369,8 +387,10 @@ static int post(struct cli *cli, struct span body, bool wait)
 		return code;
 	if (cli->output == OUTPUT_TABLE)
 		printf("%s is added\n", cli->words[0]);
+	if (cli->output == OUTPUT_TABLE && needs_account(cli, answer.body))
+		printf("connect an account with tollgate connect %s\n", cli->words[0]);
 	fflush(stdout);
-	if (wait)
+	if (wait && !needs_account(cli, answer.body))
 		code = wait_until_listed(cli);
 	if (code == EXIT_OK && cli->output == OUTPUT_JSON)
 		code = cli_print_json(answer.body);

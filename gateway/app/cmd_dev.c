@@ -17,6 +17,7 @@
 #include "gateway/app/dev_seed.h"
 #include "gateway/app/listener.h"
 #include "gateway/app/sample_clock.h"
+#include "gateway/app/sample_notes.h"
 #include "gateway/app/supervisor.h"
 #include "version.h"
 
@@ -52,6 +53,8 @@ struct dev {
 	struct supervisor *supervisor;
 	struct dev_seed seed;
 	int clock_fd;
+	int notes_fd;
+	const char *notes_file; /* what that sample knows */
 };
 
 static char *path_in(struct dev *dev, const char *name)
@@ -132,10 +135,17 @@ static int run_clock(void *ctx)
 	return sample_clock_run(dev->clock_fd);
 }
 
-/* The same port as last time if it is free, so that what was configured with it stays right. */
-static int bind_clock(struct dev *dev, struct err *err)
+static int run_notes(void *ctx)
 {
-	char *path = path_in(dev, "clock.port");
+	const struct dev *dev = ctx;
+
+	return sample_notes_run(dev->notes_fd, dev->notes_file);
+}
+
+/* The same port as last time if it is free, so that what was configured with it stays right. */
+static int bind_sample(struct dev *dev, const char *port_file, int *fd, struct err *err)
+{
+	char *path = path_in(dev, port_file);
 	char address[64] = "127.0.0.1:0";
 	unsigned port = 0;
 	FILE *file = fopen(path, "re");
@@ -152,14 +162,14 @@ static int bind_clock(struct dev *dev, struct err *err)
 		fclose(file);
 	}
 	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
-	dev->clock_fd = listener_bind(address, err);
-	if (dev->clock_fd < 0)
-		dev->clock_fd = listener_bind("127.0.0.1:0", err);
-	if (dev->clock_fd < 0)
+	*fd = listener_bind(address, err);
+	if (*fd < 0)
+		*fd = listener_bind("127.0.0.1:0", err);
+	if (*fd < 0)
 		return -1;
 	file = fopen(path, "we");
 	if (file != NULL) {
-		fprintf(file, "%d\n", listener_port(dev->clock_fd));
+		fprintf(file, "%d\n", listener_port(*fd));
 		fclose(file);
 	}
 	return 0;
@@ -169,17 +179,21 @@ static int prepare(struct dev *dev, struct err *err)
 {
 	const struct companion postgres = { "postgres", run_cluster, dev, SIGINT };
 	const struct companion clock = { "clock", run_clock, dev, SIGTERM };
+	const struct companion notes = { "notes", run_notes, dev, SIGTERM };
 
 	dev->supervisor = supervisor_new(&dev->config, err);
 	if (dev->supervisor == NULL)
 		return -1;
+	dev->notes_file = path_in(dev, "notes.json");
 	/* Ours from here on: the directory is locked. */
 	(void)unlink(path_in(dev, "dev.json"));
 	if (dev_cluster_await_end(&dev->cluster, CLUSTER_END_MS, err) < 0 ||
 	    dev_cluster_create(&dev->cluster, err) < 0 ||
 	    supervisor_add_companion(dev->supervisor, &postgres, err) < 0 ||
-	    bind_clock(dev, err) < 0 ||
+	    bind_sample(dev, "clock.port", &dev->clock_fd, err) < 0 ||
 	    supervisor_add_companion(dev->supervisor, &clock, err) < 0 ||
+	    bind_sample(dev, "notes.port", &dev->notes_fd, err) < 0 ||
+	    supervisor_add_companion(dev->supervisor, &notes, err) < 0 ||
 	    dev_cluster_wait(&dev->cluster, CLUSTER_START_MS, err) < 0)
 		return -1;
 	dev->seed = (struct dev_seed){
@@ -188,6 +202,7 @@ static int prepare(struct dev *dev, struct err *err)
 		.admin_key_file = path_in(dev, "admin.key"),
 		.user_key_file = path_in(dev, DEV_USER ".key"),
 		.clock_port = listener_port(dev->clock_fd),
+		.notes_port = listener_port(dev->notes_fd),
 	};
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
@@ -241,6 +256,8 @@ static int write_dev_json(struct dev *dev, struct err *err)
 	json_object_set_new(json, "admin_key", json_string(admin_key));
 	json_object_set_new(json, "user_key", json_string(user_key));
 	json_object_set_new(json, "tenant", json_string(DEV_TENANT));
+	json_object_set_new(json, "notes_url",
+			    json_sprintf("http://127.0.0.1:%d/mcp", listener_port(dev->notes_fd)));
 	set_database(json, dev, "database_url", "tollgate_app");
 	set_database(json, dev, "audit_database_url", DEV_READER);
 	set_database(json, dev, "owner_database_url", "tollgate_owner");
@@ -318,8 +335,9 @@ static void on_ready(void *ctx)
 
 static int reset(struct dev *dev, struct err *err)
 {
-	static const char *const files[] = { "dev.json", "keyring.json", "admin.key",
-					     "ana.key",	 "clock.port",	 "postgres.log" };
+	static const char *const files[] = { "dev.json",   "keyring.json", "admin.key",
+					     "ana.key",	   "clock.port",   "notes.port",
+					     "notes.json", "postgres.log" };
 
 	if (dev_cluster_remove(&dev->cluster, err) < 0)
 		return -1;
@@ -346,7 +364,7 @@ static int run(struct dev *dev, struct err *err)
 
 static int start(struct cli *cli, const void *options)
 {
-	struct dev dev = { .clock_fd = -1 };
+	struct dev dev = { .clock_fd = -1, .notes_fd = -1 };
 	struct err err;
 	int code;
 

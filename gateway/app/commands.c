@@ -19,7 +19,7 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 #define CONNECTION_ACCESS                                                                          \
-	"  --auth MODE           none, bearer or api_key\n"                                        \
+	"  --auth MODE           none, bearer, api_key or oauth\n"                                 \
 	"  --credential-file F   the secret: a file, or - for standard input; never an argument\n" \
 	"  --auth-header H       header that carries the key of api_key (X-API-Key)\n"             \
 	"  --header NAME=VALUE   sent with every request; may be given several times\n"            \
@@ -34,6 +34,23 @@ static int cmd_version(int argc, char **argv);
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
 	"  --deny GLOB           tools taken away from these; several times\n"
+
+#define OAUTH_DETAILS                                                                              \
+	"With --auth oauth; what is not given is found out or registered:\n"                       \
+	"  --grant G             authorization_code (somebody connects) or client_credentials\n"   \
+	"  --per WHO             user: each their own account; shared: one for all\n"              \
+	"  --issuer U            the only authorization server that will do\n"                     \
+	"  --authorization-url U, --token-url U, --revocation-url U\n"                             \
+	"                        its endpoints, if they cannot be discovered\n"                    \
+	"  --client-id ID        a client that was registered by hand\n"                           \
+	"  --client-secret-file F\n"                                                               \
+	"                        its secret or PEM key; - for standard input\n"                    \
+	"  --token-auth M        basic, basic_raw, post, private_key_jwt or none\n"                \
+	"  --scope S             sent as it is\n"                                                  \
+	"  --audience A          sent with each request for a token\n"                             \
+	"  --resource on|off     whether `resource` (RFC 8707) is sent; on\n"                      \
+	"  --authorize-param NAME=VALUE\n"                                                         \
+	"                        sent to the authorization endpoint too; several times\n"
 
 #define CONFIG_DETAILS                                                                             \
 	"  -c, --config FILE     YAML or JSON; else TOLLGATE_CONFIG, else " CONFIG_DEFAULT_FILE    \
@@ -140,6 +157,18 @@ const struct command commands[] = {
 	  "tool failed or there is none of that name.\n",
 	  NULL, NULL, &cli_call },
 
+	{ "connect", NULL, "NAME [--no-browser]", "Connect an account to an OAuth connection, in the browser.",
+	  "  --no-browser   only print the address\n"
+	  "Waits until it is done. Exit code 6 if the account is not connected then.\n",
+	  NULL, NULL, &cli_connect },
+	{ "accounts", "list", "", "List the connected accounts that the key may see.",
+	  NULL, NULL, NULL, &cli_accounts_list },
+	{ "accounts", "disconnect", "NAME [--user U] [--yes]", "Disconnect an account and revoke its tokens.",
+	  "  --user U   another user's; as administrator\n",
+	  NULL, NULL, &cli_accounts_disconnect },
+	{ "signin-link", NULL, "", "Print an address that signs a browser in as the key's user, once.",
+	  NULL, NULL, NULL, &cli_signin_link },
+
 	{ "client-config", NULL, "claude-code|claude-desktop|cursor|vscode|inspector [--url U] …",
 	  "Print what points an MCP client at the gateway.",
 	  "  --url U        of the key listener, or of an endpoint; else that of ./.run/dev.json\n"
@@ -155,11 +184,16 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_connections_show },
 	{ "connections", "add", "NAME --url U [--auth MODE] …", "Add an MCP server.",
 	  CONNECTION_DETAILS
-	  "  --no-wait             do not wait until it has been listed (10 seconds at most)\n",
+	  "  --no-wait             do not wait until it has been listed (10 seconds at most)\n"
+	  OAUTH_DETAILS,
 	  NULL, NULL, &cli_connections_add },
 	{ "connections", "edit", "NAME …", "Change what is given, keep the rest.",
 	  CONNECTION_DETAILS
-	  "  --remove-header NAME  send that header no more; several times\n",
+	  "  --remove-header NAME  send that header no more; several times\n"
+	  OAUTH_DETAILS
+	  "  --remove-authorize-param NAME\n"
+	  "                        send that no more; several times\n"
+	  "An empty text takes a setting back.\n",
 	  NULL, NULL, &cli_connections_edit },
 	{ "connections", "rm", "NAME [--yes]", "Remove one.",
 	  NULL, NULL, NULL, &cli_connections_rm },

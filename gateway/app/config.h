@@ -30,6 +30,7 @@ struct config {
 	const char *drain_database_url;
 	const char *keyring_file;
 	const char *public_url;
+	const char *client_metadata_url; /* "": none */
 	const char *listen;
 	const char *key_listen;
 	const char *ops_listen;
@@ -43,6 +44,7 @@ struct config {
 	int64_t db_connections;
 	int64_t db_timeout_ms;
 	int64_t stale_max_ms;
+	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "gateway/app/commands.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/sync.h"
@@ -31,7 +32,16 @@ struct seeding {
 	bool bound; /* the database has secrets of some keyring */
 	bool has_admin_key;
 	bool has_user_key;
-	char *clock_url; /* as stored; NULL: no such connection */
+	json_t *urls; /* connection → URL as stored */
+};
+
+/* A sample upstream as the development start serves it. */
+struct sample_row {
+	const char *name;
+	const char *description;
+	int port;
+	const char *auth_mode;
+	const char *oauth; /* settings, or NULL */
 };
 
 static const char reader_script[] =
@@ -108,8 +118,9 @@ static void take_contents(void *ctx, const struct db_result *const *results, siz
 		seeding->has_admin_key |= strcmp(name, ADMIN_KEY_NAME) == 0;
 		seeding->has_user_key |= strcmp(name, USER_KEY_NAME) == 0;
 	}
-	if (db_rows(results[2]) == 1)
-		seeding->clock_url = arena_strdup(seeding->arena, db_text(results[2], 0, "url"));
+	for (size_t i = 0; i < db_rows(results[2]); i++)
+		json_object_set_new(seeding->urls, db_text(results[2], i, "name"),
+				    json_string(db_text(results[2], i, "url")));
 }
 
 static int find_contents(struct seeding *seeding, struct err *err)
@@ -117,7 +128,7 @@ static int find_contents(struct seeding *seeding, struct err *err)
 	static const struct db_statement statements[] = {
 		{ .sql = "SELECT id FROM tollgate.users WHERE name = '" DEV_USER "'" },
 		{ .sql = "SELECT name FROM tollgate.api_keys" },
-		{ .sql = "SELECT url FROM tollgate.connections WHERE name = 'clock'" },
+		{ .sql = "SELECT name, url FROM tollgate.connections" },
 	};
 	const struct db_setting setting = { "app.tenant", seeding->tenant_id };
 	const struct db_tx tx = { &setting, 1, statements, 3 };
@@ -159,19 +170,27 @@ static int make_key(struct seeding *seeding, struct provision *provision, const 
 	return ret;
 }
 
-static void add_clock(struct seeding *seeding, struct provision *provision)
+/* Where it is may change; whatever else somebody has changed of it stays. */
+static void move_sample(struct provision *provision, const char *name, const char *url)
 {
-	char *url =
-		arena_printf(seeding->arena, "http://127.0.0.1:%d/mcp", seeding->seed->clock_port);
-	char *id = arena_alloc(seeding->arena, UUID_TEXT_BYTES);
-	const struct span url_param = span_of(url);
+	const struct span params[] = { span_of(url), span_of(name) };
 
-	if (seeding->clock_url != NULL) {
-		if (strcmp(seeding->clock_url, url) != 0)
-			provision_add(provision,
-				      "UPDATE tollgate.connections SET url = $1,"
-				      " version = version + 1 WHERE name = 'clock'",
-				      &url_param, 1);
+	provision_add(provision,
+		      "UPDATE tollgate.connections SET url = $1, version = version + 1"
+		      " WHERE name = $2",
+		      params, 2);
+}
+
+static void add_sample(struct seeding *seeding, struct provision *provision,
+		       const struct sample_row *sample)
+{
+	char *url = arena_printf(seeding->arena, "http://127.0.0.1:%d/mcp", sample->port);
+	const char *stored = json_text(seeding->urls, sample->name);
+	char *id = arena_alloc(seeding->arena, UUID_TEXT_BYTES);
+
+	if (stored != NULL) {
+		if (strcmp(stored, url) != 0)
+			move_sample(provision, sample->name, url);
 		return;
 	}
 	uuid_v4(id);
@@ -179,12 +198,13 @@ static void add_clock(struct seeding *seeding, struct provision *provision)
 			     &(struct connection_row){
 				     .id = id,
 				     .version = 1,
-				     .name = "clock",
-				     .description = "Sample upstream of the development start.",
+				     .name = sample->name,
+				     .description = sample->description,
 				     .enabled = true,
 				     .url = url,
 				     .era = "auto",
-				     .auth_mode = "none",
+				     .auth_mode = sample->auth_mode,
+				     .oauth = sample->oauth,
 				     .header_names = "[]",
 				     .connect_timeout_ms = 10000,
 				     .call_timeout_ms = 60000,
@@ -194,6 +214,22 @@ static void add_clock(struct seeding *seeding, struct provision *provision)
 				     .tools_deny = "[]",
 			     },
 			     NULL, seeding->deployment);
+}
+
+static void add_samples(struct seeding *seeding, struct provision *provision)
+{
+	const struct sample_row samples[] = {
+		{"clock",  "Sample upstream of the development start.",		seeding->seed->clock_port,
+		  "none",											      NULL},
+		{ "notes", "Sample upstream that wants an account of each user.",
+		  seeding->seed->notes_port,								  "oauth",
+		  "{\"grant\":\"authorization_code\",\"per\":\"user\","
+		  "\"token_endpoint_auth\":\"basic\",\"scope\":\"\",\"resource\":true,"
+		  "\"authorize_params\":{}}"									      },
+	};
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++)
+		add_sample(seeding, provision, &samples[i]);
 }
 
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)
@@ -236,7 +272,7 @@ static int make_contents(struct seeding *seeding, struct err *err)
 	    make_key(seeding, &provision, USER_KEY_NAME, seeding->user_id, "user",
 		     seed->user_key_file, err) < 0)
 		return -1;
-	add_clock(seeding, &provision);
+	add_samples(seeding, &provision);
 	return run(seeding, &provision, err);
 }
 
@@ -279,7 +315,9 @@ static int fill(struct seeding *seeding, struct err *err)
 
 int dev_seed_run(void *seed)
 {
-	struct seeding seeding = { .seed = seed, .loop = loop_new(), .arena = arena_new() };
+	struct seeding seeding = {
+		.seed = seed, .loop = loop_new(), .arena = arena_new(), .urls = json_object()
+	};
 	struct err err;
 	int code = EXIT_OK;
 
@@ -288,6 +326,7 @@ int dev_seed_run(void *seed)
 		code = complain(EXIT_UNEXPECTED, "%s", err.text);
 	db_free(&seeding.db);
 	keyring_free(&seeding.keyring);
+	json_decref(seeding.urls);
 	arena_free(&seeding.arena);
 	loop_free(&seeding.loop);
 	return code;

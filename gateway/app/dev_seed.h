@@ -3,7 +3,7 @@
 #define GATEWAY_APP_DEV_SEED_H
 
 /* What the development start puts into its own database: tenant demo, user ana, two keys, the
- * sample upstream. Done again at each start; what is there is left alone. */
+ * sample upstreams. Done again at each start; what is there is left alone. */
 
 #include "base/err.h"
 #include "gateway/app/dev_cluster.h"
@@ -18,6 +18,7 @@ struct dev_seed {
 	const char *admin_key_file; /* written 0600 when a new key is made */
 	const char *user_key_file;
 	int clock_port;
+	int notes_port;
 };
 /* For a child process: makes the database, migrates it, fills it. Returns an exit code. */
 int dev_seed_run(void *seed);

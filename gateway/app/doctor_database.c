@@ -398,7 +398,8 @@ static void take_counts(void *ctx, const struct db_result *const *results, size_
 	census->n_unhealthy += db_int(results[0], 0, "unhealthy");
 }
 
-static int count_connections(struct doctor *doctor, struct census *census, struct err *err)
+/* In every tenant; sql counts n and unhealthy. */
+static int count_all(struct doctor *doctor, struct census *census, const char *sql, struct err *err)
 {
 	if (ask_in(doctor, doctor->db, NULL, "SELECT id FROM tollgate.list_tenants() WHERE enabled",
 		   take_tenants, census, err) < 0)
@@ -406,13 +407,7 @@ static int count_connections(struct doctor *doctor, struct census *census, struc
 	for (size_t i = 0; i < census->n_tenants; i++) {
 		const struct db_setting setting = { "app.tenant", census->tenants[i] };
 
-		if (ask_in(doctor, doctor->db, &setting,
-			   "SELECT count(*) AS n, count(*) FILTER (WHERE s.state IN"
-			   " ('degraded', 'unreachable', 'auth_failed', 'invalid')) AS unhealthy"
-			   " FROM tollgate.connections c LEFT JOIN tollgate.connection_status s"
-			   " ON s.tenant_id = c.tenant_id AND s.connection_id = c.id"
-			   " WHERE c.enabled",
-			   take_counts, census, err) < 0)
+		if (ask_in(doctor, doctor->db, &setting, sql, take_counts, census, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -420,12 +415,17 @@ static int count_connections(struct doctor *doctor, struct census *census, struc
 
 static void check_connections(struct doctor *doctor, struct finding *finding)
 {
+	static const char sql[] =
+		"SELECT count(*) AS n, count(*) FILTER (WHERE s.state IN"
+		" ('degraded', 'unreachable', 'auth_failed', 'invalid')) AS unhealthy"
+		" FROM tollgate.connections c LEFT JOIN tollgate.connection_status s"
+		" ON s.tenant_id = c.tenant_id AND s.connection_id = c.id WHERE c.enabled";
 	struct census census = { .arena = doctor->arena };
 	struct err err;
 
 	if (!is_migrated(doctor, finding))
 		return;
-	if (count_connections(doctor, &census, &err) < 0)
+	if (count_all(doctor, &census, sql, &err) < 0)
 		doctor_found(doctor, finding, VERDICT_WARN, "see the log of PostgreSQL", "%s",
 			     err.text);
 	else if (census.n_unhealthy > 0)
@@ -439,17 +439,46 @@ static void check_connections(struct doctor *doctor, struct finding *finding)
 			     census.n_tenants);
 }
 
+static void check_accounts(struct doctor *doctor, struct finding *finding)
+{
+	static const char sql[] =
+		"SELECT count(*) AS n, count(*) FILTER (WHERE g.state = 'needs_reauth'"
+		" OR g.last_error IS NOT NULL) AS unhealthy FROM tollgate.grants g"
+		" JOIN tollgate.connections c ON c.tenant_id = g.tenant_id AND c.id = "
+		"g.connection_id"
+		" WHERE g.state <> 'disconnected' AND c.enabled AND c.auth_mode = 'oauth'";
+	struct census census = { .arena = doctor->arena };
+	struct err err;
+
+	if (!is_migrated(doctor, finding))
+		return;
+	if (count_all(doctor, &census, sql, &err) < 0)
+		doctor_found(doctor, finding, VERDICT_WARN, "see the log of PostgreSQL", "%s",
+			     err.text);
+	else if (census.n_unhealthy > 0)
+		doctor_found(
+			doctor, finding, VERDICT_WARN,
+			"tollgate accounts list says which and why; tollgate connect NAME "
+			"connects one again",
+			"%lld of %lld cannot be renewed, or somebody has to connect them again",
+			(long long)census.n_unhealthy, (long long)census.n);
+	else
+		doctor_found(doctor, finding, VERDICT_OK, NULL, "%lld connected by OAuth",
+			     (long long)census.n);
+}
+
 const struct check doctor_database_checks[] = {
 	{"database",	      check_database   },
-	      { "role",		check_role	   },
+	{ "role",	  check_role	     },
 	{ "migrations",	check_migrations },
-	      { "drain_role",    check_drain	  },
+	{ "drain_role",	check_drain	    },
 	{ "keyring_match", check_key	     },
-	      { "row_security",	check_security   },
+	{ "row_security",  check_security	 },
 	{ "postgres",      check_settings   },
-	      { "clock",	 check_clock	     },
+	{ "clock",	   check_clock      },
 	{ "partitions",	check_partitions },
-	      { "nodes",	 check_nodes	     },
+	{ "nodes",	   check_nodes      },
 	{ "connections",	 check_connections},
-	      { NULL,	      NULL		   },
+	{ "accounts",      check_accounts   },
+	{ NULL,		NULL	     },
 };

@@ -89,8 +89,11 @@ static void look_for_the_dead(struct pulse *pulse)
 {
 	unsigned n_ended = pulse->params.board->n_ended;
 
-	if (n_ended != pulse->n_ended)
+	if (n_ended != pulse->n_ended) {
 		spools_look(pulse->params.spools);
+		if (pulse->params.ended != NULL)
+			pulse->params.ended(pulse->params.ctx);
+	}
 	pulse->n_ended = n_ended;
 }
 

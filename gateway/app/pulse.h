@@ -28,6 +28,9 @@ struct pulse_params {
 	struct db *db;
 	const struct db *drain_db;
 	struct spools *spools;
+	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */
+	void (*ended)(void *ctx);
+	void *ctx;
 };
 struct pulse *pulse_new(const struct pulse_params *params);
 void pulse_free(struct pulse **pulse);

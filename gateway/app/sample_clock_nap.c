@@ -16,7 +16,7 @@
 #define EVENT_END	  "\n\n"
 
 struct nap {
-	struct clock_request request; /* owns the arena */
+	struct sample_request request; /* owns the arena */
 	struct nap *next, *prev;
 	struct timer timer;
 	int64_t started_ms;
@@ -27,10 +27,12 @@ struct nap {
 
 static void nap_free(struct nap *nap)
 {
+	struct clock *clock = nap->request.sample->own;
+
 	if (nap->prev != NULL)
 		nap->prev->next = nap->next;
 	else
-		nap->request.clock->naps = nap->next;
+		clock->naps = nap->next;
 	if (nap->next != NULL)
 		nap->next->prev = nap->prev;
 	timer_stop(&nap->timer);
@@ -84,8 +86,8 @@ static void finish(struct nap *nap)
 
 	snprintf(text, sizeof(text), "slept %lld ms", (long long)nap->ms);
 	buf_init(&result, MAX_EVENT_BYTES);
-	clock_write_result(&nap->request.mcp, clock_text_members(nap->request.arena, text, false),
-			   &result);
+	sample_write_result(&nap->request, sample_text_members(nap->request.arena, text, false),
+			    &result);
 	event_begin(&event);
 	envelope_result(&event, nap->request.mcp.id, buf_span(&result));
 	event_send(nap, &event);
@@ -99,7 +101,7 @@ static void sleep_on(struct nap *nap);
 static void on_time(void *ctx)
 {
 	struct nap *nap = ctx;
-	int64_t slept_ms = loop_now_ms(nap->request.clock->loop) - nap->started_ms;
+	int64_t slept_ms = loop_now_ms(nap->request.sample->loop) - nap->started_ms;
 
 	if (slept_ms < nap->ms) {
 		report(nap, nap->reported_ms + nap->interval_ms);
@@ -113,7 +115,7 @@ static void on_time(void *ctx)
 /* Until the next report, or the end if nobody wants reports. */
 static void sleep_on(struct nap *nap)
 {
-	struct loop *loop = nap->request.clock->loop;
+	struct loop *loop = nap->request.sample->loop;
 	int64_t until_ms = nap->reported_ms + nap->interval_ms;
 
 	if (until_ms > nap->ms || nap->request.mcp.progress_token.p == NULL)
@@ -122,14 +124,14 @@ static void sleep_on(struct nap *nap)
 	timer_start(loop, &nap->timer, until_ms > 0 ? until_ms : 0, on_time, nap);
 }
 
-void nap_start(const struct clock_request *request, int64_t ms)
+void nap_start(const struct sample_request *request, int64_t ms)
 {
 	struct nap *nap = mem_new(sizeof(*nap));
-	struct clock *clock = request->clock;
+	struct clock *clock = request->sample->own;
 
 	nap->request = *request;
 	nap->ms = ms;
-	nap->started_ms = loop_now_ms(clock->loop);
+	nap->started_ms = loop_now_ms(request->sample->loop);
 	nap->interval_ms = ms / REPORTS_PER_SLEEP;
 	if (nap->interval_ms < MIN_INTERVAL_MS)
 		nap->interval_ms = MIN_INTERVAL_MS;
@@ -157,9 +159,9 @@ static struct nap *nap_find(const struct clock *clock, const char *session, stru
 	return NULL;
 }
 
-void nap_cancel(struct clock *clock, const char *session, struct span id)
+void nap_cancel(struct sample *sample, const char *session, struct span id)
 {
-	struct nap *nap = nap_find(clock, session, id);
+	struct nap *nap = nap_find(sample->own, session, id);
 
 	if (nap == NULL)
 		return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/app/spools.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,18 +9,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
-
-#define PATH_BYTES  512
-#define NAME_PREFIX "spool-"
-#define MAX_SLOT    65535
+#include "base/spool_dirs.h"
 
 /* One that was adopted. */
 struct adopted {
 	struct spools *spools;
 	struct book *book;
 	struct book_flush *flush;
-	char path[PATH_BYTES];
+	char path[SPOOL_DIR_BYTES];
 	struct adopted *prev, *next;
 };
 
@@ -54,20 +49,25 @@ static struct book *open_book(const struct spools *spools, const char *path, str
 		err);
 }
 
+static struct spool_dirs dirs_of(const struct spools *spools)
+{
+	return (struct spool_dirs){
+		.data_dir = spools->params.data_dir,
+		.prefix = "spool-",
+		.slot = spools->params.slot,
+		.n_slots = spools->params.n_slots,
+	};
+}
+
 static struct book *open_own(const struct spools *spools, struct err *err)
 {
-	const struct spools_params *params = &spools->params;
+	const struct spool_dirs dirs = dirs_of(spools);
 	struct book *book = NULL;
 
-	for (unsigned n = 0; book == NULL && n < SPOOLS_PER_SLOT; n++) {
-		char path[PATH_BYTES];
+	for (unsigned n = 0; book == NULL && n < SPOOL_DIRS_PER_SLOT; n++) {
+		char path[SPOOL_DIR_BYTES];
 
-		if (n == 0)
-			snprintf(path, sizeof(path), "%s/" NAME_PREFIX "%u", params->data_dir,
-				 params->slot);
-		else
-			snprintf(path, sizeof(path), "%s/" NAME_PREFIX "%u.%u", params->data_dir,
-				 params->slot, n);
+		spool_dirs_path(&dirs, n, path);
 		book = open_book(spools, path, err);
 		/* Its owner drains. Anything else is a reason not to start. */
 		if (book == NULL && err->code != ERR_CONFLICT)
@@ -119,34 +119,6 @@ struct book *spools_book(const struct spools *spools)
 
 /* Adoption. */
 
-/* spool-<slot> or spool-<slot>.<n> */
-static bool slot_of(const char *name, uint64_t *slot)
-{
-	const size_t prefix = sizeof(NAME_PREFIX) - 1;
-	char number[16];
-	struct err ignored;
-	size_t n;
-
-	if (strncmp(name, NAME_PREFIX, prefix) != 0)
-		return false;
-	n = strcspn(name + prefix, ".");
-	if (n >= sizeof(number))
-		return false;
-	memcpy(number, name + prefix, n);
-	number[n] = '\0';
-	return text_uint(number, 0, MAX_SLOT, slot, &ignored) == 0;
-}
-
-static bool is_ours(const struct spools *spools, const char *name)
-{
-	const struct spools_params *params = &spools->params;
-	uint64_t slot;
-
-	if (!slot_of(name, &slot))
-		return false;
-	return slot == params->slot || (params->slot == 0 && slot >= params->n_slots);
-}
-
 static bool is_adopted(const struct spools *spools, const char *path)
 {
 	const struct adopted *at;
@@ -176,13 +148,14 @@ static void on_flushed(void *ctx)
 	let_go(spools, adopted);
 }
 
-static void try_to_adopt(struct spools *spools, const char *path)
+static void try_to_adopt(void *ctx, const char *path)
 {
+	struct spools *spools = ctx;
 	struct adopted *adopted;
 	struct book *book;
 	struct err err;
 
-	if (!spool_dir_has_records(path))
+	if (is_adopted(spools, path) || !spool_dir_has_records(path))
 		return;
 	book = open_book(spools, path, &err);
 	if (book == NULL) {
@@ -203,20 +176,9 @@ static void try_to_adopt(struct spools *spools, const char *path)
 static void adopt(void *ctx)
 {
 	struct spools *spools = ctx;
-	DIR *dir = opendir(spools->params.data_dir);
-	const struct dirent *entry;
+	const struct spool_dirs dirs = dirs_of(spools);
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char path[PATH_BYTES];
-		int n = snprintf(path, sizeof(path), "%s/%s", spools->params.data_dir,
-				 entry->d_name);
-
-		if (n > 0 && (size_t)n < sizeof(path) && is_ours(spools, entry->d_name) &&
-		    !is_adopted(spools, path))
-			try_to_adopt(spools, path);
-	}
-	if (dir != NULL)
-		closedir(dir);
+	spool_dirs_each(&dirs, try_to_adopt, spools);
 	timer_start(spools->params.loop, &spools->timer, spools->wait_ms, adopt, spools);
 	if (spools->wait_ms < SPOOLS_LOOK_MAX_MS)
 		spools->wait_ms *= 2;

@@ -21,7 +21,6 @@ struct spools;
  * later: an owner may have been about to end. */
 #define SPOOLS_LOOK_MIN_MS 500
 #define SPOOLS_LOOK_MAX_MS 60000
-#define SPOOLS_PER_SLOT	   64
 
 struct spools_params {
 	struct loop *loop;

@@ -74,8 +74,13 @@ static int bind_slot(struct supervisor *supervisor, unsigned slot, struct err *e
 
 char *supervisor_url_of(const struct supervisor *supervisor, const struct config *config)
 {
-	if (config->public_url != NULL && config->public_url[0] != '\0')
-		return mem_strdup(config->public_url);
+	/* Paths are put behind it. */
+	if (config->public_url != NULL && config->public_url[0] != '\0') {
+		size_t n = strlen(config->public_url);
+
+		return mem_strndup(config->public_url,
+				   config->public_url[n - 1] == '/' ? n - 1 : n);
+	}
 	return mem_printf("http://127.0.0.1:%d", supervisor_port(supervisor, LISTENER_PUBLIC));
 }
 
@@ -204,7 +209,12 @@ void supervisor_free(struct supervisor **supervisor)
 
 int supervisor_port(const struct supervisor *supervisor, enum listener_kind kind)
 {
-	return listener_port(supervisor->slots[0].listeners[kind]);
+	/* All slots have the same; a worker has closed those of the others. */
+	for (size_t slot = 0; slot < supervisor->n_workers; slot++) {
+		if (supervisor->slots[slot].listeners[kind] >= 0)
+			return listener_port(supervisor->slots[slot].listeners[kind]);
+	}
+	return 0;
 }
 
 const char *supervisor_public_url(const struct supervisor *supervisor)

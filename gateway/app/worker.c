@@ -14,12 +14,17 @@
 #include "base/metrics.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
-#include "gateway/app/hosts.h"
 #include "gateway/app/key_holder.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/tokens.h"
+#include "gateway/app/worker_priv.h"
+#include "gateway/core/acquire.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -30,6 +35,7 @@
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
+#include "oauth/access.h"
 #include "version.h"
 
 #define DB_IDLE_MS	    60000
@@ -42,48 +48,6 @@
  * keep one for reuse (undici 4 s, httpx 5 s): a request that crosses the close is lost. */
 #define DRAIN_IDLE_MS 6000
 
-enum worker_state {
-	WORKER_STARTING, /* the deployment's settings are read */
-	WORKER_SEALED,	 /* the right keyring is waited for; what is served is that */
-	WORKER_SERVING,
-	WORKER_DRAINING, /* no new connections; calls finish */
-	WORKER_FLUSHING, /* the last rows go to Postgres */
-};
-
-struct worker {
-	const struct worker_params *params;
-	enum worker_state state;
-	struct loop *loop;
-	struct key_holder *keys;
-	struct db *db;
-	struct db *drain_db;
-	struct node *node;
-	struct meter *meter;
-	struct spools *spools;
-	struct pulse *pulse;
-	struct identity *identity;
-	struct tenants *tenants;
-	struct sessions *sessions;
-	struct cancels *cancels;
-	struct subscriptions *subscriptions;
-	struct upstreams *upstreams;
-	struct healths *healths;
-	struct probes *probes;
-	struct keeper *keeper;
-	struct gate gate;
-	struct http_app app;
-	struct http_server *server;
-	struct loop_signal signals;
-	struct timer drain_timer;
-	struct book_flush *flush;
-	int n_leaving; /* what has to be done before it may end; from DRAINING on */
-	char node_id[UUID_TEXT_BYTES];
-	char home[UUID_TEXT_BYTES];
-	const char **hosts; /* for http_app: in the configuration's arena */
-	size_t n_hosts;
-	int exit_code;
-};
-
 static const struct log_subject subject = { .component = "worker" };
 
 static void stop_with(struct worker *worker, int exit_code)
@@ -92,43 +56,17 @@ static void stop_with(struct worker *worker, int exit_code)
 	loop_stop(worker->loop);
 }
 
-static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *tenant)
+/* A worker of this gateway, not this one. */
+static void on_ended(void *ctx)
 {
 	struct worker *worker = ctx;
 
-	identity_forget(worker->identity, tenant_id);
-	healths_tenant_changed(worker->healths, tenant_id, tenant);
-	subscriptions_changed(worker->subscriptions, tenant_id, tenant);
-	if (worker->keeper != NULL)
-		keeper_tenant_changed(worker->keeper, tenant_id, tenant);
-	upstreams_tenant_changed(worker->upstreams, tenant_id, tenant);
+	if (worker->tokens != NULL)
+		access_look(tokens_access(worker->tokens));
 }
 
-static void on_hint(void *ctx, const char *tenant_id)
-{
-	struct worker *worker = ctx;
-
-	sessions_forget(worker->sessions, tenant_id);
-	subscriptions_hint(worker->subscriptions, tenant_id);
-	if (worker->keeper != NULL)
-		keeper_look(worker->keeper);
-}
-
-static void on_cancel_hint(void *ctx, const char *tenant_id)
-{
-	struct worker *worker = ctx;
-
-	cancels_look(worker->cancels, tenant_id);
-}
-
-static struct tenant *want_tenant(void *ctx, const char *tenant_id)
-{
-	struct worker *worker = ctx;
-
-	return tenants_want(worker->tenants, tenant_id);
-}
-
-/* The last row is written, the connections that it watched are given back. */
+/* The last row is written, the connections that it watched are given back, no answer of an
+ * authorization server is outstanding. */
 static void on_left(void *ctx)
 {
 	struct worker *worker = ctx;
@@ -210,8 +148,9 @@ static void on_signal(void *ctx, int signo)
 		return;
 	worker->state = WORKER_DRAINING;
 	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 2;
+	worker->n_leaving = 3;
 	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
 	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
@@ -246,98 +185,21 @@ static void serve(struct worker *worker, const struct route *routes,
 	close(worker->params->ready_fd);
 }
 
-static void wire(struct worker *worker, const char *deployment)
-{
-	const struct config *config = worker->params->config;
-
-	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
-	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
-	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
-	worker->cancels = cancels_new(&(struct cancels_params){
-		.loop = worker->loop,
-		.db = worker->db,
-		.list = call_list_cancellable,
-		.cancelled = call_cancel_by_key,
-		.ctx = &worker->gate,
-	});
-	worker->upstreams = upstreams_new(worker->loop, worker->db);
-	worker->healths = healths_new(worker->loop, worker->db);
-	worker->probes = probes_new(worker->loop);
-	worker->tenants = tenants_new(&(struct tenants_params){
-		.loop = worker->loop,
-		.db = worker->db,
-		.conninfo = config->database_url,
-		.keyring = key_holder_keyring(worker->keys),
-		.deployment = deployment,
-		.egress_loopback = config->development,
-		.stale_max_ms = config->stale_max_ms,
-		.changed = on_tenant_changed,
-		.hint = on_hint,
-		.cancel_hint = on_cancel_hint,
-		.ctx = worker,
-	});
-	identity_follow(worker->identity, worker->tenants);
-	upstreams_sweep(worker->upstreams, worker->tenants);
-	worker->keeper = keeper_new(&(struct keeper_params){
-		.loop = worker->loop,
-		.db = worker->db,
-		.upstreams = worker->upstreams,
-		.healths = worker->healths,
-		.meter = worker->meter,
-		.node_id = worker->node_id,
-		.want = want_tenant,
-		.ctx = worker,
-	});
-	worker->gate = (struct gate){
-		.loop = worker->loop,
-		.book = spools_book(worker->spools),
-		.identity = worker->identity,
-		.tenants = worker->tenants,
-		.sessions = worker->sessions,
-		.subscriptions = worker->subscriptions,
-		.upstreams = worker->upstreams,
-		.cancels = worker->cancels,
-		.healths = worker->healths,
-		.server_version = TOLLGATE_VERSION,
-		.meter = worker->meter,
-	};
-	worker->app.gate = &worker->gate;
-	worker->app.db = worker->db;
-	worker->app.keyring = key_holder_keyring(worker->keys);
-	worker->app.probes = worker->probes;
-	worker->app.deployment = deployment;
-}
-
-/* What is answered with, sealed or not. */
-static void open_app(struct worker *worker)
-{
-	worker->hosts =
-		hosts_collect(worker->params->config, worker->params->public_url, &worker->n_hosts);
-	worker->app = (struct http_app){
-		.loop = worker->loop,
-		.board = worker->params->board,
-		.meter = worker->meter,
-		.public_url = worker->params->public_url,
-		.allowed_hosts = worker->hosts,
-		.n_allowed_hosts = worker->n_hosts,
-		.development = worker->params->config->development,
-		.started_us = loop_unix_us(),
-	};
-}
-
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
 	struct worker *worker = ctx;
+	struct err problem;
 
+	if (worker->state == WORKER_DRAINING || worker->state == WORKER_FLUSHING)
+		return;
+	if (err == NULL && worker_wire(worker, deployment, &problem) < 0)
+		err = &problem;
 	if (err != NULL) {
 		log_error(&subject, "%s", err->text);
 		stop_with(worker, EXIT_CONFIG);
 		return;
 	}
-	if (worker->state == WORKER_DRAINING || worker->state == WORKER_FLUSHING)
-		return;
-	wire(worker, deployment);
 	key_holder_open(worker->keys, worker->tenants);
 	if (worker->state == WORKER_SEALED)
 		http_server_reroute(worker->server, http_routes, http_unrouted);
@@ -408,6 +270,8 @@ static int open_books(struct worker *worker, struct err *err)
 		.db = worker->db,
 		.drain_db = worker->drain_db,
 		.spools = worker->spools,
+		.ended = on_ended,
+		.ctx = worker,
 	});
 	return 0;
 }
@@ -445,7 +309,7 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
 	if (open_books(worker, err) < 0)
 		return -1;
-	open_app(worker);
+	worker_open_app(worker);
 	open_keyring(worker);
 	worker->node = node_new(&(struct node_params){
 		.loop = worker->loop,
@@ -479,9 +343,14 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	keeper_free(&worker->keeper);
+	connects_free(&worker->connects);
+	browsers_free(&worker->browsers);
+	credentials_free(&worker->credentials);
+	acquires_free(&worker->acquires);
+	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
-	keeper_free(&worker->keeper);
 	healths_free(&worker->healths);
 	probes_free(&worker->probes);
 	upstreams_free(&worker->upstreams);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RPC_URL_ELICITATION  (-32042) /* MCP 2025-11-25; must not be sent in 2026-07-28 */
 #define MAX_EDITS	     4
 #define MAX_SCRATCH_BYTES    4096
 #define MAX_CAPABILITY_BYTES 256

@@ -40,6 +40,7 @@ static const struct {
 	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},
 	[STEP_LISTEN] = { "listen",	    stay_open	      },
+	[STEP_CREDENTIAL] = { "credential",  call_credential  },
 	[STEP_FORWARD] = { "forward",     call_forward	   },
 	[STEP_OUTCOME] = { "outcome",     call_outcome	   },
 	[STEP_REPLY] = { "reply",	  reply		},
@@ -79,6 +80,9 @@ static void stop_waiting(struct call *call, const char *reason)
 	upstream_cancel(&call->wait.upstream, reason);
 	call_unheard(call);
 	subscription_cancel(&call->wait.subscription);
+	credential_cancel(&call->wait.credential);
+	connect_cancel(&call->wait.connect);
+	timer_stop(&call->wait.look);
 	spool_wait_cancel(&call->wait.record);
 }
 
@@ -132,6 +136,7 @@ static enum step_result reply(struct call *call)
 		.session_id = call->answer.session_id[0] != '\0' ? call->answer.session_id : NULL,
 		.retry_after_s = call->answer.retry_after_s,
 		.authenticate = call->answer.authenticate,
+		.connect_url = call->answer.connect_url,
 	};
 
 	if (call->client != CLIENT_GONE) {

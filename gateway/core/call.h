@@ -18,11 +18,14 @@
 #include "base/span.h"
 #include "gateway/core/mcp.h"
 
+struct access;
 struct book;
 struct call;
 struct cancel_key;
 struct cancel_list;
 struct cancels;
+struct connects;
+struct credentials;
 struct healths;
 struct identity;
 struct meter;
@@ -43,9 +46,13 @@ struct gate {
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
 	struct healths *healths;
+	struct credentials *credentials;
+	struct connects *connects;
+	const char *deployment;
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;
+	struct access *access; /* upstream OAuth tokens */
 };
 
 /* The answer. Borrowed by finish. */
@@ -55,6 +62,8 @@ struct call_reply {
 	const char *session_id;	  /* Mcp-Session-Id of a new session, or NULL */
 	int retry_after_s;	  /* 0: none */
 	const char *authenticate; /* WWW-Authenticate, or NULL */
+	/* Somebody has to connect an account first, there; NULL: nobody. The body says so too. */
+	const char *connect_url;
 };
 
 /* Where a call's answers go. message may come any number of times before the one finish; after

@@ -14,6 +14,7 @@ static void begin(struct call *call, int http_status, enum book_outcome outcome)
 	call->answer.http_status = http_status;
 	call->answer.retry_after_s = 0;
 	call->answer.authenticate = NULL;
+	call->answer.connect_url = NULL;
 	call->answer.session_id[0] = '\0';
 	call->record.outcome = outcome;
 	call->record.error_type = NULL;

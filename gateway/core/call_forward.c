@@ -158,12 +158,22 @@ static void take_failure(struct call *call, const struct err *err)
 	}
 }
 
+static void on_refused(void *ctx, const struct upstream_refusal *refusal)
+{
+	call_note_refusal(ctx, refusal);
+}
+
 static void on_done(void *ctx, const struct upstream_answer *answer, const struct err *err)
 {
 	struct call *call = ctx;
 
 	call->record.upstream_us =
 		(loop_now_ms(call->gate->loop) - call->record.forwarded_ms) * 1000;
+	if (err != NULL && err->code == ERR_UNAUTHENTICATED &&
+	    call->connection->auth_mode == AUTH_OAUTH) {
+		call_refused(call);
+		return;
+	}
 	call_heard(call, err);
 	if (err != NULL)
 		take_failure(call, err);
@@ -202,7 +212,9 @@ static const char *session_scope(const struct call *call)
 
 enum step_result call_forward(struct call *call)
 {
-	static const struct upstream_events events = { on_message, on_done };
+	static const struct upstream_events events = { .message = on_message,
+						       .done = on_done,
+						       .refused = on_refused };
 	struct upstream_request request = {
 		.tenant = call->tenant,
 		.connection = call->connection,
@@ -219,7 +231,10 @@ enum step_result call_forward(struct call *call)
 	if (call->tool == NULL)
 		return STEP_NEXT; /* answered already */
 	request.scope = session_scope(call);
-	call->record.forwarded_ms = loop_now_ms(call->gate->loop);
+	request.subject = call->credential.subject;
+	call->credential.refused_status = 0;
+	if (call->record.forwarded_ms == 0)
+		call->record.forwarded_ms = loop_now_ms(call->gate->loop);
 	upstream_start(call->gate->upstreams, &call->wait.upstream, &request, &events, call);
 	if (call->session != NULL)
 		cancels_expect(call->gate->cancels);

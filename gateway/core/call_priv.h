@@ -8,6 +8,8 @@
 #include "base/crypto.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/principal.h"
@@ -32,6 +34,7 @@ enum call_step {
 	STEP_HEALTH,	   /* does the upstream fare well enough to be called? */
 	STEP_INTENT,	   /* written in the book before anything leaves or stays open */
 	STEP_LISTEN,	   /* a stream that stays open until somebody ends it */
+	STEP_CREDENTIAL,   /* OAuth: is there a token for the upstream? */
 	STEP_FORWARD,	   /* the upstream */
 	STEP_OUTCOME,	   /* written in the book before the answer is released */
 	STEP_REPLY,
@@ -76,6 +79,17 @@ struct call {
 	/* HEALTH: how it was let through. REFUSE: not, or what became of it has been told. */
 	enum breaker_verdict pass;
 
+	/* CREDENTIAL, and FORWARD of a call that was refused. */
+	struct {
+		char subject[UPSTREAM_SUBJECT_BYTES];
+		bool replayed;
+		int refused_status; /* what the upstream said; 0: nothing yet */
+		int64_t refused_version;
+		const char *scope;     /* of its challenge, if that is what it wants; NULL */
+		const char *message;   /* why an account has to be connected */
+		int64_t look_until_ms; /* the user is connecting, it was said: until then */
+	} credential;
+
 	/* Whatever a step waits for; at most one is active. */
 	struct {
 		struct identity_op *identity;
@@ -85,6 +99,9 @@ struct call {
 		struct health_op *health;
 		struct upstream_op *upstream;
 		struct subscription *subscription;
+		struct credential_op *credential;
+		struct connect_op *connect;
+		struct timer look;
 		struct spool_wait record;
 	} wait;
 
@@ -94,6 +111,7 @@ struct call {
 		int http_status;
 		int retry_after_s;
 		const char *authenticate;
+		const char *connect_url;
 		char session_id[SESSION_ID_BYTES]; /* of a new session, or "" */
 	} answer;
 
@@ -143,6 +161,21 @@ enum step_result call_health(struct call *call); /* call_health.c */
 /* err as of upstream_events.done. Once; nothing for a call that was not let through. */
 void call_heard(struct call *call, const struct err *err);
 void call_unheard(struct call *call);
+enum step_result call_credential(struct call *call); /* call_credential.c */
+/* Of a call that FORWARD sent: replays it, or gives it an answer, and resumes it. */
+void call_refused(struct call *call);
+void call_note_refusal(struct call *call, const struct upstream_refusal *refusal);
+/* call_connect.c: gives the call an answer that asks for an account to be connected, and resumes
+ * it. why: one sentence, or NULL: it never was. */
+void call_ask_to_connect(struct call *call, const char *why);
+/* What a retry brings back of that is taken out of it. */
+enum connect_retry {
+	RETRY_NONE,    /* it is a new call */
+	RETRY_GOES_ON, /* the user is about to connect */
+	RETRY_DECLINED,
+	RETRY_INVALID,
+};
+enum connect_retry call_take_retry(struct call *call);
 enum step_result call_forward(struct call *call); /* call_forward.c */
 /* notifications/cancelled: of a call that runs here, or elsewhere (call_cancel.c). */
 enum step_result call_take_cancel(struct call *call);

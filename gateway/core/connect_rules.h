@@ -64,9 +64,9 @@ struct connect_binding {
 	uint8_t browser_hash[SHA256_BYTES];
 };
 struct connect_answerer {
-	const char *issuer_hash;	    /* of the address that was called */
+	const char *issuer_hash;	   /* of the address that was called */
 	const struct principal *principal; /* NULL: nobody is signed in */
-	const uint8_t *browser_hash;	    /* NULL: no cookie */
+	const uint8_t *browser_hash;	   /* NULL: no cookie */
 };
 enum connect_error connect_check_binding(const struct connect_binding *begun,
 					 const struct connect_answerer *answerer);

@@ -392,6 +392,8 @@ void health_heard(struct healths *healths, const struct tenant *tenant,
 {
 	struct health *health = find_current(healths, tenant, connection);
 	enum health_sign sign = sign_of(err);
+	/* A refused grant is one user's trouble, or told by the grant: the upstream fares well. */
+	bool own_tokens = connection->auth_mode == AUTH_OAUTH;
 	int64_t now_ms = loop_now_ms(healths->loop);
 
 	if (health == NULL)
@@ -405,7 +407,7 @@ void health_heard(struct healths *healths, const struct tenant *tenant,
 		breaker_put_back(&health->breaker, now_ms, BREAKER_PROBE_MS);
 	if (sign == SIGN_WELL)
 		hear_answer(health);
-	else if (sign != SIGN_NONE)
+	else if (sign == SIGN_FAILED || (sign == SIGN_DENIED && !own_tokens))
 		hear_failure(health, err);
 }
 

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "gateway/core/tenant.h"
 
+struct credentials;
 struct healths;
 struct keeper;
 struct meter;
@@ -29,7 +30,7 @@ struct upstreams;
 #define KEEPER_RELIST_MS	250   /* from one list to the next, if changes are told */
 #define KEEPER_RETRY_MIN_MS	1000  /* after a failure; doubles, with jitter */
 #define KEEPER_RETRY_MAX_MS	60000
-#define KEEPER_AUTH_RETRY_MS	60000 /* after a refused credential; with jitter */
+#define KEEPER_AUTH_RETRY_MS	60000 /* after a refused credential, or none; with jitter */
 #define KEEPER_STREAM_STABLE_MS 10000 /* a stream that lived as long did not fail */
 #define KEEPER_LIST_TIMEOUT_MS	30000
 #define KEEPER_MAX_BUSY		128 /* listings and their writes at one time */
@@ -39,9 +40,10 @@ struct keeper_params {
 	struct loop *loop;
 	struct db *db;
 	struct upstreams *upstreams;
-	const struct healths *healths; /* an answered call is as good as a poll */
-	struct meter *meter;	       /* where it tells which are up; NULL: nowhere */
-	const char *node_id;	       /* in tollgate.nodes, once it is there */
+	struct credentials *credentials; /* NULL: no connection has auth mode oauth */
+	const struct healths *healths;	 /* an answered call is as good as a poll */
+	struct meter *meter;		 /* where it tells which are up; NULL: nowhere */
+	const char *node_id;		 /* in tollgate.nodes, once it is there */
 	/* A new reference to the snapshot in memory; NULL: it is loaded, and
 	 * keeper_tenant_changed follows. */
 	struct tenant *(*want)(void *ctx, const char *tenant_id);
@@ -51,6 +53,8 @@ struct keeper *keeper_new(const struct keeper_params *params);
 void keeper_free(struct keeper **keeper);
 /* Something may be there to be watched or refreshed. */
 void keeper_look(struct keeper *keeper);
+/* Grants of the tenant may have changed, or of any (NULL): what waits for one is listed. */
+void keeper_grants_changed(struct keeper *keeper, const char *tenant_id);
 /* The tenant's snapshot was replaced; NULL: the tenant has gone. */
 void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct tenant *tenant);
 /* Watches nothing from now on, so that others may at once. done: they have been told, or cannot

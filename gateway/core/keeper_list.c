@@ -40,6 +40,8 @@ void keeper_list_start(struct keeper_list *list, struct upstreams *upstreams, st
 	list->ctx = ctx;
 	list->n_tools = 0;
 	list->n_pages = 0;
+	list->refused_status = 0;
+	list->refused_version = 0;
 	buf_clear(&list->tools);
 	buf_add(&list->tools, "[");
 	ask_page(list, (struct span){ 0 });
@@ -114,6 +116,14 @@ static void on_page(void *ctx, const struct upstream_answer *answer, const struc
 	list->done(list->ctx, err);
 }
 
+static void on_refused(void *ctx, const struct upstream_refusal *refusal)
+{
+	struct keeper_list *list = ctx;
+
+	list->refused_status = refusal->status;
+	list->refused_version = refusal->token_version;
+}
+
 static void on_message(void *ctx, const char *method, struct span params)
 {
 	(void)ctx;
@@ -123,11 +133,14 @@ static void on_message(void *ctx, const char *method, struct span params)
 
 static void ask_page(struct keeper_list *list, struct span cursor)
 {
-	static const struct upstream_events events = { on_message, on_page };
+	static const struct upstream_events events = { .message = on_message,
+						       .done = on_page,
+						       .refused = on_refused };
 	struct upstream_request request = {
 		.tenant = list->tenant,
 		.connection = list->connection,
 		.method = "tools/list",
+		.subject = list->subject,
 		.timeout_ms = KEEPER_LIST_TIMEOUT_MS,
 	};
 	struct buf params;

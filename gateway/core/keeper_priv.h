@@ -12,16 +12,20 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/keeper.h"
 #include "gateway/core/upstream.h"
 
 /* --- keeper_list.c: the tools of one upstream, all pages ------------------------------------- */
 
 struct keeper_list {
+	char subject[UPSTREAM_SUBJECT_BYTES]; /* OAuth: whose token; set before start */
 	struct upstreams *upstreams;
 	struct tenant *tenant; /* of connection; NULL: it does not run */
 	const struct connection *connection;
 	struct upstream_op *request;
+	int refused_status; /* with ERR_UNAUTHENTICATED; 0: nothing was sent */
+	int64_t refused_version;
 	struct buf tools; /* a JSON array; open while pages are missing */
 	size_t n_tools;
 	size_t n_pages;
@@ -35,6 +39,35 @@ void keeper_list_start(struct keeper_list *list, struct upstreams *upstreams, st
 		       const struct connection *connection,
 		       void (*done)(void *ctx, const struct err *err), void *ctx);
 void keeper_list_cancel(struct keeper_list *list);
+
+/* --- keeper_credential.c: whose token a listing uses ----------------------------------------- */
+
+struct keeper_credential {
+	char subject[UPSTREAM_SUBJECT_BYTES]; /* the answer */
+	struct credentials *credentials;
+	struct tenant *tenant; /* of connection; NULL: it does not run */
+	const struct connection *connection;
+	struct db_op *query;
+	struct credential_op *op;
+	/* err, state and why as of credential_done. */
+	credential_done *done;
+	void *ctx;
+};
+struct keeper_credential_params {
+	struct db *db;
+	struct credentials *credentials;
+	struct tenant *tenant;
+	const struct connection *connection;
+};
+/* The shared grant; where each user has one, that of whoever connected last. */
+void keeper_credential_start(struct keeper_credential *credential,
+			     const struct keeper_credential_params *params, credential_done *done,
+			     void *ctx);
+/* After one that was READY: the upstream has refused the token of this version. */
+void keeper_credential_renew(struct keeper_credential *credential,
+			     const struct keeper_credential_params *params, int64_t version,
+			     credential_done *done, void *ctx);
+void keeper_credential_cancel(struct keeper_credential *credential);
 
 /* --- keeper_watch.c: one upstream ------------------------------------------------------------ */
 
@@ -67,7 +100,10 @@ struct connection_watch {
 	enum watch_state state;
 	struct tenant *tenant; /* the snapshot that connection stands in; NULL: nothing to watch */
 	const struct connection *connection;
+	struct keeper_credential credential;
 	struct keeper_list list;
+	bool renewed;	 /* the token, in this listing: once */
+	bool needs_auth; /* there was no grant */
 	struct timer timer;
 	struct db_op *storing;
 	unsigned failures;

@@ -81,6 +81,9 @@ void watch_stream_open(struct connection_watch *watch)
 	if (watch->stream.state != STREAM_OFF || keeper->n_streams >= KEEPER_MAX_STREAMS)
 		return;
 	stream_set(watch, STREAM_OPENING);
-	upstream_watch_start(keeper->params.upstreams, &watch->stream.watch, watch->tenant,
-			     watch->connection, &events, watch);
+	upstream_watch_start(keeper->params.upstreams, &watch->stream.watch,
+			     &(struct upstream_watch_request){ .tenant = watch->tenant,
+							       .connection = watch->connection,
+							       .subject = watch->list.subject },
+			     &events, watch);
 }

@@ -58,6 +58,7 @@ static void halt(struct connection_watch *watch)
 {
 	watch_set(watch, WATCH_STOPPED);
 	timer_stop(&watch->timer);
+	keeper_credential_cancel(&watch->credential);
 	keeper_list_cancel(&watch->list);
 	db_cancel(&watch->storing);
 	watch_stream_stop(watch);
@@ -171,6 +172,25 @@ static void listing_failed(struct connection_watch *watch, const struct err *err
 	store_problem(watch, denied ? "auth_failed" : "unreachable", err->text, watch->rest_ms);
 }
 
+/* Nobody has connected it, or what was granted is good no more. Only a person can change that: no
+ * hurry, and no question to the upstream. The tools that were listed stay: who calls one is asked
+ * to connect. */
+static void lacks_grant(struct connection_watch *watch, const char *why)
+{
+	const struct log_subject subject = watch_log_subject(watch);
+
+	if (why == NULL)
+		why = "not connected yet";
+	measure(watch, UP_NO);
+	log_write(watch->needs_auth ? LOG_DEBUG : LOG_INFO, &subject,
+		  "its tools cannot be listed: %s", why);
+	watch->needs_auth = true;
+	watch->failures++;
+	watch->rest_ms = watch_jittered(KEEPER_AUTH_RETRY_MS);
+	watch_set(watch, WATCH_STORING);
+	store_problem(watch, "needs_auth", why, -1);
+}
+
 static void on_catalog_stored(void *ctx, const struct db_result *const *results, size_t n,
 			      const struct err *err)
 {
@@ -185,6 +205,7 @@ static void on_catalog_stored(void *ctx, const struct db_result *const *results,
 		return;
 	}
 	watch->failures = 0;
+	watch->needs_auth = false;
 	if (watch->kind == WATCH_SERVING)
 		watch_stream_open(watch);
 	rest(watch, KEEPER_POLL_MS);
@@ -198,7 +219,7 @@ static void store_catalog(struct connection_watch *watch)
 		.tools = buf_span(&watch->list.tools),
 		.n_tools = watch->list.n_tools,
 		.facts = upstream_facts(keeper->params.upstreams, watch->lease->key.tenant_id,
-					watch->connection),
+					watch->connection, watch->list.subject),
 	};
 
 	/* Somebody who read a newer row has closed it: that row will be listed. */
@@ -216,14 +237,72 @@ static void store_catalog(struct connection_watch *watch)
 
 /* --- listing --------------------------------------------------------------------------------- */
 
-static void on_listed(void *ctx, const struct err *err)
+static void on_listed(void *ctx, const struct err *err);
+
+static struct keeper_credential_params credential_of(const struct connection_watch *watch)
+{
+	const struct keeper_params *params = &keeper_of(watch)->params;
+
+	return (struct keeper_credential_params){ params->db, params->credentials, watch->tenant,
+						  watch->connection };
+}
+
+static void list(struct connection_watch *watch)
+{
+	memcpy(watch->list.subject, watch->credential.subject, sizeof(watch->list.subject));
+	keeper_list_start(&watch->list, keeper_of(watch)->params.upstreams, watch->tenant,
+			  watch->connection, on_listed, watch);
+}
+
+static void on_credential(void *ctx, enum credential_state state, const char *why,
+			  const struct err *err)
 {
 	struct connection_watch *watch = ctx;
 
 	if (err != NULL)
 		listing_failed(watch, err);
+	else if (state == CREDENTIAL_READY)
+		list(watch);
 	else
+		lacks_grant(watch, why);
+}
+
+/* Once: a token that is new and refused is not mended by another. */
+static void grant_refused(struct connection_watch *watch, const struct err *err)
+{
+	const struct keeper_credential_params params = credential_of(watch);
+
+	if (watch->list.refused_status == 403 || watch->renewed) {
+		lacks_grant(watch, err->text);
+		return;
+	}
+	watch->renewed = true;
+	keeper_credential_renew(&watch->credential, &params, watch->list.refused_version,
+				on_credential, watch);
+}
+
+static void on_listed(void *ctx, const struct err *err)
+{
+	struct connection_watch *watch = ctx;
+
+	if (err == NULL)
 		store_catalog(watch);
+	else if (err->code == ERR_UNAUTHENTICATED && watch->connection->auth_mode == AUTH_OAUTH)
+		grant_refused(watch, err);
+	else
+		listing_failed(watch, err);
+}
+
+static void begin_listing(struct connection_watch *watch)
+{
+	const struct keeper_credential_params params = credential_of(watch);
+
+	watch->renewed = false;
+	watch_set(watch, WATCH_LISTING);
+	if (watch->connection->auth_mode == AUTH_OAUTH)
+		keeper_credential_start(&watch->credential, &params, on_credential, watch);
+	else
+		list(watch);
 }
 
 /* With a stream that tells changes, all that a poll would find out is that it answers. */
@@ -261,9 +340,7 @@ static void on_due(void *ctx)
 	}
 	watch->wanted = false;
 	watch->listed_ms = loop_now_ms(keeper->params.loop);
-	watch_set(watch, WATCH_LISTING);
-	keeper_list_start(&watch->list, keeper->params.upstreams, watch->tenant, watch->connection,
-			  on_listed, watch);
+	begin_listing(watch);
 }
 
 /* As it is now configured. */

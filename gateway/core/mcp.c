@@ -50,3 +50,8 @@ const char *mcp_log_level_name(int level)
 {
 	return log_levels[level];
 }
+
+bool mcp_elicits_url(struct span capabilities)
+{
+	return span_type(span_get(span_get(capabilities, "elicitation"), "url")) == SPAN_OBJECT;
+}

@@ -33,6 +33,9 @@ const char *mcp_legacy_negotiate(const char *requested);
 #define MCP_META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 #define MCP_META_PREFIX	      "io.modelcontextprotocol/"
 
+/* Of a client's capabilities: it can send its user to a URL (elicitation, mode url). */
+bool mcp_elicits_url(struct span capabilities);
+
 /* JSON-RPC and MCP error codes (reference: the 2026-07-28 schema). */
 #define RPC_PARSE_ERROR		(-32700)
 #define RPC_INVALID_REQUEST	(-32600)
@@ -44,6 +47,7 @@ const char *mcp_legacy_negotiate(const char *requested);
 #define RPC_HEADER_MISMATCH	(-32020)
 #define RPC_MISSING_CAPABILITY	(-32021)
 #define RPC_UNSUPPORTED_VERSION (-32022)
+#define RPC_URL_ELICITATION	(-32042) /* MCP 2025-11-25; must not be sent in 2026-07-28 */
 
 /* RFC 5424 names in order of severity; -1 if it is none. debug is 0. */
 int mcp_log_level(const char *name);

@@ -349,6 +349,8 @@ static void on_found(void *ctx, const struct db_result *const *results, size_t n
 			      db_text(results[0], 0, "client_name"),
 			      db_text(results[0], 0, "client_version"),
 			      db_text(results[0], 0, "log_level"));
+	session->elicits_url =
+		mcp_elicits_url(span_of(db_text(results[0], 0, "client_capabilities")));
 	free(digest);
 	remember(op, session);
 	finish(op, session, NULL);
@@ -363,7 +365,8 @@ void session_find_start(struct sessions *sessions, struct session_op **slot,
 		" expires_at = now() + make_interval(secs => $4::bigint)"
 		" WHERE tenant_id = current_setting('app.tenant')::uuid AND id_hash = $1::bytea"
 		" AND principal = $2 AND endpoint = $3 AND expires_at > now()"
-		" RETURNING id_hash, protocol_version, client_name, client_version, log_level";
+		" RETURNING id_hash, protocol_version, client_name, client_version, log_level,"
+		" client_capabilities";
 	struct session_op *op = op_new(sessions, slot, key, done, ctx);
 	struct session_params params;
 	char idle[24];
@@ -410,6 +413,7 @@ void session_create_start(struct sessions *sessions, struct session_op **slot,
 	session_params_fill(&common, &key);
 	op->session = session_new(common.digest, params->protocol_version, params->client_name,
 				  params->client_version, NULL);
+	op->session->elicits_url = mcp_elicits_url(params->capabilities);
 	snprintf(idle, sizeof(idle), "%d", SESSION_IDLE_SECONDS);
 
 	const struct span values[] = {

@@ -8,6 +8,7 @@
  * bits; only its SHA-256 is stored.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/db.h"
@@ -22,8 +23,9 @@ struct session {
 	char id_hash[65];   /* hex of the SHA-256: names its row */
 	char id_digest[17]; /* the first 16 of them: what the book shows */
 	char protocol_version[16];
-	char *client;  /* "name/version" or NULL */
-	int log_level; /* mcp_log_level; -1: never set */
+	char *client;	  /* "name/version" or NULL */
+	int log_level;	  /* mcp_log_level; -1: never set */
+	bool elicits_url; /* its client said so in initialize, whatever version it speaks */
 };
 struct session *session_ref(struct session *session);
 void session_unref(struct session **session);

@@ -144,6 +144,8 @@ struct tenants_params {
 	void (*hint)(void *ctx, const char *tenant_id);
 	/* A legacy client of the tenant may have cancelled a call; NULL: of any. May be NULL. */
 	void (*cancel_hint)(void *ctx, const char *tenant_id);
+	/* What the channel of grants says; NULL: something may have been missed. May be NULL. */
+	void (*grant_hint)(void *ctx, const char *payload);
 	void *ctx;
 };
 struct tenants *tenants_new(const struct tenants_params *params);

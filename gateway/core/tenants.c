@@ -13,6 +13,7 @@
 
 #define CHANNEL		"tollgate"
 #define CANCEL_CHANNEL	"tollgate_cancel"
+#define GRANT_CHANNEL	"tollgate_grants"
 #define LISTEN_RETRY_MS 100
 
 /* One tenant in memory, on its way there, or waited for. */
@@ -260,6 +261,12 @@ static void tell_cancel(const struct tenants *tenants, const char *tenant_id)
 		tenants->params.cancel_hint(tenants->params.ctx, tenant_id);
 }
 
+static void tell_grant(const struct tenants *tenants, const char *payload)
+{
+	if (tenants->params.grant_hint != NULL)
+		tenants->params.grant_hint(tenants->params.ctx, payload);
+}
+
 /* The payload is a tenant's id, but any SQL role can send one: it only makes us look. */
 static void on_notified(void *ctx, const char *channel, const char *payload)
 {
@@ -267,6 +274,10 @@ static void on_notified(void *ctx, const char *channel, const char *payload)
 
 	if (strcmp(channel, CANCEL_CHANNEL) == 0) {
 		tell_cancel(tenants, payload);
+		return;
+	}
+	if (strcmp(channel, GRANT_CHANNEL) == 0) {
+		tell_grant(tenants, payload);
 		return;
 	}
 	tenants->params.hint(tenants->params.ctx, payload);
@@ -279,25 +290,27 @@ static void on_connected(void *ctx)
 
 	tenants->params.hint(tenants->params.ctx, NULL);
 	tell_cancel(tenants, NULL);
+	tell_grant(tenants, NULL);
 	start_poll(tenants);
 }
 
 struct tenants *tenants_new(const struct tenants_params *params)
 {
-	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL };
+	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL, GRANT_CHANNEL };
 	struct tenants *tenants = mem_new(sizeof(*tenants));
 
 	assert(params->stale_max_ms > 0);
 	tenants->params = *params;
-	tenants->listener = db_listener_new(params->loop, &(struct db_listener_params){
-								  .conninfo = params->conninfo,
-								  .channels = channels,
-								  .n_channels = 2,
-								  .retry_ms = LISTEN_RETRY_MS,
-								  .notified = on_notified,
-								  .connected = on_connected,
-								  .ctx = tenants,
-							  });
+	tenants->listener = db_listener_new(
+		params->loop, &(struct db_listener_params){
+				      .conninfo = params->conninfo,
+				      .channels = channels,
+				      .n_channels = sizeof(channels) / sizeof(channels[0]),
+				      .retry_ms = LISTEN_RETRY_MS,
+				      .notified = on_notified,
+				      .connected = on_connected,
+				      .ctx = tenants,
+			      });
 	start_poll(tenants);
 	return tenants;
 }

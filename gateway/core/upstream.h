@@ -21,7 +21,24 @@ struct upstreams;      /* what this worker knows of all upstreams */
 struct upstream_op;    /* one running request: the slot */
 struct upstream_watch; /* one that listens: the slot */
 
-struct upstreams *upstreams_new(struct loop *loop, struct db *db);
+#define UPSTREAM_SUBJECT_BYTES (5 + UUID_TEXT_BYTES)
+
+/* A token of a connection whose auth_mode is AUTH_OAUTH. */
+struct upstream_token {
+	const char *authorization; /* the value of the header. Borrowed until the loop turns */
+	int64_t version;
+};
+/* Where they come from: memory, at once, for every single request that is sent. */
+struct upstream_credentials {
+	/* False: there is none now, and nothing is sent. subject: whose, as in upstream_request. */
+	bool (*find)(void *ctx, const char *tenant_id, const char *connection_id,
+		     const char *subject, struct upstream_token *token);
+	void *ctx;
+};
+
+/* credentials is copied; NULL: there are no tokens. */
+struct upstreams *upstreams_new(struct loop *loop, struct db *db,
+				const struct upstream_credentials *credentials);
 /* No request may be running. */
 void upstreams_free(struct upstreams **upstreams);
 /* The connection was removed: what was learnt of it is forgotten, and its sessions that this worker
@@ -45,9 +62,10 @@ struct upstream_facts {
 	const char *server_version;
 	const char *instructions;
 };
-/* NULL if it was never open as it is now configured. */
+/* NULL if it was never open as it is now configured, for that subject. */
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const struct connection *connection);
+					    const struct connection *connection,
+					    const char *subject);
 
 #define UPSTREAM_SCOPE_CLIENT "session:"
 
@@ -67,6 +85,9 @@ struct upstream_request {
 	/* Whose session of a legacy upstream it goes on: a principal's subject, or
 	 * UPSTREAM_SCOPE_CLIENT and what names a client's session. NULL: the one that all share. */
 	const char *scope;
+	/* Whose token it bears, if the connection's auth_mode is AUTH_OAUTH: "user:<uuid>", or ""
+	 * or NULL for the shared one. Users never share a session: without a scope it is theirs. */
+	const char *subject;
 	int64_t timeout_ms; /* over everything, sessions and discovery included */
 };
 
@@ -77,6 +98,13 @@ struct upstream_answer {
 	struct span error; /* the whole JSON-RPC error object */
 };
 
+/* What it said to a credential that it does not take. Borrowed. */
+struct upstream_refusal {
+	int status;	       /* 401 or 403 */
+	const char *challenge; /* its WWW-Authenticate, or "". Never for a client's eyes */
+	int64_t token_version; /* of the token that it was sent; 0: none */
+};
+
 struct upstream_events {
 	/* A notification that belongs to this request, while it runs: method
 	 * "notifications/progress" (params without progressToken's meaning: the caller puts its
@@ -84,9 +112,13 @@ struct upstream_events {
 	void (*message)(void *ctx, const char *method, struct span params);
 	/* err NULL: the upstream answered, if only with a JSON-RPC error. Otherwise
 	 * ERR_TIMEOUT; ERR_UPSTREAM unreachable, broke, or spoke nonsense; ERR_UNAUTHENTICATED it
-	 * refused our credential (401, 403); ERR_TOO_LARGE; ERR_FORBIDDEN the egress policy. The
-	 * tag is the HTTP status, if that is what speaks against it. */
+	 * refused our credential (401, 403) and so did not run the request, or there is no token
+	 * and nothing was sent; ERR_TOO_LARGE; ERR_FORBIDDEN the egress policy. The tag is the
+	 * HTTP status, if that is what speaks against it. */
 	void (*done)(void *ctx, const struct upstream_answer *answer, const struct err *err);
+	/* Right before a done with ERR_UNAUTHENTICATED, if the upstream said it. Must not cancel.
+	 * NULL: no matter. */
+	void (*refused)(void *ctx, const struct upstream_refusal *refusal);
 };
 
 /* The client's `_meta` members that are not the protocol's own pass through; ids, progress
@@ -106,9 +138,15 @@ struct upstream_watch_events {
 	 * Otherwise it broke or could not be opened. */
 	void (*ended)(void *ctx, const struct err *err);
 };
+/* tenant is referenced, connection stands in it. */
+struct upstream_watch_request {
+	struct tenant *tenant;
+	const struct connection *connection;
+	const char *subject; /* as in upstream_request; copied */
+};
 /* Events may cancel it. */
 void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **slot,
-			  struct tenant *tenant, const struct connection *connection,
+			  const struct upstream_watch_request *request,
 			  const struct upstream_watch_events *events, void *ctx);
 void upstream_watch_cancel(struct upstream_watch **slot);
 

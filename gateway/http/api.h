@@ -61,6 +61,7 @@ struct tenants_op;
 	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
 	X(TENANT, "GET", "/accounts", ANYBODY, account_list)                                       \
 	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
+	X(TENANT, "POST", "/signin-codes", SELF, signin_code_create)                               \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
 	X(TENANT, "POST", "/keys", SELF, key_create)                                               \
 	X(TENANT, "DELETE", "/keys/{id}", SELF, key_remove)                                        \
@@ -178,6 +179,8 @@ enum api_result api_fail(struct api_request *request, enum err_code code, const 
 /* For a status or a code that no err has. */
 enum api_result api_fail_as(struct api_request *request, int status, const char *code,
 			    const char *detail);
+/* 409 needs_auth: somebody has to connect an account there first. */
+enum api_result api_fail_connect(struct api_request *request, const char *detail, const char *url);
 enum api_result api_fail_body(struct api_request *request, const struct api_fault *fault);
 /* Takes body. etag may be NULL. */
 enum api_result api_answer(struct api_request *request, int status, json_t *body, const char *etag);

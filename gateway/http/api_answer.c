@@ -87,6 +87,14 @@ enum api_result api_fail_as(struct api_request *request, int status, const char 
 	return API_DONE;
 }
 
+enum api_result api_fail_connect(struct api_request *request, const char *detail, const char *url)
+{
+	fail(request,
+	     &(struct problem){
+		     .status = 409, .code = "needs_auth", .detail = detail, .connect_url = url });
+	return API_DONE;
+}
+
 enum api_result api_fail(struct api_request *request, enum err_code code, const char *format, ...)
 {
 	char text[MAX_TEXT_BYTES];

@@ -128,6 +128,8 @@ static bool has_type(const json_t *value, enum member_type type)
 		return json_is_boolean(value);
 	case MEMBER_OBJECT:
 		return json_is_object(value);
+	case MEMBER_NUMBER:
+		return json_is_number(value);
 	case MEMBER_DURATION:
 		return json_is_string(value) || json_is_number(value);
 	default:

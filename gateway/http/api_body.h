@@ -55,7 +55,8 @@ enum member_type {
 	MEMBER_OBJECT,
 	MEMBER_LIST,	 /* an array of strings, at most max_items of max_bytes */
 	MEMBER_DURATION, /* a string or a number of seconds */
-	MEMBER_IGNORED,	 /* anything: what answers show and only the gateway writes */
+	MEMBER_NUMBER,
+	MEMBER_IGNORED, /* anything: what answers show and only the gateway writes */
 };
 
 enum member_need {

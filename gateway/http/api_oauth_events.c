@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "gateway/core/connect_error.h"
 #include "gateway/http/api_oauth.h"
 
 #define TENANT	     "current_setting('app.tenant')::uuid"
@@ -135,17 +136,25 @@ static enum api_result find_attempt(struct api_request *request)
 			 params, COUNT(params));
 }
 
+static json_t *show_error(const struct db_result *row)
+{
+	const char *code = db_text(row, 0, "error_code");
+	const char *text = db_text(row, 0, "error_text");
+	const struct connect_error_row *error = &connect_errors[connect_error_parse(code)];
+
+	if (code == NULL)
+		return json_null();
+	return json_pack("{s:s, s:s?, s:s?}", "code", code, "detail",
+			 text != NULL ? text : error->sentence, "remedy", error->remedy);
+}
+
 static enum api_result show_attempt(struct api_request *request)
 {
 	const struct db_result *row = request->results[0];
-	json_t *error = json_null();
 	json_t *tools = json_null();
 
 	if (db_rows(row) == 0)
 		return api_fail(request, ERR_NOT_FOUND, "there is no such attempt");
-	if (db_text(row, 0, "error_code") != NULL)
-		error = json_pack("{s:s, s:s?}", "code", db_text(row, 0, "error_code"), "detail",
-				  db_text(row, 0, "error_text"));
 	if (db_text(row, 0, "tools_count") != NULL)
 		tools = json_integer(db_int(row, 0, "tools_count"));
 	return api_answer(
@@ -153,8 +162,8 @@ static enum api_result show_attempt(struct api_request *request)
 		json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s?, s:s}", "attempt",
 			  db_text(row, 0, "id"), "connection", db_text(row, 0, "connection"),
 			  "user", db_text(row, 0, "user_name"), "state", db_text(row, 0, "state"),
-			  "error", error, "tools", tools, "account", db_text(row, 0, "account"),
-			  "expires_at", db_text(row, 0, "expires_at")),
+			  "error", show_error(row), "tools", tools, "account",
+			  db_text(row, 0, "account"), "expires_at", db_text(row, 0, "expires_at")),
 		NULL);
 }
 

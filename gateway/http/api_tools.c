@@ -202,11 +202,32 @@ static enum api_result fail_call(struct api_request *request, int http_status, s
 	return result;
 }
 
+/* The words that it would say to a model are for people as well. */
+static enum api_result fail_unconnected(struct api_request *request, struct span result)
+{
+	struct span content = span_get(result, "content");
+	enum api_result answered;
+	struct span_iter iter;
+	struct span key;
+	struct span block = { 0 };
+	struct buf text;
+
+	buf_init(&text, API_MAX_TEXT);
+	span_iter_init(&iter, content);
+	if (!span_next(&iter, &key, &block) || span_string(span_get(block, "text"), &text) < 0)
+		buf_clear(&text);
+	answered = api_fail_connect(request, buf_str(&text), request->reply->connect_url);
+	buf_fini(&text);
+	return answered;
+}
+
 static enum api_result show_reply(struct api_request *request)
 {
 	const struct call_reply *reply = request->reply;
 	struct span result = span_trim(span_get(reply->body, "result"));
 
+	if (reply->connect_url != NULL)
+		return fail_unconnected(request, result);
 	if (reply->body.n == 0)
 		return api_fail(request, ERR_UNAVAILABLE, "the call was ended before its answer");
 	if (result.p != NULL)

@@ -11,7 +11,11 @@
 #include "gateway/core/call.h"
 #include "gateway/http/server.h"
 
+struct access;
+struct acquires;
 struct board;
+struct browsers;
+struct connects;
 struct db;
 struct keyring;
 struct meter;
@@ -25,6 +29,10 @@ struct http_app {
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
+	struct access *access;
+	struct acquires *acquires;
+	struct browsers *browsers;
+	struct connects *connects;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

@@ -27,6 +27,8 @@ void problem_send(struct exchange *exchange, const struct problem *problem)
 	add_member(&body, "detail", problem->detail);
 	if (problem->pointer != NULL)
 		add_member(&body, "pointer", problem->pointer);
+	if (problem->connect_url != NULL)
+		add_member(&body, "connect_url", problem->connect_url);
 	buf_add(&body, "}");
 	exchange_answer(exchange, &(struct exchange_answer){
 					  .status = problem->status,

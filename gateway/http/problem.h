@@ -14,7 +14,8 @@ struct problem {
 	int status;
 	const char *code;
 	const char *detail;
-	const char *pointer; /* RFC 6901: the member of the body that is wrong; NULL: none is */
+	const char *pointer;	 /* RFC 6901: the member of the body that is wrong; NULL: none is */
+	const char *connect_url; /* where somebody has to connect an account first; NULL */
 	const struct http_header *headers;
 	size_t n_headers;
 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/http/query.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/crypto.h"
+#include "base/mem.h"
 
 /* out has room for raw.n + 1 bytes. */
 static bool decode(struct span raw, char *out)
@@ -49,4 +51,19 @@ bool query_find(struct span query, const char *name, char *room)
 			return decode(value, room);
 	}
 	return false;
+}
+
+size_t query_count(struct span query, const char *name)
+{
+	char *room = mem_new(query.n + 1);
+	size_t n = 0;
+
+	while (query.n > 0) {
+		struct span value = cut(&query, '&');
+		struct span key = cut(&value, '=');
+
+		n += decode(key, room) && strcmp(room, name) == 0;
+	}
+	free(room);
+	return n;
 }

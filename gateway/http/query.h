@@ -5,11 +5,15 @@
 /* application/x-www-form-urlencoded pairs: of a query, or of a form's body. Pure. */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/span.h"
 
 /* Decodes the first pair of that name into room, which has query.n + 1 bytes. False if there is
  * none, or if it holds NUL or a broken escape. */
 bool query_find(struct span query, const char *name, char *room);
+
+/* How many pairs have that name. */
+size_t query_count(struct span query, const char *name);
 
 #endif

@@ -4,10 +4,13 @@
 
 #include "gateway/http/api.h"
 #include "gateway/http/app.h"
+#include "gateway/http/connect_pages.h"
 #include "gateway/http/cors.h"
 #include "gateway/http/mcp_http.h"
 #include "gateway/http/ops.h"
+#include "gateway/http/page.h"
 #include "gateway/http/problem.h"
+#include "gateway/http/signin.h"
 
 #define PUBLIC	(1U << LISTENER_PUBLIC)
 #define CLIENTS (1U << LISTENER_PUBLIC | 1U << LISTENER_KEY)
@@ -32,14 +35,26 @@ const struct route http_routes[] = {
 	MCP_PATH("/c/{connection}/mcp"),
 	MCP_PATH("/t/{tenant}/c/{connection}/mcp"),
 
-	{OPS,  "GET", "/livez",	ops_livez  },
-	{ OPS, "GET", "/healthz", ops_livez  },
-	{ OPS, "GET", "/readyz",	 ops_readyz },
-	{ OPS, "GET", "/metrics", ops_metrics},
+	{OPS,     "GET",  "/livez",				ops_livez		  },
+	{ OPS,    "GET",  "/healthz",			  ops_livez	    },
+	{ OPS,    "GET",  "/readyz",			 ops_readyz	    },
+	{ OPS,    "GET",  "/metrics",			  ops_metrics	      },
+
+	{ PUBLIC, "GET",	 "/signin",			    signin_page		},
+	{ PUBLIC, "POST", "/signin",			     signin_post		 },
+	{ PUBLIC, "POST", "/signout",			      signout_post	   },
+	{ PUBLIC, "GET",	 "/connect/style.css",	       page_style		  },
+	{ PUBLIC, "GET",	 "/connect/connect.js",		page_script	    },
+	{ PUBLIC, "GET",	 "/connect/failed/{code}",	   connect_page_failed  },
+	{ PUBLIC, "GET",	 "/connect/{attempt}",	       connect_page_get	},
+	{ PUBLIC, "POST", "/connect/{attempt}",		connect_page_post	  },
+	{ PUBLIC, "GET",	 "/connect/{attempt}/done",	    connect_page_done    },
+	{ PUBLIC, "GET",	 "/oauth/callback/{issuer}",	     connect_page_callback},
+	{ PUBLIC, "GET",	 "/oauth/client-metadata/{issuer}", connect_page_metadata},
 
 	API_ROUTES(API_PATH)
 
-		{ 0,   NULL,  NULL,	 NULL	      },
+		{ 0,	     NULL,   NULL,				 NULL		      },
 };
 
 void http_unrouted(struct exchange *exchange, const char *allow)

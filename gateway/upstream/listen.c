@@ -6,6 +6,7 @@
  */
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct upstream_watch {
 	struct upstreams *upstreams;
 	struct tenant *tenant;
 	const struct connection *connection;
+	char subject[UPSTREAM_SUBJECT_BYTES];
 	struct peer *peer;
 	struct peer_waiter waiter;
 	unsigned round;
@@ -42,7 +44,8 @@ struct upstream_watch {
 	struct upstream_op *check;
 	struct sse_cursor cursor;
 	struct timer retry;
-	unsigned n_answers; /* to requests of the upstream, since */
+	struct deferred deferred; /* a failure that was known at the start */
+	unsigned n_answers;	  /* to requests of the upstream, since */
 	int64_t answers_since_ms;
 	struct upstream_watch_events events;
 	void *ctx;
@@ -53,6 +56,7 @@ static void watch_free(struct upstream_watch *watch)
 	if (watch->state == LISTEN_WAITING)
 		peer_stop_waiting(watch->peer, &watch->waiter);
 	timer_stop(&watch->retry);
+	deferred_cancel(&watch->deferred);
 	upstream_cancel(&watch->check, "nobody listens any more");
 	post_cancel(&watch->post);
 	buf_fini(&watch->body);
@@ -111,7 +115,7 @@ static void answer(struct upstream_watch *watch, const struct envelope *request)
 		return;
 	watch->n_answers++;
 	note_answer(&(struct note_to){ watch->upstreams, watch->tenant, watch->connection,
-				       &watch->terms },
+				       watch->subject, &watch->terms },
 		    request);
 }
 
@@ -222,11 +226,13 @@ static void on_checked(void *ctx, const struct upstream_answer *pong, const stru
  * that others use must not be struck off for that: a ping tells. */
 static void check_session(struct upstream_watch *watch)
 {
-	static const struct upstream_events events = { on_check_message, on_checked };
+	static const struct upstream_events events = { .message = on_check_message,
+						       .done = on_checked };
 	const struct upstream_request ping = {
 		.tenant = watch->tenant,
 		.connection = watch->connection,
 		.method = "ping",
+		.subject = watch->subject,
 		.timeout_ms = UPSTREAM_OPEN_TIMEOUT_MS,
 	};
 
@@ -327,15 +333,28 @@ static size_t compose(struct upstream_watch *watch, struct arena *arena,
 	return n;
 }
 
+static void on_no_token(void *ctx)
+{
+	fail(ctx, ERR_UNAUTHENTICATED, UPSTREAM_NO_TOKEN);
+}
+
 static void ask(struct upstream_watch *watch)
 {
 	static const struct post_events events = { on_head, on_message, on_done };
 	struct http_header headers[COMPOSE_MAX_HEADERS + 1];
-	struct arena *arena = arena_new();
-	size_t n = compose(watch, arena, headers);
 	bool modern = watch->terms.era == MCP_MODERN;
 	struct span body = { 0 };
+	struct upstream_token token;
+	struct arena *arena;
+	size_t n;
 
+	if (!upstream_find_token(watch->upstreams, watch->tenant->id, watch->connection,
+				 watch->subject, &token)) {
+		loop_defer(watch->upstreams->loop, &watch->deferred, on_no_token, watch);
+		return;
+	}
+	arena = arena_new();
+	n = compose(watch, arena, headers);
 	if (modern)
 		body = buf_span(&watch->body);
 	post_start(&watch->post,
@@ -347,6 +366,7 @@ static void ask(struct upstream_watch *watch)
 			   .body = body,
 			   .headers = headers,
 			   .n_headers = n,
+			   .authorization = token.authorization,
 			   .cursor = &watch->cursor,
 			   .idle_timeout_ms = UPSTREAM_LISTEN_IDLE_MS,
 		   },
@@ -354,10 +374,11 @@ static void ask(struct upstream_watch *watch)
 	arena_free(&arena);
 }
 
-static void on_opened(void *ctx, const struct err *err)
+static void on_opened(void *ctx, const struct err *err, const struct upstream_refusal *refusal)
 {
 	struct upstream_watch *watch = ctx;
 
+	(void)refusal;		     /* the owner lists the tools anew, and hears it then */
 	watch->state = LISTEN_ASKED; /* it waits no more */
 	if (err != NULL)
 		finish(watch, err);
@@ -385,7 +406,7 @@ static void run(struct upstream_watch *watch)
 }
 
 void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **slot,
-			  struct tenant *tenant, const struct connection *connection,
+			  const struct upstream_watch_request *request,
 			  const struct upstream_watch_events *events, void *ctx)
 {
 	struct upstream_watch *watch = mem_new(sizeof(*watch));
@@ -394,13 +415,16 @@ void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **s
 	*watch = (struct upstream_watch){
 		.slot = slot,
 		.upstreams = upstreams,
-		.tenant = tenant_ref(tenant),
-		.connection = connection,
-		.peer = peer_hold(upstreams, tenant, connection, NULL),
+		.tenant = tenant_ref(request->tenant),
+		.connection = request->connection,
+		.peer = peer_hold(upstreams, request->tenant, request->connection, NULL,
+				  request->subject),
 		.answers_since_ms = loop_now_ms(upstreams->loop),
 		.events = *events,
 		.ctx = ctx,
 	};
+	snprintf(watch->subject, sizeof(watch->subject), "%s",
+		 request->subject != NULL ? request->subject : "");
 	buf_init(&watch->body, COMPOSE_MAX_BYTES);
 	*slot = watch;
 	run(watch);

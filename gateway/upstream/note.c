@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ static struct note *note_new(const struct note_to *to)
 	note->upstreams = to->upstreams;
 	note->tenant = tenant_ref(to->tenant);
 	note->connection = to->connection;
+	snprintf(note->subject, sizeof(note->subject), "%s", to->subject);
 	note->terms = *to->terms;
 	buf_init(&note->body, MAX_NOTE_BYTES);
 	DL_APPEND(note->upstreams->notes, note);
@@ -58,8 +60,16 @@ static void send_now(void *ctx)
 		.method = "",
 	};
 	struct http_header headers[COMPOSE_MAX_HEADERS];
-	struct arena *arena = arena_new();
+	struct upstream_token token;
+	struct arena *arena;
 	bool ends = note->body.len == 0;
+
+	if (!upstream_find_token(note->upstreams, note->tenant->id, note->connection, note->subject,
+				 &token)) {
+		note_free(note);
+		return;
+	}
+	arena = arena_new();
 
 	post_start(&note->post,
 		   &(struct post_params){
@@ -70,6 +80,7 @@ static void send_now(void *ctx)
 			   .body = buf_span(&note->body),
 			   .headers = headers,
 			   .n_headers = compose_headers(&params, arena, headers),
+			   .authorization = token.authorization,
 			   .timeout_ms = UPSTREAM_NOTE_TIMEOUT_MS,
 		   },
 		   &events, note);

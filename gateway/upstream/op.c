@@ -79,16 +79,25 @@ void op_give_up(struct upstream_op *op, const char *reason)
 	compose_cancelled(op->id, reason, &text);
 	if (!text.overflow)
 		note_send(&(struct note_to){ op->peer->upstreams, op->request.tenant,
-					     op->request.connection, &op->terms },
+					     op->request.connection, op->request.subject,
+					     &op->terms },
 			  buf_span(&text));
 	buf_fini(&text);
 }
 
-static void on_opened(void *ctx, const struct err *err)
+void op_tell_refusal(struct upstream_op *op, const struct upstream_refusal *refusal)
+{
+	if (op->events.refused != NULL)
+		op->events.refused(op->ctx, refusal);
+}
+
+static void on_opened(void *ctx, const struct err *err, const struct upstream_refusal *refusal)
 {
 	struct upstream_op *op = ctx;
 
 	op->state = OP_SENT; /* it waits no more */
+	if (refusal != NULL)
+		op_tell_refusal(op, refusal);
 	if (err != NULL)
 		op_finish(op, NULL, err);
 	else

@@ -79,7 +79,7 @@ static void take_request(struct upstream_op *op, const struct envelope *message)
 		return;
 	op->n_answers++;
 	note_answer(&(struct note_to){ op->peer->upstreams, op->request.tenant,
-				       op->request.connection, &op->terms },
+				       op->request.connection, op->request.subject, &op->terms },
 		    message);
 }
 
@@ -163,11 +163,15 @@ static bool try_again(struct upstream_op *op, int status)
 	return true;
 }
 
-static void take_http_error(struct upstream_op *op, int status)
+static void take_http_error(struct upstream_op *op, const struct post_end *end)
 {
+	int status = end->status;
 	struct err err;
 
-	if (status == 401 || status == 403) {
+	/* A stream that may not be gone on with is no refusal: the request runs over there. */
+	if ((status == 401 || status == 403) && op->resumes == 0) {
+		op_tell_refusal(op, &(struct upstream_refusal){ status, end->challenge,
+								op->token_version });
 		err_set(&err, ERR_UNAUTHENTICATED, "it refuses the credential with HTTP %d",
 			status);
 	} else if (try_again(op, status)) {
@@ -199,7 +203,7 @@ static void on_sent_done(struct upstream_op *op, const struct post_end *end, con
 	if (err != NULL)
 		op_finish(op, NULL, err);
 	else if (end->status >= 400)
-		take_http_error(op, end->status);
+		take_http_error(op, end);
 	else if (end->status >= 300)
 		op_fail(op, ERR_UPSTREAM, "it answered with a redirect");
 	else

@@ -20,6 +20,15 @@ static void on_due(void *ctx)
 	};
 	struct http_header headers[COMPOSE_MAX_HEADERS + 1];
 	size_t n = compose_headers(&params, op->arena, headers);
+	struct upstream_token token;
+
+	/* Not as a refusal: the request runs over there, and must not be sent again. */
+	if (!upstream_find_token(op->peer->upstreams, op->request.tenant->id,
+				 op->request.connection, op->request.subject, &token)) {
+		op_fail(op, ERR_UPSTREAM,
+			"its stream broke before the answer, and " UPSTREAM_NO_TOKEN);
+		return;
+	}
 
 	headers[n++] = (struct http_header){ "last-event-id", op->cursor.id };
 	op->state = OP_SENT;
@@ -32,6 +41,7 @@ static void on_due(void *ctx)
 			   .method = "GET",
 			   .headers = headers,
 			   .n_headers = n,
+			   .authorization = token.authorization,
 			   .cursor = &op->cursor,
 			   .timeout_ms = op->request.timeout_ms + UPSTREAM_LINGER_MS,
 		   },

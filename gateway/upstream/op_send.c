@@ -12,11 +12,23 @@ static void on_too_large(void *ctx)
 	op_fail(ctx, ERR_TOO_LARGE, "the request is too large for it");
 }
 
+static void on_no_token(void *ctx)
+{
+	op_fail(ctx, ERR_UNAUTHENTICATED, UPSTREAM_NO_TOKEN);
+}
+
 static void post(struct upstream_op *op, const struct compose_params *params)
 {
 	struct http_header headers[COMPOSE_MAX_HEADERS];
+	struct upstream_token token;
 	size_t n_headers;
 
+	if (!upstream_find_token(op->peer->upstreams, op->request.tenant->id,
+				 op->request.connection, op->request.subject, &token)) {
+		loop_defer(op->peer->upstreams->loop, &op->deferred, on_no_token, op);
+		return;
+	}
+	op->token_version = token.version;
 	buf_clear(&op->body);
 	if (compose_body(params, &op->body) < 0) {
 		loop_defer(op->peer->upstreams->loop, &op->deferred, on_too_large, op);
@@ -32,6 +44,7 @@ static void post(struct upstream_op *op, const struct compose_params *params)
 			.body = buf_span(&op->body),
 			.headers = headers,
 			.n_headers = n_headers,
+			.authorization = token.authorization,
 			.cursor = op->state == OP_SENT ? &op->cursor : NULL,
 			/* The request's own timer is the one to end it, and tells the upstream. */
 			.timeout_ms = op->request.timeout_ms + UPSTREAM_LINGER_MS,

@@ -46,7 +46,7 @@ static void peer_end(struct upstreams *upstreams, struct peer *peer)
 {
 	if (peer->state == PEER_OPEN)
 		note_end_session(&(struct note_to){ upstreams, peer->tenant, peer->connection,
-						    &peer->terms },
+						    peer->key.subject, &peer->terms },
 				 peer->connection->call_timeout_ms);
 	peer_forget(upstreams, peer);
 }
@@ -93,18 +93,22 @@ static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key 
 	return peer;
 }
 
+/* Of users who have a token each, each has a session of their own as well. */
 static struct peer_key key_of(const char *tenant_id, const struct connection *connection,
-			      const char *scope)
+			      const char *scope, const char *subject)
 {
 	struct peer_key key;
 
+	if (connection->auth_mode != AUTH_OAUTH || subject == NULL)
+		subject = "";
+	if (scope == NULL)
+		scope = subject;
 	memset(&key, 0, sizeof(key));
 	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant_id);
 	snprintf(key.connection_id, sizeof(key.connection_id), "%s", connection->id);
-	if (scope != NULL) {
-		assert(strlen(scope) < sizeof(key.scope));
-		snprintf(key.scope, sizeof(key.scope), "%s", scope);
-	}
+	assert(strlen(scope) < sizeof(key.scope) && strlen(subject) < sizeof(key.subject));
+	snprintf(key.scope, sizeof(key.scope), "%s", scope);
+	snprintf(key.subject, sizeof(key.subject), "%s", subject);
 	key.version = connection->settings_version;
 	return key;
 }
@@ -112,9 +116,9 @@ static struct peer_key key_of(const char *tenant_id, const struct connection *co
 /* A request with an older snapshot than others have has a peer of its own: it must not take a
  * session that was opened elsewhere, or with another credential, to where it goes itself. */
 struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
-		       const struct connection *connection, const char *scope)
+		       const struct connection *connection, const char *scope, const char *subject)
 {
-	const struct peer_key key = key_of(tenant->id, connection, scope);
+	const struct peer_key key = key_of(tenant->id, connection, scope, subject);
 	struct peer *peer;
 
 	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
@@ -216,9 +220,10 @@ void peer_stop_waiting(struct peer *peer, struct peer_waiter *waiter)
 }
 
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const struct connection *connection)
+					    const struct connection *connection,
+					    const char *subject)
 {
-	const struct peer_key key = key_of(tenant_id, connection, NULL);
+	const struct peer_key key = key_of(tenant_id, connection, NULL, subject);
 	struct peer *peer;
 
 	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);

@@ -137,7 +137,8 @@ void peer_find_shared(struct peer *peer)
 static void end_own(struct peer *peer)
 {
 	note_end_session(&(struct note_to){ peer->upstreams, peer->open.tenant,
-					    peer->open.connection, &peer->terms },
+					    peer->open.connection, peer->key.subject,
+					    &peer->terms },
 			 0);
 }
 

@@ -15,6 +15,7 @@
 void peer_stop_opening(struct peer *peer)
 {
 	timer_stop(&peer->open.timer);
+	deferred_cancel(&peer->open.deferred);
 	peer_release_lease(peer);
 	post_cancel(&peer->open.post);
 	db_cancel(&peer->open.query);
@@ -24,7 +25,7 @@ void peer_stop_opening(struct peer *peer)
 }
 
 /* What one of them starts anew waits for the next round, and so behind them. */
-static void tell(struct peer *peer, const struct err *err)
+static void tell(struct peer *peer, const struct err *err, const struct upstream_refusal *refusal)
 {
 	unsigned round = peer->round;
 	struct peer_waiter *waiter;
@@ -32,12 +33,12 @@ static void tell(struct peer *peer, const struct err *err)
 	peer->n_ops++; /* the last of those who wait must not take it away meanwhile */
 	while ((waiter = peer->waiting) != NULL && waiter->round <= round) {
 		DL_DELETE(peer->waiting, waiter);
-		waiter->opened(waiter->ctx, err);
+		waiter->opened(waiter->ctx, err, refusal);
 	}
 	peer_release(peer);
 }
 
-void peer_finish_opening(struct peer *peer, const struct err *err)
+static void finish(struct peer *peer, const struct err *err, const struct upstream_refusal *refusal)
 {
 	struct err problem;
 
@@ -47,7 +48,7 @@ void peer_finish_opening(struct peer *peer, const struct err *err)
 	peer_stop_opening(peer);
 	if (err != NULL) {
 		peer->state = PEER_CLOSED;
-		tell(peer, &problem);
+		tell(peer, &problem, refusal);
 		return;
 	}
 	peer->state = PEER_OPEN;
@@ -56,7 +57,12 @@ void peer_finish_opening(struct peer *peer, const struct err *err)
 	peer->known.era = peer->terms.era;
 	memcpy(peer->known.version, peer->terms.version, sizeof(peer->known.version));
 	peer->touched_ms = loop_now_ms(peer->upstreams->loop);
-	tell(peer, NULL);
+	tell(peer, NULL, NULL);
+}
+
+void peer_finish_opening(struct peer *peer, const struct err *err)
+{
+	finish(peer, err, NULL);
 }
 
 static void fail(struct peer *peer, enum err_code code, const char *why, int status)
@@ -66,6 +72,17 @@ static void fail(struct peer *peer, enum err_code code, const char *why, int sta
 	err_set(&err, code, "%s (HTTP %d)", why, status);
 	snprintf(err.tag, sizeof(err.tag), "%d", status);
 	peer_finish_opening(peer, &err);
+}
+
+/* The next who wants it open asks anew, with the token that there is by then. */
+static void fail_refused(struct peer *peer, int status, const char *challenge)
+{
+	const struct upstream_refusal refusal = { status, challenge, peer->open.token_version };
+	struct err err;
+
+	err_set(&err, ERR_UNAUTHENTICATED, "it refuses the credential (HTTP %d)", status);
+	snprintf(err.tag, sizeof(err.tag), "%d", status);
+	finish(peer, &err, &refusal);
 }
 
 /* --- what an answer teaches ------------------------------------------------------------------ */
@@ -186,10 +203,6 @@ static void after_initialize(struct peer *peer, int status)
 static void step_done(struct peer *peer, int status)
 {
 	timer_stop(&peer->open.timer);
-	if (status == 401 || status == 403) {
-		fail(peer, ERR_UNAUTHENTICATED, "it refuses the credential", status);
-		return;
-	}
 	switch (peer->open.step) {
 	case OPEN_PROBE:
 		after_probe(peer, status);
@@ -211,7 +224,7 @@ static void on_lingered(void *ctx)
 	struct peer *peer = ctx;
 
 	post_cancel(&peer->open.post);
-	step_done(peer, peer->open.end.status);
+	step_done(peer, peer->open.status);
 }
 
 static void on_message(void *ctx, const struct post_end *head, const struct envelope *message)
@@ -228,7 +241,7 @@ static void on_message(void *ctx, const struct post_end *head, const struct enve
 		peer->open.answered = take_initialized(peer, message->result, head->session_id);
 	if (!peer->open.answered)
 		return;
-	peer->open.end = *head;
+	peer->open.status = head->status;
 	timer_start(peer->upstreams->loop, &peer->open.timer, UPSTREAM_LINGER_MS, on_lingered,
 		    peer);
 }
@@ -238,7 +251,9 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 	struct peer *peer = ctx;
 
 	if (peer->open.answered)
-		step_done(peer, peer->open.end.status);
+		step_done(peer, peer->open.status);
+	else if (err == NULL && (end->status == 401 || end->status == 403))
+		fail_refused(peer, end->status, end->challenge);
 	else if (err == NULL)
 		step_done(peer, end->status);
 	else if (peer->open.step == OPEN_INITIALIZED)
@@ -247,21 +262,40 @@ static void on_done(void *ctx, const struct post_end *end, const struct err *err
 		peer_finish_opening(peer, err);
 }
 
+/* Never before whoever waits for it does. */
+static void on_no_token(void *ctx)
+{
+	struct err err;
+
+	err_set(&err, ERR_UNAUTHENTICATED, UPSTREAM_NO_TOKEN);
+	peer_finish_opening(ctx, &err);
+}
+
 static void post_step(struct peer *peer, const struct compose_params *params)
 {
 	static const struct post_events events = { .message = on_message, .done = on_done };
+	struct upstreams *upstreams = peer->upstreams;
 	struct http_header headers[COMPOSE_MAX_HEADERS];
-	struct arena *arena = arena_new();
+	struct upstream_token token;
+	struct arena *arena;
 
+	if (!upstream_find_token(upstreams, peer->key.tenant_id, peer->open.connection,
+				 peer->key.subject, &token)) {
+		loop_defer(upstreams->loop, &peer->open.deferred, on_no_token, peer);
+		return;
+	}
+	arena = arena_new();
+	peer->open.token_version = token.version;
 	peer->open.answered = false;
 	post_start(&peer->open.post,
 		   &(struct post_params){
-			   .client = peer->upstreams->client,
+			   .client = upstreams->client,
 			   .tenant = peer->open.tenant,
 			   .connection = peer->open.connection,
 			   .body = buf_span(&peer->open.body),
 			   .headers = headers,
 			   .n_headers = compose_headers(params, arena, headers),
+			   .authorization = token.authorization,
 			   .timeout_ms = UPSTREAM_OPEN_TIMEOUT_MS,
 		   },
 		   &events, peer);

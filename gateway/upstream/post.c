@@ -149,16 +149,33 @@ static void tell_head(struct post *post)
 	delivered(post);
 }
 
+/* RFC 9110 5.3: lines of one header are one list. */
+static void take_challenge(struct post *post, const struct http_head *head)
+{
+	char *out = post->end.challenge;
+	size_t n = 0;
+
+	for (size_t i = 0; i < head->n_headers; i++) {
+		const struct http_header *header = &head->headers[i];
+		const char *comma = n > 0 ? ", " : "";
+
+		if (strcmp(header->name, "www-authenticate") != 0 || header->value[0] == '\0')
+			continue;
+		if (n + strlen(comma) + strlen(header->value) >= sizeof(post->end.challenge))
+			continue;
+		n += (size_t)snprintf(out + n, sizeof(post->end.challenge) - n, "%s%s", comma,
+				      header->value);
+	}
+}
+
 static void on_head(void *ctx, const struct http_head *head)
 {
 	struct post *post = ctx;
 	const char *session = http_head_find(head, "mcp-session-id");
-	const char *challenge = http_head_find(head, "www-authenticate");
 
 	post->end.status = head->status;
 	post->kind = kind_of(head->status, http_head_find(head, "content-type"));
-	if (challenge != NULL && strlen(challenge) < sizeof(post->end.challenge))
-		snprintf(post->end.challenge, sizeof(post->end.challenge), "%s", challenge);
+	take_challenge(post, head);
 	if (session != NULL && strlen(session) < sizeof(post->end.session_id))
 		snprintf(post->end.session_id, sizeof(post->end.session_id), "%s", session);
 	post->end.streams = post->kind == BODY_SSE && head->status < 300;
@@ -300,7 +317,7 @@ void post_start(struct post **slot, const struct post_params *params,
 	const struct connection *connection = params->connection;
 	struct http_header headers[N_OWN_HEADERS + CONNECTION_MAX_HEADERS + POST_MAX_HEADERS];
 	struct post *post = mem_new(sizeof(*post));
-	char *authorization = NULL;
+	char *bearer = NULL;
 	size_t n;
 
 	assert(*slot == NULL && params->n_headers <= POST_MAX_HEADERS);
@@ -311,12 +328,12 @@ void post_start(struct post **slot, const struct post_params *params,
 	sse_init(&post->sse, POST_MAX_MESSAGE_BYTES,
 		 params->cursor != NULL ? params->cursor : &post->own_cursor, on_event, post);
 	if (connection->auth_mode == AUTH_BEARER)
-		authorization = mem_printf("Bearer %s", connection->credential.reveal);
-	n = own_headers(params, authorization, headers);
+		bearer = mem_printf("Bearer %s", connection->credential.reveal);
+	n = own_headers(params, bearer != NULL ? bearer : params->authorization, headers);
 	for (size_t i = 0; i < params->n_headers; i++)
 		headers[n++] = params->headers[i];
 	start_http(post, params, headers, n);
-	if (authorization != NULL)
-		mem_wipe(authorization, strlen(authorization));
-	free(authorization);
+	if (bearer != NULL)
+		mem_wipe(bearer, strlen(bearer));
+	free(bearer);
 }

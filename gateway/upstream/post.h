@@ -18,7 +18,7 @@
 #define POST_MAX_ERROR_BYTES   ((size_t)64 << 10)
 #define POST_TAG_INVALID       "invalid"
 #define POST_SESSION_BYTES     1025
-#define POST_CHALLENGE_BYTES   1024
+#define POST_CHALLENGE_BYTES   4096
 #define POST_MAX_HEADERS       64 /* beside the connection's own */
 
 struct post; /* the slot */
@@ -32,6 +32,8 @@ struct post_params {
 	/* Beside content type, accept, credential and the connection's own headers. */
 	const struct http_header *headers;
 	size_t n_headers;
+	/* The value of Authorization, instead of the connection's own; NULL: none. */
+	const char *authorization;
 	int64_t timeout_ms;	   /* over everything; 0: none */
 	int64_t idle_timeout_ms;   /* 0: timeout_ms */
 	struct sse_cursor *cursor; /* moved as events come, until the post has ended; or NULL */
@@ -40,9 +42,10 @@ struct post_params {
 /* What the head of the HTTP answer said. */
 struct post_end {
 	int status;
-	bool streams;			      /* a success whose body is a stream of events */
-	char session_id[POST_SESSION_BYTES];  /* Mcp-Session-Id, or "" */
-	char challenge[POST_CHALLENGE_BYTES]; /* WWW-Authenticate, or "" */
+	bool streams;			     /* a success whose body is a stream of events */
+	char session_id[POST_SESSION_BYTES]; /* Mcp-Session-Id, or "" */
+	/* WWW-Authenticate, its lines joined with ", ", as many as have room; or "". */
+	char challenge[POST_CHALLENGE_BYTES];
 };
 
 struct post_events {

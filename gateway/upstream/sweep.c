@@ -58,7 +58,8 @@ void sweep_free(struct sweep **sweep)
 	free(was);
 }
 
-/* One that was opened for another version of the connection is unknown where it leads now. */
+/* One that was opened for another version of the connection is unknown where it leads now. Of whose
+ * token it was is not written down: where users have one each, theirs expires over there. */
 static void end_session(const struct ended *ended, struct tenant *tenant)
 {
 	for (size_t i = 0; i < tenant->n_connections; i++) {
@@ -68,7 +69,7 @@ static void end_session(const struct ended *ended, struct tenant *tenant)
 		    connection->settings_version == ended->settings_version &&
 		    connection->invalid == NULL)
 			note_end_session(&(struct note_to){ ended->sweep->upstreams, tenant,
-							    connection, &ended->terms },
+							    connection, "", &ended->terms },
 					 0);
 	}
 }

@@ -11,7 +11,8 @@
 #define NODE_BITS    20
 #define COUNTER_BITS 32
 
-struct upstreams *upstreams_new(struct loop *loop, struct db *db)
+struct upstreams *upstreams_new(struct loop *loop, struct db *db,
+				const struct upstream_credentials *credentials)
 {
 	struct upstreams *upstreams = mem_new(sizeof(*upstreams));
 	uint32_t node;
@@ -23,7 +24,22 @@ struct upstreams *upstreams_new(struct loop *loop, struct db *db)
 		.client = http_client_new(loop),
 		.next_id = ((int64_t)(node & ((1u << NODE_BITS) - 1)) << COUNTER_BITS) + 1,
 	};
+	if (credentials != NULL)
+		upstreams->credentials = *credentials;
 	return upstreams;
+}
+
+bool upstream_find_token(const struct upstreams *upstreams, const char *tenant_id,
+			 const struct connection *connection, const char *subject,
+			 struct upstream_token *token)
+{
+	const struct upstream_credentials *credentials = &upstreams->credentials;
+
+	*token = (struct upstream_token){ 0 };
+	if (connection->auth_mode != AUTH_OAUTH)
+		return true;
+	return credentials->find != NULL &&
+	       credentials->find(credentials->ctx, tenant_id, connection->id, subject, token);
 }
 
 void upstreams_free(struct upstreams **upstreams)
@@ -58,6 +74,7 @@ static void copy_request(struct upstream_op *op, const struct upstream_request *
 		op->request.name = arena_strdup(arena, request->name);
 	if (request->log_level != NULL)
 		op->request.log_level = arena_strdup(arena, request->log_level);
+	op->request.subject = arena_strdup(arena, request->subject != NULL ? request->subject : "");
 }
 
 static void on_timeout(void *ctx)
@@ -81,7 +98,8 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 	assert(request->timeout_ms > 0);
 	op->slot = slot;
 	op->arena = arena_new();
-	op->peer = peer_hold(upstreams, request->tenant, request->connection, request->scope);
+	op->peer = peer_hold(upstreams, request->tenant, request->connection, request->scope,
+			     request->subject);
 	op->id = upstreams->next_id++;
 	op->events = *events;
 	op->ctx = ctx;

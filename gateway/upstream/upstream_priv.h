@@ -64,16 +64,17 @@ enum open_step {
 struct peer_key {
 	char tenant_id[UUID_TEXT_BYTES];
 	char connection_id[UUID_TEXT_BYTES];
-	char scope[UPSTREAM_SCOPE_BYTES]; /* "": the session that all share */
-	int64_t version;		  /* of the settings: an edit of policy alone keeps it */
+	char scope[UPSTREAM_SCOPE_BYTES];     /* "": the session that all share */
+	char subject[UPSTREAM_SUBJECT_BYTES]; /* whose token opens it; "": the shared one */
+	int64_t version; /* of the settings: an edit of policy alone keeps it */
 };
 
 /* Somebody who waits for a peer to open. */
 struct peer_waiter {
 	struct peer_waiter *prev, *next;
 	unsigned round;
-	/* err NULL: it is open. */
-	void (*opened)(void *ctx, const struct err *err);
+	/* err NULL: it is open. refusal: as of upstream_events.refused, or NULL. */
+	void (*opened)(void *ctx, const struct err *err, const struct upstream_refusal *refusal);
 	void *ctx;
 };
 
@@ -124,10 +125,12 @@ struct peer {
 		struct post *post;
 		struct db_op *query;
 		struct buf body;
-		bool answered;	     /* the message that the step waits for has come */
-		struct post_end end; /* with it */
+		bool answered; /* the message that the step waits for has come */
+		int status;    /* with it */
+		int64_t token_version;
 		/* For the end of the stream behind it, or for the next look in Postgres. */
 		struct timer timer;
+		struct deferred deferred; /* a failure that was known at the start */
 		int64_t began_ms;
 		int64_t look_ms;
 		char lease[UUID_TEXT_BYTES]; /* names this opening */
@@ -156,6 +159,7 @@ struct upstream_op {
 	struct upstream_request request; /* with copies of its own */
 	struct arena *arena;
 	struct post *post;
+	int64_t token_version; /* of the token that it bore; 0: none */
 	struct buf body;
 	/* The JSON-RPC error of an HTTP error. */
 	struct {
@@ -182,6 +186,7 @@ struct note_to {
 	struct upstreams *upstreams;
 	struct tenant *tenant;
 	const struct connection *connection;
+	const char *subject;
 	const struct peer_terms *terms;
 };
 
@@ -191,6 +196,7 @@ struct note {
 	struct upstreams *upstreams;
 	struct tenant *tenant;
 	const struct connection *connection;
+	char subject[UPSTREAM_SUBJECT_BYTES];
 	struct peer_terms terms;
 	struct post *post;
 	struct buf body;    /* empty: a DELETE */
@@ -208,6 +214,7 @@ struct upstreams {
 	struct loop *loop;
 	struct db *db;
 	struct http_client *client;
+	struct upstream_credentials credentials;
 	struct peer *peers; /* the longest unused first */
 	struct upstream_op *lingering;
 	struct note *notes;
@@ -218,10 +225,17 @@ struct upstreams {
 	int64_t next_id;
 };
 
+/* upstream.c. The token for a request that is sent now; without OAuth *token is zeroed. False:
+ * there is none, and it must not be sent. */
+bool upstream_find_token(const struct upstreams *upstreams, const char *tenant_id,
+			 const struct connection *connection, const char *subject,
+			 struct upstream_token *token);
+#define UPSTREAM_NO_TOKEN "there is no token for it"
+
 /* peer.c. Finds or makes the peer of this version of the connection, and holds it. scope NULL: the
- * one that all share. */
+ * one that all share who share the subject. */
 struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
-		       const struct connection *connection, const char *scope);
+		       const struct connection *connection, const char *scope, const char *subject);
 void peer_release(struct peer *peer);
 void peers_free(struct upstreams *upstreams);
 /* Forgets era and session, and stops opening. Who waits stays. */
@@ -262,6 +276,8 @@ void op_free(struct upstream_op *op);
 void op_run(struct upstream_op *op);
 void op_fail(struct upstream_op *op, enum err_code code, const char *why);
 void op_finish(struct upstream_op *op, const struct upstream_answer *answer, const struct err *err);
+/* Before it fails for that. */
+void op_tell_refusal(struct upstream_op *op, const struct upstream_refusal *refusal);
 /* Nobody waits any more: the upstream is told. */
 void op_give_up(struct upstream_op *op, const char *reason);
 

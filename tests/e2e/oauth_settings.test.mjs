@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
-import { environment } from './lib/gateway.mjs';
+import { environment, runCli } from './lib/gateway.mjs';
 
 const secret = 'a-client-secret-that-is-shown-to-nobody';
 const url = 'https://mcp.example.com/mcp';
@@ -502,6 +502,134 @@ describe('what happened', () => {
   });
 });
 
+describe('the command line', () => {
+  const cli = (args, { key = tenant.adminKey, ...options } = {}) =>
+    gateway.cli(args, { env: { TOLLGATE_KEY: key }, ...options });
+
+  test('adds a connection with all its settings', async () => {
+    const { code, stdout, stderr } = await cli(
+      [
+        ...['connections', 'add', 'by-cli', '--url', url, '--auth', 'oauth', '--per', 'shared'],
+        ...['--issuer', 'https://as.example.com', '--client-id', 'gate'],
+        ...['--authorization-url', 'https://as.example.com/a'],
+        ...['--token-url', 'https://as.example.com/t'],
+        ...['--revocation-url', 'https://as.example.com/r', '--client-secret-file', '-'],
+        ...['--token-auth', 'post', '--scope', 'a b', '--audience', 'x', '--resource', 'off'],
+        ...['--authorize-param', 'prompt=consent', '--authorize-param', 'a=b=c'],
+      ],
+      { input: `${secret}\n` },
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^by-cli is added\nconnect an account with tollgate connect by-cli\n$/);
+    assert.deepEqual((await tenant.api('GET', '/connections/by-cli')).json.auth.oauth, {
+      grant: 'authorization_code',
+      per: 'shared',
+      issuer: 'https://as.example.com',
+      authorization_url: 'https://as.example.com/a',
+      token_url: 'https://as.example.com/t',
+      revocation_url: 'https://as.example.com/r',
+      client_id: 'gate',
+      client_secret: '[REDACTED]',
+      token_endpoint_auth: 'post',
+      scope: 'a b',
+      audience: 'x',
+      resource: false,
+      authorize_params: { prompt: 'consent', a: 'b=c' },
+    });
+  });
+
+  test('edits what is given', async () => {
+    const { code, stderr } = await cli([
+      ...['connections', 'edit', 'by-cli', '--audience', '', '--resource', 'on', '--scope', 'c'],
+      ...['--remove-authorize-param', 'a', '--authorize-param', 'b=d'],
+    ]);
+    assert.equal(code, 0, stderr);
+    const { oauth } = (await tenant.api('GET', '/connections/by-cli')).json.auth;
+    assert.equal(oauth.audience, null);
+    assert.equal(oauth.resource, true);
+    assert.equal(oauth.scope, 'c');
+    assert.deepEqual(oauth.authorize_params, { prompt: 'consent', b: 'd' });
+    const shown = await cli(['connections', 'show', 'by-cli']);
+    assert.match(shown.stdout, /https:\/\/as\.example\.com/);
+    assert.match(shown.stdout, /\[REDACTED\]/);
+    assert.ok(!shown.stdout.includes(secret));
+  });
+
+  test('says what makes no sense', async () => {
+    const base = ['connections', 'add', 'wrong', '--url', url];
+    for (const [args, says] of [
+      [['--scope', 'a'], /--scope needs --auth oauth/],
+      [['--auth', 'none', '--issuer', 'https://x'], /--issuer needs --auth oauth/],
+      [['--auth', 'oauth', '--credential-file', '-'], /takes no credential/],
+      [['--auth', 'oauth', '--resource', 'maybe'], /--resource is on or off/],
+      [['--auth', 'oauth', '--authorize-param', 'x'], /wants NAME=VALUE/],
+      [['--auth', 'magic'], /--auth is none, bearer, api_key or oauth/],
+    ]) {
+      const { code, stderr } = await cli([...base, ...args]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, says);
+    }
+  });
+
+  test('lists accounts', async () => {
+    const { code, stdout } = await cli(['accounts', 'list'], { key: tenant.userKey });
+    assert.equal(code, 0);
+    assert.match(stdout, /^CONNECTION +USER +ACCOUNT +STATE/);
+    assert.match(stdout, /^mail +ana +ana@example\.com +needs_reauth/m);
+    assert.ok(!/^mail +ben/m.test(stdout));
+    const all = JSON.parse((await cli(['accounts', 'list', '-o', 'json'])).stdout);
+    assert.deepEqual(all, (await ask(tenant.adminKey, '/accounts')).json);
+  });
+
+  test('prints a link to sign in with', async () => {
+    const { code, stdout, stderr } = await cli(['signin-link'], { key: tenant.userKey });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^http:\/\/127\.0\.0\.1:\d+\/signin\?code=[\w-]{43}\n$/);
+    assert.match(stderr, /^signs ana in, once, until /);
+    assert.equal((await cli(['signin-link'])).code, 3);
+  });
+
+  test('finds accounts that are not well', async () => {
+    await patch('mail', { enabled: true });
+    const { stdout } = await runCli(['doctor', '--dir', gateway.directory, '--json']);
+    const found = JSON.parse(stdout).checks.find(({ name }) => name === 'accounts');
+    assert.equal(found.state, 'warn');
+    assert.match(found.text, /^[1-9]\d* of \d+ cannot be renewed, or somebody has to connect them again$/);
+    await patch('mail', { enabled: false });
+  });
+});
+
+describe('signing in at a browser', () => {
+  const codes = (key) => gateway.api('POST', '/signin-codes', undefined, { key });
+
+  test('takes a link that is good once, for the user of the key', async () => {
+    const { status, json } = await codes(tenant.userKey);
+    assert.equal(status, 201);
+    assert.equal(json.user, 'ana');
+    assert.match(json.expires_at, time);
+    const link = new URL(json.url);
+    assert.equal(link.origin, new URL(gateway.dev.public_url).origin);
+    assert.equal(link.pathname, '/signin');
+    const code = link.searchParams.get('code');
+    assert.match(code, /^[\w-]{43}$/);
+    const [row] = await gateway.owner(
+      'SELECT c.created_by, c.user_id FROM tollgate.signin_codes c WHERE code_hash = sha256($1::bytea)',
+      [Buffer.from(code)],
+    );
+    assert.deepEqual(row, { created_by: 'ana-key', user_id: await userId('ana') });
+    assert.notEqual((await codes(tenant.userKey)).json.url, json.url);
+  });
+
+  test('is nothing for services, nor for a key that may do less than its user', async () => {
+    assert.equal((await codes(tenant.adminKey)).status, 403);
+    await tenant.must(201, 'POST', '/users', { name: 'boss', role: 'admin' });
+    const weak = await gateway.newKey(tenant.name, { name: 'weak', user: 'boss' });
+    const strong = await gateway.newKey(tenant.name, { name: 'strong', user: 'boss', role: 'admin' });
+    assert.equal((await codes(weak.key)).status, 403);
+    assert.equal((await codes(strong.key)).status, 201);
+  });
+});
+
 describe('attempts to connect', () => {
   let id;
 
@@ -566,6 +694,7 @@ describe('attempts to connect', () => {
     assert.deepEqual((await attempt(tenant.userKey)).json.error, {
       code: 'denied',
       detail: 'you have refused',
+      remedy: 'If that was a mistake, start again and allow the access there.',
     });
     await gateway.owner(
       `UPDATE tollgate.connect_attempts SET state = 'open', error_code = NULL, error_text = NULL,
@@ -574,6 +703,10 @@ describe('attempts to connect', () => {
     );
     const late = (await attempt(tenant.userKey)).json;
     assert.equal(late.state, 'failed');
-    assert.deepEqual(late.error, { code: 'expired', detail: null });
+    assert.deepEqual(late.error, {
+      code: 'expired',
+      detail: 'A link to connect an account is good for ten minutes, and its time is over.',
+      remedy: 'Start again, or ask for a new link where you got this one.',
+    });
   });
 });

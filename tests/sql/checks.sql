@@ -66,8 +66,8 @@ SELECT lives_ok('UPDATE tollgate.connections SET auth_mode = ''oauth'', oauth = 
                 || v, 'auth_mode oauth' || v)
 FROM unnest(ARRAY['', ', oauth_secret = ''\x01''']) v;
 SELECT lives_ok(format('UPDATE tollgate.connection_status SET state = %L', v), 'state ' || v)
-FROM unnest(ARRAY['unknown', 'ok', 'degraded', 'unreachable', 'auth_failed', 'invalid',
-                  'disabled']) v;
+FROM unnest(ARRAY['unknown', 'ok', 'degraded', 'unreachable', 'auth_failed', 'needs_auth',
+                  'invalid', 'disabled']) v;
 SELECT lives_ok(format('UPDATE tollgate.api_keys SET role = %L', v), 'role ' || v)
 FROM unnest(ARRAY['user', 'admin', 'platform']) v;
 

@@ -18,10 +18,10 @@ INSERT INTO tollgate.connections (tenant_id, id, name, url)
 -- What a row may be ------------------------------------------------------------------------------
 
 PREPARE grant_for (text, uuid) AS
-  INSERT INTO tollgate.grants (tenant_id, connection_id, subject, user_id, id, kind, issuer,
+  INSERT INTO tollgate.grants (tenant_id, connection_id, subject, user_id, id, kind, token_url,
                                access_token, refresh_token, next_refresh_at)
   VALUES (:tenant_a, :crm, $1, $2, gen_random_uuid(), 'authorization_code',
-          'https://as.example.com', '\x01', '\x02', now() - interval '1 s');
+          'https://as/token', '\x01', '\x02', now() - interval '1 s');
 SELECT lives_ok(format('EXECUTE grant_for ('''', NULL)'), 'a grant that all share');
 SELECT lives_ok(format('EXECUTE grant_for (%L, %L)', 'user:' || :ana, :ana), 'and one of a user');
 SELECT throws_ok(format('EXECUTE grant_for (%L, NULL)', 'user:' || :ana), '23514', NULL,
@@ -59,10 +59,10 @@ INSERT INTO tollgate.grants (tenant_id, connection_id, id, kind, token_url, acce
   FROM tollgate.connections WHERE name = 'crm';
 
 SET SESSION AUTHORIZATION tollgate_app;
-SELECT is(pg_temp.due(:one, 100, 100, '{https://as.example.com,https://other/token}'), 0::bigint,
-          'of issuers that do not answer none is taken, known by name or by URL');
+SELECT is(pg_temp.due(:one, 100, 100, '{https://as/token,https://other/token}'), 0::bigint,
+          'of servers that do not answer none is taken');
 SELECT is(pg_temp.due(:one, 1), 1::bigint, 'no more than asked for');
-SELECT is(pg_temp.due(:one, 100, 1), 2::bigint, 'of each issuer no more than it may have');
+SELECT is(pg_temp.due(:one, 100, 1), 2::bigint, 'of each server no more than it may have');
 SELECT is(pg_temp.due(:two), 1::bigint, 'and another node takes what is left, of whatever tenant');
 SELECT is(pg_temp.due(:two), 0::bigint, 'what is leased is not taken');
 RESET SESSION AUTHORIZATION;

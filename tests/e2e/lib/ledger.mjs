@@ -42,13 +42,15 @@ const byCode = {
   [-32022]: ['malformed'],
   [-32601]: ['protocol_error', 'malformed'],
   [-32001]: ['protocol_error', 'malformed', 'denied'],
+  [-32042]: ['needs_auth', 'protocol_error'],
 };
 
 export function outcomesOf(status, message) {
   if (status === 401) return ['unauthenticated'];
+  if (message?.result?.resultType === 'input_required') return ['needs_auth'];
   if (message?.result)
     return message.result.isError === true
-      ? ['tool_error', 'upstream_error', 'timeout', 'needs_auth']
+      ? ['tool_error', 'upstream_error', 'timeout', 'needs_auth', 'unavailable']
       : ['ok'];
   if (status === 503) return ['unavailable'];
   if (status === 403) return ['denied'];

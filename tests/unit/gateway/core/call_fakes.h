@@ -22,6 +22,8 @@
 #include "base/log.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
+#include "gateway/core/connect.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/session.h"
@@ -61,6 +63,12 @@ struct upstreams {
 struct healths {
 	struct world *world;
 };
+struct credentials {
+	struct world *world;
+};
+struct connects {
+	struct world *world;
+};
 struct book {
 	struct world *world;
 };
@@ -93,6 +101,12 @@ struct upstream_op {
 struct health_op {
 	struct pending pending;
 };
+struct credential_op {
+	struct pending pending;
+};
+struct connect_op {
+	struct pending pending;
+};
 
 struct world {
 	struct loop *loop;
@@ -103,6 +117,8 @@ struct world {
 	struct subscriptions subscriptions;
 	struct upstreams upstreams;
 	struct healths healths;
+	struct credentials credentials;
+	struct connects connects;
 	struct book book;
 	struct cancels cancels;
 	struct buf journal;
@@ -125,6 +141,9 @@ struct world {
 	struct subscription subscription;
 	struct upstream_op upstream_op;
 	struct health_op health_op;
+	struct credential_op credential_op;
+	struct connect_op connect_op;
+	bool token_in_memory;
 	/* How the upstream fares, and what was told of it. */
 	enum breaker_verdict verdict;
 	int n_heard;
@@ -144,6 +163,7 @@ struct world {
 	bool sent_progress;
 	char sent_level[16];
 	char sent_scope[80]; /* "": all share it */
+	char sent_subject[UPSTREAM_SUBJECT_BYTES];
 	int64_t sent_timeout_ms;
 
 	/* What the book was told last. */
@@ -160,6 +180,7 @@ struct world {
 	char session_id[64];
 	int retry_after_s;
 	char authenticate[64];
+	char connect_url[128];
 	/* The call, while it may be touched. */
 	struct call *call;
 	void (*on_message)(struct world *world);
@@ -510,6 +531,8 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		 request->log_level != NULL ? request->log_level : "");
 	snprintf(world->sent_scope, sizeof(world->sent_scope), "%s",
 		 request->scope != NULL ? request->scope : "");
+	snprintf(world->sent_subject, sizeof(world->sent_subject), "%s",
+		 request->subject != NULL ? request->subject : "NULL");
 	world->sent_progress = request->progress;
 	world->sent_timeout_ms = request->timeout_ms;
 	world->upstream_op.events = *events;
@@ -547,6 +570,7 @@ static inline void upstream_fails(struct world *world, enum err_code code, const
 	world->upstream_op.events.done(was.ctx, NULL, &err);
 }
 
+#include "tests/unit/gateway/core/call_fakes_credential.h"
 #include "tests/unit/gateway/core/call_fakes_health.h"
 #include "tests/unit/gateway/core/call_fakes_streams.h"
 

@@ -31,6 +31,8 @@ static inline void on_client_finish(void *ctx, const struct call_reply *reply)
 		 reply->session_id != NULL ? reply->session_id : "");
 	snprintf(world->authenticate, sizeof(world->authenticate), "%s",
 		 reply->authenticate != NULL ? reply->authenticate : "");
+	snprintf(world->connect_url, sizeof(world->connect_url), "%s",
+		 reply->connect_url != NULL ? reply->connect_url : "");
 	world->retry_after_s = reply->retry_after_s;
 	note(world, "reply %d", reply->http_status);
 	if (world->on_finish != NULL)
@@ -150,6 +152,8 @@ static inline int start_world(void **state)
 	world->sessions.world = world;
 	world->upstreams.world = world;
 	world->healths.world = world;
+	world->credentials.world = world;
+	world->connects.world = world;
 	world->verdict = BREAKER_PASS;
 	world->book.world = world;
 	world->gate = (struct gate){
@@ -162,6 +166,9 @@ static inline int start_world(void **state)
 		.upstreams = &world->upstreams,
 		.cancels = &world->cancels,
 		.healths = &world->healths,
+		.credentials = &world->credentials,
+		.connects = &world->connects,
+		.deployment = "test",
 		.server_version = "1.2.3",
 	};
 	world->cancels.world = world;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/keeper.h"
 #include "gateway/core/upstream.h"
@@ -31,6 +32,7 @@ struct upstream_op {
 	char connection[40];
 	char url[200];
 	char params[5000]; /* "" if absent */
+	char subject[UPSTREAM_SUBJECT_BYTES];
 	struct upstream_events events;
 	void *ctx;
 };
@@ -38,8 +40,22 @@ struct upstream_op {
 struct upstream_watch {
 	struct upstream_watch **slot; /* NULL: ended or cancelled */
 	char connection[40];
+	char subject[UPSTREAM_SUBJECT_BYTES];
 	struct upstream_watch_events events;
 	void *ctx;
+};
+
+/* A token that a keeper has asked for. */
+struct credential_op {
+	struct credential_op **slot; /* NULL: ended or cancelled */
+	char subject[UPSTREAM_SUBJECT_BYTES];
+	int64_t refused_version;
+	credential_done *done;
+	void *ctx;
+};
+struct credentials {
+	struct credential_op asked[MAX_REQUESTS];
+	size_t n;
 };
 
 /* What the played upstreams are and have heard. Only the test program's own. */
@@ -60,6 +76,7 @@ struct node {
 	struct world *world;
 	char id[UUID_TEXT_BYTES];
 	struct upstreams upstreams;
+	struct credentials credentials;
 	struct keeper *keeper;
 	struct tenants *tenants;
 };
@@ -97,10 +114,12 @@ int64_t health_last_answer_ms(const struct healths *healths, const char *tenant_
 }
 
 const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const char *tenant_id,
-					    const struct connection *connection)
+					    const struct connection *connection,
+					    const char *subject)
 {
 	(void)tenant_id;
 	(void)connection;
+	assert_non_null(subject);
 	return upstreams->unknown ? NULL : &upstreams->facts;
 }
 
@@ -126,6 +145,7 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 	*op = (struct upstream_op){ .slot = slot, .events = *events, .ctx = ctx };
 	snprintf(op->connection, sizeof(op->connection), "%s", request->connection->name);
 	snprintf(op->url, sizeof(op->url), "%s", request->connection->url);
+	snprintf(op->subject, sizeof(op->subject), "%s", request->subject);
 	if (request->params.p != NULL)
 		snprintf(op->params, sizeof(op->params), "%.*s", (int)request->params.n,
 			 request->params.p);
@@ -145,20 +165,44 @@ void upstream_cancel(struct upstream_op **slot, const char *reason)
 }
 
 void upstream_watch_start(struct upstreams *upstreams, struct upstream_watch **slot,
-			  struct tenant *tenant, const struct connection *connection,
+			  const struct upstream_watch_request *request,
 			  const struct upstream_watch_events *events, void *ctx)
 {
 	struct upstream_watch *stream = &upstreams->streams[upstreams->n_streams++];
 
 	assert_true(upstreams->n_streams < MAX_STREAMS);
 	assert_null(*slot);
-	assert_non_null(tenant);
+	assert_non_null(request->tenant);
 	*stream = (struct upstream_watch){ .slot = slot, .events = *events, .ctx = ctx };
-	snprintf(stream->connection, sizeof(stream->connection), "%s", connection->name);
+	snprintf(stream->connection, sizeof(stream->connection), "%s", request->connection->name);
+	snprintf(stream->subject, sizeof(stream->subject), "%s", request->subject);
 	*slot = stream;
 }
 
 void upstream_watch_cancel(struct upstream_watch **slot)
+{
+	if (*slot == NULL)
+		return;
+	(*slot)->slot = NULL;
+	*slot = NULL;
+}
+
+void credential_start(struct credentials *credentials, struct credential_op **slot,
+		      const struct credential_request *request, credential_done *done, void *ctx)
+{
+	struct credential_op *op = &credentials->asked[credentials->n++];
+
+	assert_true(credentials->n < MAX_REQUESTS);
+	assert_null(*slot);
+	assert_string_equal(request->actor, "system:background-refresh");
+	*op = (struct credential_op){
+		.slot = slot, .refused_version = request->refused_version, .done = done, .ctx = ctx
+	};
+	snprintf(op->subject, sizeof(op->subject), "%s", request->subject);
+	*slot = op;
+}
+
+void credential_cancel(struct credential_op **slot)
 {
 	if (*slot == NULL)
 		return;
@@ -256,6 +300,7 @@ static inline void node_begin(struct world *world, struct node *node)
 		.loop = gate->loop,
 		.db = gate->app,
 		.upstreams = &node->upstreams,
+		.credentials = &node->credentials,
 		.node_id = node->id,
 		.want = want_tenant,
 		.ctx = node,
@@ -280,6 +325,8 @@ static inline void node_end(struct node *node)
 		assert_null(node->upstreams.requests[i].slot);
 	for (size_t i = 0; i < node->upstreams.n_streams; i++)
 		assert_null(node->upstreams.streams[i].slot);
+	for (size_t i = 0; i < node->credentials.n; i++)
+		assert_null(node->credentials.asked[i].slot);
 }
 
 static inline void end(struct world *world)

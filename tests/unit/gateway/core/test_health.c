@@ -222,6 +222,26 @@ static void a_word_about_older_settings_is_not_taken(void **state)
 	healths_free(&world.healths);
 }
 
+/* It is one user's trouble, or the grant tells of it. */
+static void a_refused_grant_says_nothing_of_the_upstream(void **state)
+{
+	static const struct connection_oauth oauth = { .per_user = true };
+	struct world world;
+
+	begin(state, &world);
+	for (int own = 0; own <= 1; own++) {
+		world.connection.auth_mode = own == 1 ? AUTH_NONE : AUTH_OAUTH;
+		world.connection.oauth = own == 1 ? NULL : &oauth;
+		for (int n = 0; n < 2 * BREAKER_FAILURES; n++) {
+			assert_int_equal(admit(&world), BREAKER_PASS);
+			fails_with(&world, ERR_UNAUTHENTICATED, "");
+		}
+		gate_db_for(world.gate, 200);
+		await(&world, STATUS, own == 1 ? "degraded|nobody is there|1|f" : "ok|0|t");
+	}
+	healths_free(&world.healths);
+}
+
 static void new_settings_begin_anew(void **state)
 {
 	struct world world;
@@ -377,6 +397,7 @@ int main(void)
 		GATE_DB_TEST(an_answer_of_what_was_down_asks_for_a_list),
 		GATE_DB_TEST(a_word_that_comes_late_is_not_taken),
 		GATE_DB_TEST(a_word_about_older_settings_is_not_taken),
+		GATE_DB_TEST(a_refused_grant_says_nothing_of_the_upstream),
 		GATE_DB_TEST(new_settings_begin_anew),
 		GATE_DB_TEST(the_last_answer_is_remembered),
 		GATE_DB_TEST(of_all_workers_one_probes_in_a_second),

@@ -72,6 +72,28 @@ static void names_the_eras(void **state)
 	assert_string_equal(mcp_era_name(MCP_MODERN), "modern");
 }
 
+static void a_client_elicits_urls_only_if_it_says_so(void **state)
+{
+	static const struct {
+		const char *capabilities;
+		bool does;
+	} rows[] = {
+		{"{\"elicitation\":{\"url\":{}}}",			    true },
+		{ "{\"elicitation\":{\"form\":{},\"url\":{}},\"x\":1}", true },
+		{ "{\"elicitation\":{}}",				  false},
+		{ "{\"elicitation\":{\"form\":{}}}",		     false},
+		{ "{\"elicitation\":{\"url\":true}}",		      false},
+		{ "{\"url\":{}}",				       false},
+		{ "{}",						 false},
+		{ "[]",						 false},
+		{ NULL,						 false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(mcp_elicits_url(span_of(rows[i].capabilities)), rows[i].does);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +101,7 @@ int main(void)
 		cmocka_unit_test(never_agrees_on_a_revision_with_batches),
 		cmocka_unit_test(orders_log_levels_by_severity),
 		cmocka_unit_test(names_the_eras),
+		cmocka_unit_test(a_client_elicits_urls_only_if_it_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,38 @@ static void a_new_session_is_a_row_without_its_id(void **state)
 	sessions_free(&world.sessions);
 }
 
+/* Whatever it declares, and of whatever version: the other workers know it as well. */
+static void what_its_client_can_is_known_to_all_workers(void **state)
+{
+	static const char *const capabilities[] = { "{\"elicitation\":{}}",
+						    "{\"elicitation\":{\"url\":{}}}" };
+	struct world world = world_of(state);
+
+	for (int elicits = 0; elicits <= 1; elicits++) {
+		struct session_new new = { .principal = &world.ana,
+					   .endpoint = "",
+					   .protocol_version = "2025-06-18",
+					   .capabilities = span_of(capabilities[elicits]) };
+		struct session_key key = { .principal = &world.ana, .endpoint = "" };
+		struct sessions *others = sessions_new(world.gate->loop, world.gate->app, 60000);
+		char id[SESSION_ID_BYTES];
+		struct asked asked = { 0 };
+
+		session_create_start(world.sessions, &asked.op, &new, id, on_done, &asked);
+		finish(&world, &asked);
+		assert_int_equal(asked.session->elicits_url, elicits);
+		session_unref(&asked.session);
+		key.id = id;
+		start_find(others, &asked, &key);
+		finish(&world, &asked);
+		assert_false(asked.failed);
+		assert_int_equal(asked.session->elicits_url, elicits);
+		session_unref(&asked.session);
+		sessions_free(&others);
+	}
+	sessions_free(&world.sessions);
+}
+
 static void any_worker_finds_it(void **state)
 {
 	struct world world = world_of(state);
@@ -472,6 +504,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		GATE_DB_TEST(a_new_session_is_a_row_without_its_id),
+		GATE_DB_TEST(what_its_client_can_is_known_to_all_workers),
 		GATE_DB_TEST(any_worker_finds_it),
 		GATE_DB_TEST(with_any_other_binding_it_does_not_exist),
 		GATE_DB_TEST(an_expired_one_is_unknown),

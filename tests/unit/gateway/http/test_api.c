@@ -31,6 +31,7 @@ static const struct {
 	{ "GET",	 "/oauth/health",			  "yyyy", "nnny"},
 	{ "GET",	 "/accounts",			      "yyyy", "nnny"},
 	{ "POST",	  "/probe",			    "nnyy", "nnny"},
+	{ "POST",	  "/signin-codes",			   "nyyy", "nnny"},
 	{ "GET",	 "/keys",			    "nyyy", "nnny"},
 	{ "POST",	  "/keys",			    "nyyy", "nnny"},
 	{ "DELETE", "/keys/{id}",			  "nyyy", "nnny"},

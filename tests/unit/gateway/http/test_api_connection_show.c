@@ -154,17 +154,17 @@ static void a_patch_of_oauth_settings_keeps_the_rest(void **state)
 		const char *patch;
 		const char *auth;
 	} patches[] = {
-		{"{}", "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"authorization_code\",\"per\":"
-			"\"user\",\"client_secret\":\"[REDACTED]\"}}" },
+		{"{}",								  "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"authorization_code\",\"per\":"
+			"\"user\",\"client_secret\":\"[REDACTED]\"}}"		      },
 		{ "{\"auth\":{\"oauth\":{\"per\":\"shared\",\"client_secret\":null}}}",
 		  "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"authorization_code\",\"per\":"
-		  "\"shared\"}}" },
+		  "\"shared\"}}"									     },
 		{ "{\"auth\":{\"oauth\":{\"grant\":\"client_credentials\"}}}",
 		  "{\"mode\":\"oauth\",\"oauth\":{\"grant\":\"client_credentials\",\"client_"
-		  "secret\":\"[REDACTED]\"}}" },
-		{ "{\"auth\":{\"mode\":\"none\"}}",					    "{\"mode\":\"none\"}" },
+		  "secret\":\"[REDACTED]\"}}"								},
+		{ "{\"auth\":{\"mode\":\"none\"}}",					    "{\"mode\":\"none\"}"},
 		{ "{\"auth\":{\"mode\":\"bearer\",\"credential\":\"x\"}}",
-		  "{\"mode\":\"bearer\",\"credential\":\"x\"}" },
+		  "{\"mode\":\"bearer\",\"credential\":\"x\"}"						       },
 	};
 	struct connection_view view = stored;
 

@@ -89,6 +89,25 @@ static void the_answer_of_a_call_is_its_result_or_a_problem(void **state)
 	}
 }
 
+static void a_call_that_wants_an_account_says_where_to_connect_it(void **state)
+{
+	struct exchange *exchange = call("{\"name\":\"a__b\"}");
+	const struct call_reply reply = {
+		.http_status = 200,
+		.body = SPAN("{\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"Open it\"}],"
+			     "\"isError\":true}}"),
+		.connect_url = "https://gw/connect/1",
+	};
+
+	(void)state;
+	exchange->sink.finish(exchange->sink.ctx, &reply);
+	check_problem(exchange, 409, "needs_auth");
+	assert_non_null(strstr(exchange->answer, "\"detail\":\"Open it\""));
+	assert_non_null(strstr(exchange->answer, "\"connect_url\":\"https://gw/connect/1\""));
+	assert_int_equal(exchange->n_entries, 0);
+	end(exchange);
+}
+
 static void a_call_is_told_that_its_client_has_left(void **state)
 {
 	struct exchange *exchange = call("{\"name\":\"a__b\"}");
@@ -105,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_is_checked_and_passed_on_byte_for_byte),
 		cmocka_unit_test(the_answer_of_a_call_is_its_result_or_a_problem),
+		cmocka_unit_test(a_call_that_wants_an_account_says_where_to_connect_it),
 		cmocka_unit_test(a_call_is_told_that_its_client_has_left),
 	};
 

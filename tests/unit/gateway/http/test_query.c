@@ -53,10 +53,32 @@ static void finds_and_decodes_a_pair(void **state)
 	}
 }
 
+static void counts_pairs_of_a_name(void **state)
+{
+	static const struct {
+		const char *query;
+		size_t n;
+	} rows[] = {
+		{"",		      0},
+		  { "b=1",	   0},
+		  { "a",		 1},
+		{ "a=1&b=2",	     1},
+		{ "a=1&a=2",	     2},
+		  { "%61=1&a=2&A=3", 2},
+		  { "a%00=1&ab=2",   0},
+		{ "a=%zz",	   1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_int_equal(query_count(span_of(rows[i].query), "a"), rows[i].n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_and_decodes_a_pair),
+		cmocka_unit_test(counts_pairs_of_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

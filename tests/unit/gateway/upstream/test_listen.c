@@ -58,7 +58,9 @@ static void listen_to(struct world *world, struct ear *ear)
 	static const struct upstream_watch_events events = { on_opened, on_changed, on_ended };
 
 	*ear = (struct ear){ .world = world };
-	upstream_watch_start(world->upstreams, &ear->watch, world->tenant, world->connection,
+	upstream_watch_start(world->upstreams, &ear->watch,
+			     &(struct upstream_watch_request){ .tenant = world->tenant,
+							       .connection = world->connection },
 			     &events, ear);
 	assert_non_null(ear->watch);
 	assert_int_equal(ear->opened + ear->changed + ear->ended, 0);

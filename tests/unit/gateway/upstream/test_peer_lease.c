@@ -53,7 +53,7 @@ static void a_session_that_many_workers_lose_at_once_is_opened_once(void **state
 	be_legacy(&world);
 	workers[0] = world.upstreams;
 	for (size_t i = 1; i < WORKERS; i++)
-		workers[i] = upstreams_new(world.gate->loop, world.gate->app);
+		workers[i] = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	for (size_t i = 0; i < WORKERS; i++) {
 		world.upstreams = workers[i];
 		call(&world, MCP_LEGACY);
@@ -136,7 +136,7 @@ static void an_expired_session_is_not_used(void **state)
 	call(&world, MCP_LEGACY);
 	gate_db_do(world.gate, "UPDATE tollgate.upstream_sessions SET expires_at = now()");
 	first = world.upstreams;
-	world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+	world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	call(&world, MCP_LEGACY);
 	expect_session(&world, 1, "s2");
 	assert_string_equal(row_of(&world), "s2 false");
@@ -284,7 +284,7 @@ static void another_worker_knows_the_level_that_was_set(void **state)
 			     "SELECT coalesce(log_level, '') AS v FROM tollgate.upstream_sessions",
 			     "debug");
 		if (i == 0)
-			world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+			world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	}
 	assert_int_equal(mcp_peer_count(world.peer, "logging/setLevel"), 1);
 	assert_string_equal(
@@ -325,7 +325,7 @@ static void each_scope_has_a_session_of_its_own(void **state)
 	}
 	/* Another worker uses the same ones. */
 	first = world.upstreams;
-	world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+	world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	for (size_t i = 0; i < COUNT(scopes); i++) {
 		call_in(&world, scopes[i], NULL);
 		expect_session(&world, COUNT(scopes) + i, sessions[i]);

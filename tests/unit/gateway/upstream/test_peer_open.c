@@ -87,7 +87,7 @@ static void a_modern_server_is_probed_once_and_spoken_to_in_its_words(void **sta
 
 	begin(state, &world);
 	be_modern(&world);
-	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection));
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL));
 	call(&world, MCP_MODERN);
 	call(&world, MCP_MODERN);
 	assert_int_equal(mcp_peer_n(world.peer), 3);
@@ -100,7 +100,7 @@ static void a_modern_server_is_probed_once_and_spoken_to_in_its_words(void **sta
 	assert_non_null(strstr(seen->head, "\r\nmcp-name: get\r\n"));
 	assert_null(strstr(seen->head, "mcp-session-id"));
 	assert_non_null(strstr(seen->body, "\"arguments\":{\"a\":1e400}"));
-	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection);
+	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL);
 	assert_int_equal(facts->era, MCP_MODERN);
 	assert_string_equal(facts->protocol_version, "2026-07-28");
 	assert_true(facts->introduced);
@@ -131,7 +131,7 @@ static void a_legacy_server_is_initialized_and_its_session_used(void **state)
 	assert_non_null(strstr(seen->head, "\r\nmcp-protocol-version: 2025-06-18\r\n"));
 	assert_null(strstr(seen->head, "mcp-method"));
 	assert_null(strstr(seen->body, "_meta"));
-	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection);
+	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL);
 	assert_int_equal(facts->era, MCP_LEGACY);
 	assert_string_equal(facts->server_name, "l");
 	assert_string_equal(facts->instructions, "be kind");

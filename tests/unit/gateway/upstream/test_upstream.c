@@ -14,13 +14,13 @@ static void another_worker_uses_the_same_session(void **state)
 	be_legacy(&world);
 	call(&world, MCP_LEGACY);
 	first = world.upstreams;
-	world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+	world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	call(&world, MCP_LEGACY);
 	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 1);
 	assert_non_null(strstr(mcp_peer_find(world.peer, "tools/call", 1)->head,
 			       "\r\nmcp-session-id: s1\r\n"));
 	/* It was not told who the server is. */
-	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection);
+	facts = upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL);
 	assert_string_equal(facts->protocol_version, "2025-06-18");
 	assert_false(facts->introduced);
 	assert_null(facts->server_name);
@@ -41,7 +41,7 @@ static void two_that_initialize_at_once_agree_on_one_session(void **state)
 	there = new_ask(&world);
 	first = world.upstreams;
 	start_ask(&here);
-	world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+	world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	start_ask(&there);
 	expect_result(&here, MCP_LEGACY);
 	expect_result(&there, MCP_LEGACY);
@@ -418,7 +418,7 @@ static void the_sessions_of_a_removed_connection_are_ended(void **state)
 		strstr(mcp_peer_find(world.peer, "DELETE", 0)->head, "mcp-session-id: s"),
 		strstr(mcp_peer_find(world.peer, "DELETE", 1)->head, "mcp-session-id: s"));
 	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 2);
-	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection));
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL));
 	end(&world);
 }
 
@@ -433,7 +433,7 @@ static void those_of_an_edited_one_are_left_to_expire(void **state)
 	gate_db_do(world.gate, "UPDATE tollgate.connections SET version = 2, settings_version = 2");
 	take_snapshot(&world, 2);
 	upstreams_tenant_changed(world.upstreams, world.tenant->id, world.tenant);
-	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection));
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL));
 	call(&world, MCP_LEGACY);
 	assert_int_equal(mcp_peer_count(world.peer, "DELETE"), 0);
 	end(&world);
@@ -453,7 +453,7 @@ static void a_forgotten_upstream_lets_its_requests_end_and_is_asked_anew(void **
 	await_request(&world, "tools/call", 1);
 	upstreams_forget(world.upstreams, world.tenant->id, world.id);
 	upstreams_forget(world.upstreams, world.tenant->id, world.id);
-	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection));
+	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL));
 	mcp_peer_say(world.peer, EVENT(RESULT(OK_BODY)));
 	mcp_peer_end(world.peer);
 	expect_result(&ask, MCP_MODERN);

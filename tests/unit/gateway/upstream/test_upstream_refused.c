@@ -184,7 +184,7 @@ static void what_another_worker_has_struck_off_is_not_used_again(void **state)
 	mcp_peer_on(world.peer, "tools/call", replies, 6);
 	call(&world, MCP_LEGACY);
 	first = world.upstreams;
-	world.upstreams = upstreams_new(world.gate->loop, world.gate->app);
+	world.upstreams = upstreams_new(world.gate->loop, world.gate->app, NULL);
 	call(&world, MCP_LEGACY);
 	call(&world, MCP_LEGACY);
 	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 2);

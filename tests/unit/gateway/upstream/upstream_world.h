@@ -106,7 +106,7 @@ static inline struct ask new_ask(struct world *world)
 
 static inline void start_with(struct ask *ask, const struct upstream_request *request)
 {
-	static const struct upstream_events events = { note_message, note_done };
+	static const struct upstream_events events = { .message = note_message, .done = note_done };
 
 	upstream_start(ask->world->upstreams, &ask->op, request, &events, ask);
 	assert_int_equal(ask->dones, 0);
@@ -274,7 +274,7 @@ static inline void begin(void **state, struct world *world)
 		   " VALUES ('%s', '%s', 'c', 'http://x/')",
 		   tenant, world->id);
 	take_snapshot(world, 1);
-	world->upstreams = upstreams_new(world->gate->loop, world->gate->app);
+	world->upstreams = upstreams_new(world->gate->loop, world->gate->app, NULL);
 }
 
 static inline void end(struct world *world)

@@ -1,34 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* MCP requests to the sample upstream, of either era, and their answers. */
+/* MCP requests to a sample upstream, of either era, and their answers. */
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
-#include "gateway/app/sample_clock_priv.h"
+#include "gateway/app/sample.h"
 #include "gateway/core/envelope.h"
 #include "gateway/http/era.h"
 #include "gateway/http/guard.h"
-#include "version.h"
 
-#define MAX_ANSWER_BYTES ((size_t)16 * 1024 * 1024) /* an id may be as large as a request */
-#define MAX_WORD_BYTES	 64
-#define SERVER_INFO	 "{\"name\":\"clock\",\"title\":\"Clock\",\"version\":\"" TOLLGATE_VERSION "\"}"
-#define ABOUT                                                                                      \
-	"\"capabilities\":{\"tools\":{}},"                                                         \
-	"\"instructions\":\"Tells the time, and takes its time if asked to.\""
-
-static const char tools_members[] =
-	"\"tools\":[{\"name\":\"now\",\"title\":\"Now\","
-	"\"description\":\"The current time in UTC, as RFC 3339.\","
-	"\"inputSchema\":{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false},"
-	"\"annotations\":{\"readOnlyHint\":true,\"openWorldHint\":false}},"
-	"{\"name\":\"sleep\",\"title\":\"Sleep\","
-	"\"description\":\"Waits that many milliseconds, reports progress, and can be cancelled.\","
-	"\"inputSchema\":{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\","
-	"\"minimum\":0,\"maximum\":60000}},\"required\":[\"ms\"],\"additionalProperties\":false},"
-	"\"annotations\":{\"readOnlyHint\":true,\"openWorldHint\":false}}]";
+#define MAX_WORD_BYTES 64
 
 struct answer {
 	int status;
@@ -61,7 +43,7 @@ static void answer_error(struct exchange *exchange, struct span id,
 {
 	struct buf body;
 
-	buf_init(&body, MAX_ANSWER_BYTES);
+	buf_init(&body, SAMPLE_MAX_ANSWER);
 	envelope_error(&body, id, refusal->rpc_code, refusal->message, refusal->data);
 	answer(exchange, &(struct answer){
 				 .status = refusal->http_status,
@@ -71,7 +53,7 @@ static void answer_error(struct exchange *exchange, struct span id,
 	buf_fini(&body);
 }
 
-static void refuse(const struct clock_request *request, int status, int code, const char *message)
+static void refuse(const struct sample_request *request, int status, int code, const char *message)
 {
 	struct call_refusal refusal = { .http_status = status, .rpc_code = code };
 
@@ -80,29 +62,30 @@ static void refuse(const struct clock_request *request, int status, int code, co
 }
 
 /* An error of this era: modern ones show in the status too. */
-static void refuse_params(const struct clock_request *request, const char *message)
+static void refuse_params(const struct sample_request *request, const char *message)
 {
 	refuse(request, request->mcp.era == MCP_MODERN ? 400 : 200, RPC_INVALID_PARAMS, message);
 }
 
-void clock_write_result(const struct mcp_request *request, const char *members, struct buf *out)
+void sample_write_result(const struct sample_request *request, const char *members, struct buf *out)
 {
 	buf_add(out, "{");
 	buf_add(out, members);
-	if (request->era == MCP_MODERN)
-		buf_printf(out, "%s\"resultType\":\"complete\",\"_meta\":{\"%s\":" SERVER_INFO "}",
-			   members[0] != '\0' ? "," : "", MCP_META_SERVER);
+	if (request->mcp.era == MCP_MODERN)
+		buf_printf(out, "%s\"resultType\":\"complete\",\"_meta\":{\"%s\":%s}",
+			   members[0] != '\0' ? "," : "", MCP_META_SERVER,
+			   request->sample->kind->server_info);
 	buf_add(out, "}");
 }
 
-static void answer_result_in(const struct clock_request *request, const char *members,
+static void answer_result_in(const struct sample_request *request, const char *members,
 			     const char *session)
 {
 	struct buf result, body;
 
-	buf_init(&result, MAX_ANSWER_BYTES);
-	buf_init(&body, MAX_ANSWER_BYTES);
-	clock_write_result(&request->mcp, members, &result);
+	buf_init(&result, SAMPLE_MAX_ANSWER);
+	buf_init(&body, SAMPLE_MAX_ANSWER);
+	sample_write_result(request, members, &result);
 	envelope_result(&body, request->mcp.id, buf_span(&result));
 	answer(request->exchange, &(struct answer){
 					  .status = 200,
@@ -113,17 +96,17 @@ static void answer_result_in(const struct clock_request *request, const char *me
 	buf_fini(&result);
 }
 
-static void answer_result(const struct clock_request *request, const char *members)
+static void answer_result(const struct sample_request *request, const char *members)
 {
 	answer_result_in(request, members, NULL);
 }
 
-char *clock_text_members(struct arena *arena, const char *text, bool is_error)
+char *sample_text_members(struct arena *arena, const char *text, bool is_error)
 {
 	struct buf members;
 	char *copy;
 
-	buf_init(&members, MAX_ANSWER_BYTES);
+	buf_init(&members, SAMPLE_MAX_ANSWER);
 	buf_add(&members, "\"content\":[{\"type\":\"text\",\"text\":");
 	buf_add_json_string(&members, text, strlen(text));
 	buf_printf(&members, "}],\"isError\":%s", is_error ? "true" : "false");
@@ -132,35 +115,36 @@ char *clock_text_members(struct arena *arena, const char *text, bool is_error)
 	return copy;
 }
 
-static void answer_text(const struct clock_request *request, const char *text, bool is_error)
+void sample_answer_text(const struct sample_request *request, const char *text, bool is_error)
 {
-	answer_result(request, clock_text_members(request->arena, text, is_error));
+	answer_result(request, sample_text_members(request->arena, text, is_error));
 }
 
 /* --- sessions of legacy clients --- */
 
-static char *session_find(struct clock *clock, const char *session)
+static char *session_find(struct sample *sample, const char *session)
 {
-	for (size_t i = 0; i < CLOCK_MAX_SESSIONS; i++) {
-		if (session[0] != '\0' && strcmp(clock->sessions[i], session) == 0)
-			return clock->sessions[i];
+	for (size_t i = 0; i < SAMPLE_MAX_SESSIONS; i++) {
+		if (session[0] != '\0' && strcmp(sample->sessions[i], session) == 0)
+			return sample->sessions[i];
 	}
 	return NULL;
 }
 
-static const char *session_new(struct clock *clock)
+static const char *session_new(struct sample *sample)
 {
-	char *session = clock->sessions[clock->next_session];
+	char *session = sample->sessions[sample->next_session];
 
-	clock->next_session = (clock->next_session + 1) % CLOCK_MAX_SESSIONS;
+	sample->next_session = (sample->next_session + 1) % SAMPLE_MAX_SESSIONS;
 	uuid_v4(session);
 	return session;
 }
 
 /* --- methods: each answers, now or later, and frees the arena unless it gives it away --- */
 
-static void initialize(struct clock_request *request)
+static void initialize(struct sample_request *request)
 {
+	const struct sample_kind *kind = request->sample->kind;
 	struct span requested = span_get(request->mcp.params, "protocolVersion");
 	struct buf version;
 	char *members;
@@ -173,68 +157,44 @@ static void initialize(struct clock_request *request)
 	/* What does not fit is no version that we know. */
 	if (span_string(requested, &version) < 0)
 		buf_clear(&version);
-	members = arena_printf(request->arena,
-			       "\"protocolVersion\":\"%s\",\"serverInfo\":" SERVER_INFO "," ABOUT,
-			       mcp_legacy_negotiate(buf_str(&version)));
+	members = arena_printf(request->arena, "\"protocolVersion\":\"%s\",\"serverInfo\":%s,%s",
+			       mcp_legacy_negotiate(buf_str(&version)), kind->server_info,
+			       kind->about);
 	buf_fini(&version);
-	answer_result_in(request, members, session_new(request->clock));
+	answer_result_in(request, members, session_new(request->sample));
 }
 
-static void ping(struct clock_request *request)
+static void ping(struct sample_request *request)
 {
 	answer_result(request, "");
 }
 
-static void discover(struct clock_request *request)
+static void discover(struct sample_request *request)
 {
-	answer_result(request, "\"supportedVersions\":[\"" MCP_MODERN_VERSION "\"]," ABOUT
-			       ",\"ttlMs\":3600000,\"cacheScope\":\"public\"");
+	answer_result(request, arena_printf(request->arena,
+					    "\"supportedVersions\":[\"" MCP_MODERN_VERSION
+					    "\"],%s,\"ttlMs\":3600000,\"cacheScope\":\"public\"",
+					    request->sample->kind->about));
 }
 
-static void list_tools(struct clock_request *request)
+static void list_tools(struct sample_request *request)
 {
+	const char *tools = request->sample->kind->tools_list;
+
 	if (span_get(request->mcp.params, "cursor").p != NULL)
 		refuse_params(request, "params.cursor is not one of ours: the list has one page");
 	else if (request->mcp.era == MCP_MODERN)
 		answer_result(request, arena_printf(request->arena,
 						    "%s,\"ttlMs\":3600000,\"cacheScope\":"
 						    "\"public\"",
-						    tools_members));
+						    tools));
 	else
-		answer_result(request, tools_members);
+		answer_result(request, tools);
 }
 
-static void call_now(struct clock_request *request, struct span arguments)
+static void call_tool(struct sample_request *request)
 {
-	char now[TEXT_TIME_BYTES];
-
-	(void)arguments;
-	text_time(loop_unix_us(), now);
-	answer_text(request, now, false);
-}
-
-static void call_sleep(struct clock_request *request, struct span arguments)
-{
-	int64_t ms;
-
-	if (span_int64(span_get(arguments, "ms"), &ms) < 0 || ms < 0 || ms > CLOCK_MAX_SLEEP_MS) {
-		answer_text(request, "ms must be a whole number from 0 to 60000", true);
-		return;
-	}
-	nap_start(request, ms);
-	request->arena = NULL;
-}
-
-static const struct {
-	const char *name;
-	void (*call)(struct clock_request *request, struct span arguments);
-} tools[] = {
-	{"now",	 call_now  },
-	{ "sleep", call_sleep},
-};
-
-static void call_tool(struct clock_request *request)
-{
+	const struct sample_kind *kind = request->sample->kind;
 	struct span name = span_get(request->mcp.params, "name");
 	struct span arguments = span_trim(span_get(request->mcp.params, "arguments"));
 
@@ -242,13 +202,13 @@ static void call_tool(struct clock_request *request)
 		refuse_params(request, "params.arguments must be an object");
 		return;
 	}
-	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++) {
-		if (span_string_is(name, tools[i].name)) {
-			tools[i].call(request, arguments);
+	for (size_t i = 0; i < kind->n_tools; i++) {
+		if (span_string_is(name, kind->tools[i].name)) {
+			kind->tools[i].call(request, arguments);
 			return;
 		}
 	}
-	refuse(request, 200, RPC_INVALID_PARAMS, "there is no such tool: now or sleep");
+	refuse(request, 200, RPC_INVALID_PARAMS, kind->no_tool);
 }
 
 #define LEGACY (1U << MCP_LEGACY)
@@ -257,7 +217,7 @@ static void call_tool(struct clock_request *request)
 static const struct {
 	const char *name;
 	unsigned eras;
-	void (*run)(struct clock_request *request);
+	void (*run)(struct sample_request *request);
 } methods[] = {
 	{"initialize",	LEGACY,		initialize},
 	      { "ping",		LEGACY,		ping	     },
@@ -266,7 +226,7 @@ static const struct {
 	{ "tools/call",	LEGACY | MODERN, call_tool },
 };
 
-static void run_method(struct clock_request *request)
+static void run_method(struct sample_request *request)
 {
 	const struct mcp_request *mcp = &request->mcp;
 
@@ -281,20 +241,21 @@ static void run_method(struct clock_request *request)
 	       "Method not found");
 }
 
-static void take_notification(struct clock_request *request)
+static void take_notification(struct sample_request *request)
 {
 	const struct mcp_request *mcp = &request->mcp;
+	const struct sample_kind *kind = request->sample->kind;
 
-	if (mcp->method != NULL && strcmp(mcp->method, "notifications/cancelled") == 0 &&
-	    request->session != NULL)
-		nap_cancel(request->clock, request->session,
-			   span_trim(span_get(mcp->params, "requestId")));
+	if (kind->cancel != NULL && mcp->method != NULL && request->session != NULL &&
+	    strcmp(mcp->method, "notifications/cancelled") == 0)
+		kind->cancel(request->sample, request->session,
+			     span_trim(span_get(mcp->params, "requestId")));
 	answer(request->exchange, &(struct answer){ .status = 202 });
 }
 
-static bool is_served(struct exchange *exchange)
+bool sample_is_served(struct exchange *exchange)
 {
-	const struct clock *clock = exchange_app(exchange);
+	const struct sample *sample = exchange_app(exchange);
 	const char *origin = exchange_header(exchange, "origin");
 	struct call_refusal refusal = {
 		.http_status = 403,
@@ -302,14 +263,22 @@ static bool is_served(struct exchange *exchange)
 		.message = "Forbidden: this host or origin is not served",
 	};
 
-	if (guard_host(&clock->app, exchange_header(exchange, "host")) &&
-	    (origin == NULL || guard_origin(&clock->app, origin)))
+	if (guard_host(&sample->app, exchange_header(exchange, "host")) &&
+	    (origin == NULL || guard_origin(&sample->app, origin)))
 		return true;
 	answer_error(exchange, (struct span){ 0 }, &refusal, NULL);
 	return false;
 }
 
-static int read_request(struct clock_request *request, struct call_refusal *refusal)
+static bool is_let_in(struct exchange *exchange)
+{
+	const struct sample *sample = exchange_app(exchange);
+
+	return sample_is_served(exchange) &&
+	       (sample->kind->admit == NULL || sample->kind->admit(exchange));
+}
+
+static int read_request(struct sample_request *request, struct call_refusal *refusal)
 {
 	struct exchange *exchange = request->exchange;
 	const struct era_headers headers = {
@@ -329,21 +298,21 @@ static int read_request(struct clock_request *request, struct call_refusal *refu
 }
 
 /* All but initialize need a session that lives. */
-static bool lacks_session(const struct clock_request *request)
+static bool lacks_session(const struct sample_request *request)
 {
 	const char *method = request->mcp.method;
 
 	if (request->mcp.era == MCP_MODERN || (method != NULL && strcmp(method, "initialize") == 0))
 		return false;
-	return session_find(request->clock, request->session) == NULL;
+	return session_find(request->sample, request->session) == NULL;
 }
 
-void clock_post(struct exchange *exchange)
+void sample_post(struct exchange *exchange)
 {
-	struct clock_request request = { .clock = exchange_app(exchange), .exchange = exchange };
+	struct sample_request request = { .sample = exchange_app(exchange), .exchange = exchange };
 	struct call_refusal refusal;
 
-	if (!is_served(exchange))
+	if (!is_let_in(exchange))
 		return;
 	request.arena = arena_new();
 	if (read_request(&request, &refusal) < 0)
@@ -368,19 +337,19 @@ static void refuse_method(struct exchange *exchange, const char *allow)
 	answer_error(exchange, (struct span){ 0 }, &refusal, allow);
 }
 
-void clock_get(struct exchange *exchange)
+void sample_get(struct exchange *exchange)
 {
-	if (is_served(exchange))
+	if (is_let_in(exchange))
 		refuse_method(exchange, "POST, DELETE");
 }
 
-void clock_delete(struct exchange *exchange)
+void sample_delete(struct exchange *exchange)
 {
-	struct clock_request request = { .clock = exchange_app(exchange), .exchange = exchange };
+	struct sample_request request = { .sample = exchange_app(exchange), .exchange = exchange };
 	const char *session = exchange_header(exchange, "mcp-session-id");
 	char *found;
 
-	if (!is_served(exchange))
+	if (!is_let_in(exchange))
 		return;
 	if (era_header_is_modern(exchange_header(exchange, "mcp-protocol-version"))) {
 		refuse_method(exchange, "POST");
@@ -390,7 +359,7 @@ void clock_delete(struct exchange *exchange)
 		refuse(&request, 400, RPC_SERVER_ERROR, "Bad Request: Session ID required");
 		return;
 	}
-	found = session_find(request.clock, session);
+	found = session_find(request.sample, session);
 	if (found == NULL) {
 		refuse(&request, 404, RPC_SESSION_NOT_FOUND, "Session not found");
 		return;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/app/tokens.h"
+
+#include <stdlib.h>
+
+#include "base/http_client.h"
+#include "base/mem.h"
+#include "gateway/core/tenant.h"
+#include "oauth/access.h"
+#include "tokenstore/grant_store.h"
+
+struct tokens {
+	struct tenants *tenants;
+	struct grant_store *store;
+	struct http_client *client;
+	struct access *access;
+};
+
+static bool on_take(void *ctx, const char *tenant_id, struct access_tenant *out)
+{
+	struct tokens *tokens = ctx;
+	struct tenant *tenant = tenants_want(tokens->tenants, tenant_id);
+
+	if (tenant == NULL)
+		return false;
+	*out = (struct access_tenant){
+		.egress = tenant->egress,
+		.keys = tenant->keys,
+		.n_keys = tenant->n_keys,
+		.held = tenant,
+	};
+	return true;
+}
+
+static void on_give_back(void *ctx, struct access_tenant *taken)
+{
+	struct tenant *tenant = taken->held;
+
+	(void)ctx;
+	tenant_unref(&tenant);
+	*taken = (struct access_tenant){ .held = NULL };
+}
+
+struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
+{
+	struct tokens *tokens = mem_new(sizeof(*tokens));
+	const struct access_spool spool = {
+		.data_dir = params->data_dir,
+		.slot = params->slot,
+		.n_slots = params->n_slots,
+		.fsync = params->fsync,
+	};
+
+	tokens->tenants = params->tenants;
+	tokens->store = grant_pg_new(params->db);
+	tokens->client = http_client_new(params->loop);
+	tokens->access = access_new(
+		&(struct access_params){
+			.loop = params->loop,
+			.store = tokens->store,
+			.client = tokens->client,
+			.deployment = params->deployment,
+			.node_id = params->node_id,
+			.spool = &spool,
+			.refresh_grace_ms = params->refresh_grace_ms,
+			.stale_max_ms = params->stale_max_ms,
+			.background = true,
+			.take = on_take,
+			.give_back = on_give_back,
+			.ctx = tokens,
+		},
+		err);
+	if (tokens->access == NULL)
+		tokens_free(&tokens);
+	return tokens;
+}
+
+void tokens_free(struct tokens **slot)
+{
+	struct tokens *tokens = *slot;
+
+	if (tokens == NULL)
+		return;
+	*slot = NULL;
+	access_free(&tokens->access);
+	http_client_free(&tokens->client);
+	grant_store_free(&tokens->store);
+	free(tokens);
+}
+
+struct access *tokens_access(const struct tokens *tokens)
+{
+	return tokens->access;
+}
+
+void tokens_hint(struct tokens *tokens, const char *payload)
+{
+	if (payload == NULL)
+		access_hint(tokens->access, NULL);
+	else
+		access_notified(tokens->access, payload);
+}
