@@ -143,6 +143,20 @@ static void wire_connect(struct worker *worker, const char *deployment)
 	});
 }
 
+/* What is needed once it is not sealed. */
+static void complete_app(struct worker *worker, const char *deployment)
+{
+	worker->app.gate = &worker->gate;
+	worker->app.db = worker->db;
+	worker->app.keyring = key_holder_keyring(worker->keys);
+	worker->app.probes = worker->probes;
+	worker->app.browsers = worker->browsers;
+	worker->app.connects = worker->connects;
+	worker->app.access = tokens_access(worker->tokens);
+	worker->app.acquires = worker->acquires;
+	worker->app.deployment = deployment;
+}
+
 int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 {
 	const struct config *config = worker->params->config;
@@ -209,15 +223,7 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.connects = worker->connects,
 		.deployment = deployment,
 	};
-	worker->app.gate = &worker->gate;
-	worker->app.db = worker->db;
-	worker->app.keyring = key_holder_keyring(worker->keys);
-	worker->app.probes = worker->probes;
-	worker->app.browsers = worker->browsers;
-	worker->app.connects = worker->connects;
-	worker->app.access = tokens_access(worker->tokens);
-	worker->app.acquires = worker->acquires;
-	worker->app.deployment = deployment;
+	complete_app(worker, deployment);
 	return 0;
 }
 

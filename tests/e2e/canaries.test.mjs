@@ -20,9 +20,12 @@ import {
   statements,
   titles,
 } from './lib/canaries.mjs';
+import { startAuthorizationServer } from './lib/authorization_server.mjs';
+import { agree, openSignedIn, requestLink } from './lib/connect.mjs';
 import { startFixture } from './lib/fixtures.mjs';
 import { dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
 import { message, post, request, requestModern } from './lib/raw.mjs';
+import { Visitor } from './lib/visitor.mjs';
 import { eventually } from './lib/wait.mjs';
 
 const canaries = new Canaries();
@@ -115,6 +118,47 @@ describe('secrets', () => {
     assert.equal((await api('PATCH', '/connections/account', change, { ifMatch: true })).status, 200);
     await api('POST', '/connections', { ...body('third', canaries.plant()), nonsense: 1 });
     await api('POST', '/connections', body('bad name', canaries.plant()));
+  });
+
+  test('of accounts that are connected, refreshed and not connected', async () => {
+    const server = await startAuthorizationServer({ userinfo: true });
+    const mcp = { key: tenant.userKey };
+    const isCallback = (url) => url.pathname.startsWith('/oauth/callback/');
+    const page = (shown) => (keep({ text: shown.html ?? '', headers: Object.fromEntries(shown.headers ?? []) }), shown);
+    try {
+      const body = { url: server.url, auth: { mode: 'oauth', oauth: { per: 'user' } } };
+      for (const name of ['calendar', 'mail'])
+        assert.equal((await api('POST', '/connections', { name, ...body })).status, 201);
+      const visitor = new Visitor();
+      const begin = async (name) => {
+        const link = await requestLink(gateway, tenant.userKey, name);
+        answers.push(JSON.stringify(link));
+        const shown = page(await openSignedIn(visitor, link.url, tenant.userKey));
+        return (await agree(visitor, shown, { until: isCallback })).url;
+      };
+      const callback = await begin('calendar');
+      assert.match(page(await visitor.open(callback)).text, /connected/);
+      const calling = () => requestModern(gateway.mcp(), 'tools/list', {}, mcp);
+      await calling();
+      // Codes that are not redeemed: of another browser, twice, with another state.
+      const other = await begin('mail');
+      page(await new Visitor().open(other));
+      server.fault('code', { status: 400, body: '{"error":"invalid_grant"}' });
+      page(await visitor.open(other));
+      page(await visitor.open(other));
+      const [authorize] = server.asked('authorize').slice(-1);
+      page(await visitor.open(`${gateway.dev.public_url}/oauth/callback/0000000000000000?state=${authorize.fields.state}&code=${canaries.plant('')}`));
+      for (const { fields } of server.asked('authorize')) canaries.keep(fields.state);
+      for (const { fields } of server.asked('code')) {
+        canaries.keep(fields.code);
+        canaries.keep(fields.code_verifier);
+      }
+      for (const token of [...server.access.keys(), ...server.refresh.keys()]) canaries.keep(token);
+      for (const { secret } of server.clients.values()) if (secret) canaries.keep(secret);
+      for (const jar of visitor.jars.values()) for (const cookie of jar.values()) if (cookie.length >= 32) canaries.keep(cookie);
+    } finally {
+      await server.close();
+    }
   });
 
   test('in what is refused', async () => {

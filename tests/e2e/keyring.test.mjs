@@ -398,7 +398,7 @@ describe('sealed', () => {
   });
 
   test('it serves nobody, and says why', async () => {
-    await sealed(/^2 of 2 workers are sealed: keyring_file cannot be used$/);
+    await eventually(() => sealed(/^2 of 2 workers are sealed: keyring_file cannot be used$/).then(() => true));
     assert.equal((await fetch(`${served.opsUrl}/livez`)).status, 200);
     const mcp = await requestModern(`${served.url}/mcp`, 'tools/list', {}, { key: tenant.userKey, recorded: false });
     assert.equal(mcp.status, 503);
