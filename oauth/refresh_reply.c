@@ -50,7 +50,8 @@ static void apply_refresh_token(const struct grant *before, const struct token_r
 {
 	const struct secret *old = &before->refresh_token;
 	const struct secret *new = reply->refresh_token.n > 0 ? &reply->refresh_token : old;
-	bool rotated = new->n != old->n || memcmp(new->reveal, old->reveal, old->n) != 0;
+	bool rotated =
+		new->n != old->n || (old->n > 0 && memcmp(new->reveal, old->reveal, old->n) != 0);
 
 	after->refresh_token = secret_new(new->reveal, new->n);
 	if (reply->refresh_expires_in_s > 0)

@@ -30,16 +30,18 @@ struct dev_options {
 	const char *dir;
 	const char *port;
 	const char *workers;
+	struct cli_list sets;
 	bool reset;
 };
 #define AT(member) offsetof(struct dev_options, member)
 
 static const struct cli_option dev_options[] = {
 	{"dir",	 0, CLI_TEXT, AT(dir)    },
-	{ "port",	  0, CLI_TEXT, AT(port)	},
+	 { "port",	   0, CLI_TEXT, AT(port)	 },
 	{ "workers", 0, CLI_TEXT, AT(workers)},
+	 { "set",	  0, CLI_LIST, AT(sets)	},
 	{ "reset",   0, CLI_FLAG, AT(reset)  },
-	{ NULL,	0, CLI_TEXT, 0	       },
+	 { NULL,	 0, CLI_TEXT, 0		},
 };
 
 struct dev {
@@ -47,6 +49,7 @@ struct dev {
 	int port;
 	bool reset;
 	const char *workers;
+	const struct cli_list *sets; /* NAME=VALUE each */
 	struct timespec started;
 	struct config config;
 	struct dev_cluster cluster;
@@ -69,6 +72,7 @@ static int take_options(struct dev *dev, const struct dev_options *options, stru
 	char *absolute;
 
 	dev->workers = options->workers;
+	dev->sets = &options->sets;
 	dev->reset = options->reset;
 	if (options->port != NULL && text_uint(options->port, 0, 65533, &port, err) < 0)
 		return err_prefix(err, "--port");
@@ -96,6 +100,23 @@ static int set_listener(struct dev *dev, const char *name, int offset, struct er
 	return config_set(&dev->config, name, address, err);
 }
 
+static int take_sets(struct dev *dev, struct err *err)
+{
+	for (size_t i = 0; i < dev->sets->n; i++) {
+		const char *text = dev->sets->items[i];
+		size_t n = strcspn(text, "=");
+
+		if (text[n] == '\0')
+			return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s",
+				       text);
+		if (config_set(&dev->config, arena_dup(dev->config.arena, text, n), text + n + 1,
+			       err) < 0)
+			return err_prefix(err, "--set");
+	}
+	return 0;
+}
+
+/* What makes it a development gateway stands over what was set. */
 static int configure(struct dev *dev, struct err *err)
 {
 	struct config *config = &dev->config;
@@ -103,7 +124,7 @@ static int configure(struct dev *dev, struct err *err)
 	char *drain = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_audit_writer");
 	int ret = -1;
 
-	if (set_listener(dev, "listen", 0, err) < 0 ||
+	if (take_sets(dev, err) < 0 || set_listener(dev, "listen", 0, err) < 0 ||
 	    set_listener(dev, "key_listen", 1, err) < 0 ||
 	    set_listener(dev, "ops_listen", 2, err) < 0 ||
 	    config_set(config, "database_url", app, err) < 0 ||

@@ -5,6 +5,8 @@
 
 #include "base/http_client.h"
 #include "base/mem.h"
+#include "gateway/core/acquire.h"
+#include "gateway/core/credential.h"
 #include "gateway/core/tenant.h"
 #include "oauth/access.h"
 #include "tokenstore/grant_store.h"
@@ -14,6 +16,8 @@ struct tokens {
 	struct grant_store *store;
 	struct http_client *client;
 	struct access *access;
+	struct acquires *acquires;
+	struct credentials *credentials;
 };
 
 static bool on_take(void *ctx, const char *tenant_id, struct access_tenant *out)
@@ -70,8 +74,16 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 			.ctx = tokens,
 		},
 		err);
-	if (tokens->access == NULL)
+	if (tokens->access == NULL) {
 		tokens_free(&tokens);
+		return NULL;
+	}
+	tokens->acquires = acquires_new(&(struct acquires_params){
+		.loop = params->loop,
+		.access = tokens->access,
+		.allow_http = params->allow_http,
+	});
+	tokens->credentials = credentials_new(tokens->access, tokens->acquires);
 	return tokens;
 }
 
@@ -82,6 +94,8 @@ void tokens_free(struct tokens **slot)
 	if (tokens == NULL)
 		return;
 	*slot = NULL;
+	credentials_free(&tokens->credentials);
+	acquires_free(&tokens->acquires);
 	access_free(&tokens->access);
 	http_client_free(&tokens->client);
 	grant_store_free(&tokens->store);
@@ -91,6 +105,25 @@ void tokens_free(struct tokens **slot)
 struct access *tokens_access(const struct tokens *tokens)
 {
 	return tokens->access;
+}
+
+struct acquires *tokens_acquires(const struct tokens *tokens)
+{
+	return tokens->acquires;
+}
+
+struct credentials *tokens_credentials(const struct tokens *tokens)
+{
+	return tokens->credentials;
+}
+
+bool tokens_find(void *ctx, const char *tenant_id, const char *connection_id, const char *subject,
+		 struct upstream_token *token)
+{
+	struct tokens *const *tokens = ctx;
+
+	return *tokens != NULL &&
+	       credential_find((*tokens)->access, tenant_id, connection_id, subject, token);
 }
 
 void tokens_hint(struct tokens *tokens, const char *payload)

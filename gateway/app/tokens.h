@@ -3,7 +3,7 @@
 #define GATEWAY_APP_TOKENS_H
 
 /* The upstream tokens of one worker: oauth/access.h on the tables, with the tenants that this
- * worker has in memory. */
+ * worker has in memory, and what gets tokens where there are none. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,8 +13,11 @@
 #include "base/loop.h"
 
 struct access;
+struct acquires;
+struct credentials;
 struct tenants;
 struct tokens;
+struct upstream_token;
 
 struct tokens_params {
 	struct loop *loop;
@@ -28,12 +31,19 @@ struct tokens_params {
 	bool fsync;
 	int64_t refresh_grace_ms;
 	int64_t stale_max_ms;
+	bool allow_http; /* authorization servers on loopback without TLS: development */
 };
 /* ERR_INTERNAL: the spool cannot be opened. */
 struct tokens *tokens_new(const struct tokens_params *params, struct err *err) MUST_CHECK;
 /* Before the tenants, and after whoever waits for a token. */
 void tokens_free(struct tokens **tokens);
 struct access *tokens_access(const struct tokens *tokens);
+struct acquires *tokens_acquires(const struct tokens *tokens);
+struct credentials *tokens_credentials(const struct tokens *tokens);
+/* For upstreams_new. ctx points to a pointer to the tokens: as long as that is NULL there are
+ * none. */
+bool tokens_find(void *ctx, const char *tenant_id, const char *connection_id, const char *subject,
+		 struct upstream_token *token);
 /* What a notification of grants says, or NULL: something may have been missed. */
 void tokens_hint(struct tokens *tokens, const char *payload);
 

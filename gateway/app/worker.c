@@ -20,11 +20,9 @@
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
-#include "gateway/core/acquire.h"
 #include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
-#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -346,8 +344,6 @@ static void close_all(struct worker *worker)
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
-	credentials_free(&worker->credentials);
-	acquires_free(&worker->acquires);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);

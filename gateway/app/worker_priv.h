@@ -40,8 +40,6 @@ struct worker {
 	struct probes *probes;
 	struct keeper *keeper;
 	struct tokens *tokens;
-	struct acquires *acquires;
-	struct credentials *credentials;
 	struct browsers *browsers;
 	struct connects *connects;
 	struct gate gate;

@@ -10,11 +10,9 @@
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
-#include "gateway/core/acquire.h"
 #include "gateway/core/browser.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
-#include "gateway/core/credential.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
@@ -57,33 +55,13 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	cancels_look(worker->cancels, tenant_id);
 }
 
-/* What a notification of grants begins with; NULL: it may be about any. */
-static const char *tenant_of(const char *payload, char tenant_id[UUID_TEXT_BYTES])
-{
-	if (payload == NULL)
-		return NULL;
-	snprintf(tenant_id, UUID_TEXT_BYTES, "%s", payload);
-	return tenant_id;
-}
-
 static void on_grant_hint(void *ctx, const char *payload)
 {
 	struct worker *worker = ctx;
-	char tenant_id[UUID_TEXT_BYTES];
 
 	tokens_hint(worker->tokens, payload);
 	if (worker->keeper != NULL)
-		keeper_grants_changed(worker->keeper, tenant_of(payload, tenant_id));
-}
-
-/* The upstreams are there before the tokens are. */
-static bool find_token(void *ctx, const char *tenant_id, const char *connection_id,
-		       const char *whose, struct upstream_token *token)
-{
-	struct worker *worker = ctx;
-
-	return worker->tokens != NULL && credential_find(tokens_access(worker->tokens), tenant_id,
-							 connection_id, whose, token);
+		keeper_grants_changed(worker->keeper, payload);
 }
 
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
@@ -110,17 +88,10 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.fsync = strcmp(config->durability, "fsync") == 0,
 			.refresh_grace_ms = config->refresh_grace_ms,
 			.stale_max_ms = config->stale_max_ms,
+			.allow_http = config->development,
 		},
 		err);
-	if (worker->tokens == NULL)
-		return -1;
-	worker->acquires = acquires_new(&(struct acquires_params){
-		.loop = worker->loop,
-		.access = tokens_access(worker->tokens),
-		.allow_http = config->development,
-	});
-	worker->credentials = credentials_new(tokens_access(worker->tokens), worker->acquires);
-	return 0;
+	return worker->tokens != NULL ? 0 : -1;
 }
 
 /* What browsers come for. */
@@ -153,7 +124,7 @@ static void complete_app(struct worker *worker, const char *deployment)
 	worker->app.browsers = worker->browsers;
 	worker->app.connects = worker->connects;
 	worker->app.access = tokens_access(worker->tokens);
-	worker->app.acquires = worker->acquires;
+	worker->app.acquires = tokens_acquires(worker->tokens);
 	worker->app.deployment = deployment;
 }
 
@@ -171,9 +142,9 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.cancelled = call_cancel_by_key,
 		.ctx = &worker->gate,
 	});
-	worker->upstreams =
-		upstreams_new(worker->loop, worker->db,
-			      &(struct upstream_credentials){ .find = find_token, .ctx = worker });
+	worker->upstreams = upstreams_new(
+		worker->loop, worker->db,
+		&(struct upstream_credentials){ .find = tokens_find, .ctx = &worker->tokens });
 	worker->healths = healths_new(worker->loop, worker->db);
 	worker->probes = probes_new(worker->loop);
 	worker->tenants = tenants_new(&(struct tenants_params){
@@ -199,7 +170,7 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.loop = worker->loop,
 		.db = worker->db,
 		.upstreams = worker->upstreams,
-		.credentials = worker->credentials,
+		.credentials = tokens_credentials(worker->tokens),
 		.healths = worker->healths,
 		.meter = worker->meter,
 		.node_id = worker->node_id,
@@ -219,7 +190,7 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.server_version = TOLLGATE_VERSION,
 		.meter = worker->meter,
 		.access = tokens_access(worker->tokens),
-		.credentials = worker->credentials,
+		.credentials = tokens_credentials(worker->tokens),
 		.connects = worker->connects,
 		.deployment = deployment,
 	};

@@ -124,14 +124,16 @@ void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct 
 	}
 }
 
-void keeper_grants_changed(struct keeper *keeper, const char *tenant_id)
+void keeper_grants_changed(struct keeper *keeper, const char *payload)
 {
 	struct lease *lease;
 	struct lease *next;
 
 	HASH_ITER(hh, keeper->leases, lease, next)
 	{
-		if (tenant_id != NULL && strcmp(lease->key.tenant_id, tenant_id) != 0)
+		const char *tenant_id = lease->key.tenant_id;
+
+		if (payload != NULL && strncmp(payload, tenant_id, strlen(tenant_id)) != 0)
 			continue;
 		for (int kind = 0; kind < N_WATCHES; kind++) {
 			if (lease->watches[kind].needs_auth)

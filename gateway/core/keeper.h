@@ -53,8 +53,9 @@ struct keeper *keeper_new(const struct keeper_params *params);
 void keeper_free(struct keeper **keeper);
 /* Something may be there to be watched or refreshed. */
 void keeper_look(struct keeper *keeper);
-/* Grants of the tenant may have changed, or of any (NULL): what waits for one is listed. */
-void keeper_grants_changed(struct keeper *keeper, const char *tenant_id);
+/* What the channel of grants says begins with the id of a tenant; NULL: grants of any may have
+ * changed. What waits for one is listed. */
+void keeper_grants_changed(struct keeper *keeper, const char *payload);
 /* The tenant's snapshot was replaced; NULL: the tenant has gone. */
 void keeper_tenant_changed(struct keeper *keeper, const char *tenant_id, struct tenant *tenant);
 /* Watches nothing from now on, so that others may at once. done: they have been told, or cannot

@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/core/acquire.h"
+#include "gateway/core/connect.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/tenant.h"
 #include "gateway/http/credential.h"
 #include "gateway/http/guard.h"
 #include "gateway/http/route_match.h"
+#include "oauth/access.h"
 
 #define API_MAGIC	     0x61706921u
 #define FOREIGN_KEY_VIOLATED "23503"
@@ -34,6 +37,9 @@ static void request_free(struct api_request *request)
 	timer_stop(&request->timer);
 	tenants_cancel(&request->loading);
 	probe_cancel(&request->probe);
+	connect_cancel(&request->connecting);
+	access_cancel(&request->accessing);
+	acquire_cancel(&request->acquiring);
 	tenant_unref(&request->tenant);
 	principal_unref(&request->principal);
 	request->magic = 0;

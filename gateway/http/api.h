@@ -25,8 +25,11 @@
 #include "gateway/http/app.h"
 #include "gateway/http/exchange.h"
 
+struct access_op;
+struct acquire_op;
 struct call;
 struct call_reply;
+struct connect_op;
 struct identity_op;
 struct probe;
 struct tenant;
@@ -56,6 +59,10 @@ struct tenants_op;
 	X(TENANT, "GET", "/connections/{name}/status", ANYBODY, connection_status)                 \
 	X(TENANT, "POST", "/connections/{name}/refresh", ADMIN, connection_refresh)                \
 	X(TENANT, "POST", "/connections/{name}/probe", ADMIN, probe_stored)                        \
+	X(TENANT, "POST", "/connections/{name}/connect", ANYBODY, oauth_connect)                   \
+	X(TENANT, "POST", "/connections/{name}/oauth/ingest", ANYBODY, oauth_ingest)               \
+	X(TENANT, "POST", "/connections/{name}/oauth/reacquire", ANYBODY, oauth_reacquire)         \
+	X(TENANT, "POST", "/connections/{name}/oauth/disconnect", ANYBODY, oauth_disconnect)       \
 	X(TENANT, "GET", "/connections/{name}/oauth/events", ANYBODY, oauth_events)                \
 	X(TENANT, "GET", "/connect/attempts/{id}", ANYBODY, attempt_show)                          \
 	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
@@ -139,6 +146,9 @@ struct api_request {
 	struct tenants_op *loading;
 	struct call *call;
 	struct probe *probe;
+	struct connect_op *connecting;
+	struct access_op *accessing;
+	struct acquire_op *acquiring;
 	bool called; /* a call was made, which records itself */
 };
 

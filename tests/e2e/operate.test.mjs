@@ -616,7 +616,9 @@ describe('completion', () => {
       );
       return done.stdout.trim().split(' ');
     };
-    assert.deepEqual(offered('tollgate conn'), ['connections']);
+    assert.deepEqual(offered('tollgate conn'), ['connect', 'connections']);
+    assert.deepEqual(offered('tollgate accounts d'), ['disconnect']);
+    assert.deepEqual(offered('tollgate connections add --client-s'), ['--client-secret-file']);
     assert.ok(offered('tollgate connections ').includes('probe'));
     assert.deepEqual(offered('tollgate connections add --cred'), ['--credential-file']);
     assert.deepEqual(offered('tollgate completion '), ['bash', 'zsh', 'fish']);

@@ -208,12 +208,12 @@ export async function onEveryWorker(fn, times = 16) {
 // --- the legacy era ------------------------------------------------------------------------------
 
 export async function openSession(url, options = {}) {
-  const { version = '2025-11-25', key, headers = {} } = options;
+  const { version = '2025-11-25', key, headers = {}, capabilities = {} } = options;
   const opened = await post(
     url,
     message(0, 'initialize', {
       protocolVersion: version,
-      capabilities: {},
+      capabilities,
       clientInfo: { name: 'raw', version: '1' },
     }),
     { key, headers, header: options.header },

@@ -33,6 +33,11 @@
 /* --- the edges, as fakes that do nothing until they are told -----------------------------------
  */
 
+struct fake_column {
+	const char *name;
+	const char *text;
+};
+
 struct exchange {
 	struct http_app app;
 	struct gate gate;
@@ -69,6 +74,9 @@ struct exchange {
 	struct call_params call;
 	struct call_sink sink;
 	bool call_left;
+	/* What the rows of a test hold beside those of users; NULL text: SQL NULL. */
+	const struct fake_column *columns;
+	size_t n_columns;
 	int n_entries; /* in the book, of calls that were refused */
 	enum book_outcome entry;
 };
@@ -265,6 +273,15 @@ size_t db_affected(const struct db_result *result)
 	return result->affected;
 }
 
+static const struct fake_column *find_column(const char *column)
+{
+	for (size_t i = 0; i < the_exchange->n_columns; i++) {
+		if (strcmp(the_exchange->columns[i].name, column) == 0)
+			return &the_exchange->columns[i];
+	}
+	return NULL;
+}
+
 const char *db_text(const struct db_result *result, size_t row, const char *column)
 {
 	static const struct {
@@ -280,6 +297,8 @@ const char *db_text(const struct db_result *result, size_t row, const char *colu
 	};
 
 	assert_true(row < result->n && row < 3);
+	if (find_column(column) != NULL)
+		return find_column(column)->text;
 	if (strcmp(column, "id") == 0)
 		return the_exchange->n_queries == 1 && the_exchange->tenant != NULL ? OTHER_TENANT
 										    : ROW_ID;
@@ -301,6 +320,8 @@ int64_t db_int(const struct db_result *result, size_t row, const char *column)
 bool db_bool(const struct db_result *result, size_t row, const char *column)
 {
 	assert_true(row < result->n);
+	if (find_column(column) != NULL)
+		return find_column(column)->text != NULL;
 	assert_string_equal(column, "enabled");
 	return true;
 }
@@ -382,6 +403,8 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 	the_exchange->entry = result->outcome;
 	return 0;
 }
+
+#include "tests/unit/gateway/http/api_oauth_fakes.h"
 
 /* --- what tests say ----------------------------------------------------------------------------
  */
