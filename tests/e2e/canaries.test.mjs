@@ -140,14 +140,29 @@ describe('secrets', () => {
       assert.match(page(await visitor.open(callback)).text, /connected/);
       const calling = () => requestModern(gateway.mcp(), 'tools/list', {}, mcp);
       await calling();
-      // Codes that are not redeemed: of another browser, twice, with another state.
-      const other = await begin('mail');
-      page(await new Visitor().open(other));
+      // Codes that come to nothing: refused by the server, twice, by another browser, with no state.
       server.fault('code', { status: 400, body: '{"error":"invalid_grant"}' });
-      page(await visitor.open(other));
-      page(await visitor.open(other));
+      const refused = await begin('mail');
+      page(await visitor.open(refused));
+      page(await visitor.open(refused));
+      page(await new Visitor().open(await begin('mail')));
       const [authorize] = server.asked('authorize').slice(-1);
       page(await visitor.open(`${gateway.dev.public_url}/oauth/callback/0000000000000000?state=${authorize.fields.state}&code=${canaries.plant('')}`));
+      const given = {
+        access_token: canaries.plant(''),
+        refresh_token: canaries.plant(''),
+        expires_in: 3600,
+        token_url: 'https://as.example.com/token',
+        client_id: 'us',
+        client_secret: canaries.plant(),
+        token_endpoint_auth: 'basic',
+      };
+      const ingested = await api('POST', '/connections/mail/oauth/ingest', given, mcp);
+      assert.equal(ingested.status, 200, ingested.text);
+      await api('POST', '/connections/mail/oauth/ingest', { ...given, nonsense: canaries.plant('') }, mcp);
+      for (const route of ['calendar/status', 'mail/status', 'calendar/oauth/events', 'mail/oauth/events'])
+        await api('GET', `/connections/${route}`, undefined, mcp);
+      const n = canaries.secrets.length;
       for (const { fields } of server.asked('authorize')) canaries.keep(fields.state);
       for (const { fields } of server.asked('code')) {
         canaries.keep(fields.code);
@@ -155,6 +170,9 @@ describe('secrets', () => {
       }
       for (const token of [...server.access.keys(), ...server.refresh.keys()]) canaries.keep(token);
       for (const { secret } of server.clients.values()) if (secret) canaries.keep(secret);
+      assert.ok(server.access.size > 0 && server.refresh.size > 0);
+      assert.equal(server.asked('code').length, 2);
+      assert.ok(canaries.secrets.length >= n + 9);
       for (const jar of visitor.jars.values()) for (const cookie of jar.values()) if (cookie.length >= 32) canaries.keep(cookie);
     } finally {
       await server.close();
