@@ -45,8 +45,9 @@ export async function refreshStorm({ rounds = 125, grants = 8, callers = 64 } = 
 // long after that the worker is killed, in ms. lost: whether the grant may be lost, because the
 // answer may not have been durable.
 const moments = {
-  'before anything was done': { fault: 'before', delay: 0, lost: false },
-  'done, and not answered': { fault: 'after', delay: 0, lost: true },
+  'as the lease is taken': { fault: 'before', early: true, lost: false },
+  'before anything was done': { fault: 'before', lost: false },
+  'done, and not answered': { fault: 'after', lost: true },
   'as the answer leaves': { delay: 0, lost: true },
   'a moment after the answer': { delay: 6, lost: true },
 };
@@ -68,7 +69,7 @@ const renewerOf = (world, name) =>
   );
 
 // Lets the request for a token of `name` reach its moment, and kills who sent it.
-async function killAt(world, name, { fault, delay }, chance) {
+async function killAt(world, name, { fault, early, delay }, chance) {
   let reached;
   let goOn;
   const arrived = new Promise((resolve) => (reached = resolve));
@@ -78,7 +79,7 @@ async function killAt(world, name, { fault, delay }, chance) {
   world.server.fault('refresh', fault === 'before' ? { holdBefore: gate, drop: 'before' }
     : { until: gate, ...(fault === undefined ? {} : { drop: fault }) });
   const calling = world.call(name, chance.below(2));
-  await arrived;
+  if (!early) await arrived;
   const pid = await renewerOf(world, name);
   if (fault === undefined) {
     goOn();
@@ -86,6 +87,7 @@ async function killAt(world, name, { fault, delay }, chance) {
   }
   process.kill(pid, 'SIGKILL');
   goOn();
+  if (early) world.server.faults.length = 0; // it may never have been sent
   await calling; // which may have been on the worker that died
   return pid;
 }
@@ -125,6 +127,7 @@ export async function refreshKill({ count = 50, seed = 1, grants = 4 } = {}) {
       for (let n = 0; n < count; n++) {
         const name = world.names[at++ % grants];
         world.server.expire();
+        await pause(restMs / grants);
         await killAt(world, name, moment, chance);
         if ((await settled(world, name, at)) === 'works') continue;
         flagged[when]++;
