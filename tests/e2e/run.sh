@@ -20,7 +20,7 @@ program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
 shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
   oauth_settings accounts cli operate notes_sample book docs"
 # These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect
+own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect connect_flow
   connect_conformance"
 # This one measures: it runs alone.
 alone="start"
