@@ -121,10 +121,34 @@ static void tell_waiting(struct entry *entry, struct tenant *tenant, const struc
 	}
 }
 
+static bool has_settings_of(const struct tenant *old, const struct connection *connection)
+{
+	for (size_t i = 0; old != NULL && i < old->n_connections; i++) {
+		if (strcmp(old->connections[i].id, connection->id) == 0)
+			return old->connections[i].settings_version == connection->settings_version;
+	}
+	return false;
+}
+
+static void tell_settings(const struct entry *entry, const struct tenant *tenant)
+{
+	const struct tenants_params *params = &entry->tenants->params;
+
+	for (size_t i = 0; tenant != NULL && i < tenant->n_connections; i++) {
+		const struct connection *connection = &tenant->connections[i];
+
+		if (connection->auth_mode == AUTH_OAUTH &&
+		    !has_settings_of(entry->tenant, connection))
+			params->settings_changed(params->ctx, entry->id, connection->id);
+	}
+}
+
 static void replace(struct entry *entry, struct tenant *tenant)
 {
 	struct tenants *tenants = entry->tenants;
 
+	if (tenants->params.settings_changed != NULL)
+		tell_settings(entry, tenant);
 	tenant_unref(&entry->tenant);
 	entry->tenant = tenant;
 	tenants->params.changed(tenants->params.ctx, entry->id, tenant);

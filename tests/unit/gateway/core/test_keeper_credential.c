@@ -34,8 +34,8 @@ static struct credential_op *asked(struct world *world, size_t n)
 	return &world->nodes[0].credentials.asked[n - 1];
 }
 
-static void gets(struct credential_op *op, enum credential_state state, const char *why,
-		 const struct err *err)
+static void receives(struct credential_op *op, enum credential_state state, const char *why,
+		     const struct err *err)
 {
 	assert_non_null(op->slot);
 	*op->slot = NULL;
@@ -65,7 +65,7 @@ static void the_shared_grant_lists_it(void **state)
 	assert_string_equal(asked(&world, 1)->subject, "");
 	assert_int_equal(asked(&world, 1)->refused_version, 0);
 	assert_int_equal(world.nodes[0].upstreams.n, 0);
-	gets(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
 	assert_string_equal(request(&world, 1)->subject, "");
 	answer(request(&world, 1), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
@@ -79,20 +79,20 @@ static void without_one_it_waits_for_a_person_and_asks_nobody(void **state)
 
 	begin(state, &world);
 	add_oauth(&world, SETTINGS("shared"));
-	gets(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
 	await_status(&world, "crm", "needs_auth");
 	assert_string_equal(status(&world, "concat_ws('|', last_error, next_retry_at IS NULL)"),
 			    "not connected yet|t");
 	/* A hint that grants have changed costs one look. */
 	keeper_grants_changed(world.nodes[0].keeper, "somebody else's");
 	keeper_grants_changed(world.nodes[0].keeper, world.tenant);
-	gets(asked(&world, 2), CREDENTIAL_NONE, "access was taken back", NULL);
+	receives(asked(&world, 2), CREDENTIAL_NONE, "access was taken back", NULL);
 	await(&world, "SELECT last_error AS v FROM tollgate.connection_status",
 	      "access was taken back");
 	assert_int_equal(world.nodes[0].credentials.n, 2);
 	assert_int_equal(world.nodes[0].upstreams.n, 0);
 	keeper_grants_changed(world.nodes[0].keeper, NULL);
-	gets(asked(&world, 3), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 3), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 1), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
 	/* What is listed is not listed for each grant that changes. */
@@ -108,10 +108,10 @@ static void a_refresh_looks_at_once_and_is_answered(void **state)
 
 	begin(state, &world);
 	add_oauth(&world, SETTINGS("shared"));
-	gets(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
 	await_status(&world, "crm", "needs_auth");
 	refresh(&world);
-	gets(asked(&world, 2), CREDENTIAL_NONE, NULL, NULL);
+	receives(asked(&world, 2), CREDENTIAL_NONE, NULL, NULL);
 	await(&world, "SELECT refresh_done AS v FROM tollgate.connection_status", "1");
 	end(&world);
 }
@@ -124,11 +124,11 @@ static void a_grant_that_cannot_be_asked_for_now_is_a_failure_like_others(void *
 	begin(state, &world);
 	add_oauth(&world, SETTINGS("shared"));
 	err_set(&err, ERR_UNAVAILABLE, "the server is away");
-	gets(asked(&world, 1), CREDENTIAL_NONE, NULL, &err);
+	receives(asked(&world, 1), CREDENTIAL_NONE, NULL, &err);
 	await_status(&world, "crm", "unreachable");
 	assert_string_equal(status(&world, "concat_ws('|', last_error, next_retry_at IS NULL)"),
 			    "the server is away|f");
-	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 1), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
 	end(&world);
@@ -140,22 +140,22 @@ static void a_refused_token_is_renewed_once(void **state)
 
 	begin(state, &world);
 	add_oauth(&world, SETTINGS("shared"));
-	gets(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
 	refuse(request(&world, 1), 401, 7);
 	assert_int_equal(asked(&world, 2)->refused_version, 7);
-	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 2), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
 	refresh(&world);
-	gets(asked(&world, 3), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 3), CREDENTIAL_READY, NULL, NULL);
 	refuse(request(&world, 3), 401, 8);
-	gets(asked(&world, 4), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 4), CREDENTIAL_READY, NULL, NULL);
 	refuse(request(&world, 4), 401, 9);
 	/* The tools stay: who calls one is asked to connect. */
 	await_status(&world, "crm", "needs_auth|1|legacy");
 	assert_string_equal(catalog(&world, "tools_count"), "1");
 	refresh(&world);
-	gets(asked(&world, 5), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 5), CREDENTIAL_READY, NULL, NULL);
 	refuse(request(&world, 5), 403, 9);
 	await(&world, "SELECT refresh_done AS v FROM tollgate.connection_status", "2");
 	assert_string_equal(status(&world, "state"), "needs_auth");
@@ -197,7 +197,7 @@ static void of_users_the_one_who_connected_last_lists_it(void **state)
 	connect_user(&world, "gone", "needs_reauth", 1);
 	keeper_grants_changed(world.nodes[0].keeper, world.tenant);
 	assert_string_equal(asked(&world, 1)->subject, subject_of(&world, "late"));
-	gets(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
 	assert_string_equal(request(&world, 1)->subject, subject_of(&world, "late"));
 	answer(request(&world, 1), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
@@ -207,7 +207,7 @@ static void of_users_the_one_who_connected_last_lists_it(void **state)
 			       " WHERE name = 'late')");
 	refresh(&world);
 	assert_string_equal(asked(&world, 2)->subject, subject_of(&world, "early"));
-	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 2), TOOLS);
 	await(&world, "SELECT refresh_done AS v FROM tollgate.connection_status", "1");
 	end(&world);
@@ -224,12 +224,12 @@ static void what_is_tried_out_waits_while_the_old_serves(void **state)
 	gate_db_do(world.gate,
 		   "UPDATE tollgate.connections SET auth_mode = 'oauth', oauth = " SETTINGS(
 			   "shared") ", version = version + 1");
-	gets(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
+	receives(asked(&world, 1), CREDENTIAL_NONE, NULL, NULL);
 	await(&world, "SELECT trial_error AS v FROM tollgate.serving_connections",
 	      "not connected yet");
 	await_status(&world, "crm", "ok|1|legacy");
 	keeper_grants_changed(world.nodes[0].keeper, world.tenant);
-	gets(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
+	receives(asked(&world, 2), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 2), "{\"tools\":[]}");
 	await(&world, "SELECT count(*) AS v FROM tollgate.serving_connections", "0");
 	await_status(&world, "crm", "ok|0|legacy");

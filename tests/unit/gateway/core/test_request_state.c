@@ -139,7 +139,7 @@ static void nonsense_is_none_of_ours(void **state)
 	longer[sizeof(longer) - 1] = '\0';
 	assert_int_equal(request_state_check(&mine, longer, NOW, &err), -1);
 	write_text(&mine, longer);
-	strcat(longer, "AAAA");
+	memcpy(longer + strlen(longer), "AAAA", sizeof("AAAA"));
 	assert_int_equal(request_state_check(&mine, longer, NOW, &err), -1);
 }
 
