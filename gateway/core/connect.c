@@ -117,9 +117,8 @@ static void log_failure(const struct connect_op *op)
 
 static void fail(struct connect_op *op)
 {
-	struct db_statement statements[2];
-	struct db_tx tx = { .statements = statements };
 	const struct db_setting setting = { "app.tenant", op->tenant_id };
+	struct db_statement statement;
 
 	log_failure(op);
 	/* Somebody else's attempt does not end because others try to use it. */
@@ -127,10 +126,9 @@ static void fail(struct connect_op *op)
 		finish(op, NULL);
 		return;
 	}
-	tx.settings = &setting;
-	tx.n_settings = 1;
-	tx.n_statements = connect_failure_statements(op, statements);
-	db_start(op->connects->params.db, &op->query, &tx, on_failure_saved, op);
+	statement = connect_failure(op);
+	db_query(op->connects->params.db, &op->query, &setting, statement.sql, statement.params,
+		 statement.n_params, on_failure_saved, op);
 }
 
 void connect_resume_with(struct connect_op *op, enum connect_result result)
