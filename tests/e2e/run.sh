@@ -20,8 +20,8 @@ program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
 shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
   oauth_settings cli operate notes_sample book docs"
 # These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect
-  connect_conformance"
+own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks
+  oauth_calls connect connect_conformance"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
