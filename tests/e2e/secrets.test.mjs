@@ -197,12 +197,22 @@ function logText() {
   return fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '';
 }
 
+// A file that is replaced just now is gone, or has another name.
+function textOf(file) {
+  try {
+    return fs.readFileSync(file, 'latin1');
+  } catch (problem) {
+    if (problem.code === 'ENOENT') return '';
+    throw problem;
+  }
+}
+
 // Everything the gateway keeps in its directory, but what is meant to hold a key.
 function filesText(directory) {
   return fs
     .readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((file) => file.isFile() && file.name !== 'dev.json' && !file.name.endsWith('.key'))
-    .map((file) => fs.readFileSync(path.join(file.parentPath, file.name), 'latin1'))
+    .map((file) => textOf(path.join(file.parentPath, file.name)))
     .join('\n');
 }
 
