@@ -116,7 +116,7 @@ judge_all() {
 }
 
 # More than there are cores: most wait for a server, a timer or a child most of the time.
-unit_at_once=5
+unit_at_once=4
 
 run_unit() {
   local sources
