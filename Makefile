@@ -8,7 +8,9 @@
 # make lint       format, layers, banned calls, sizes, static analysis, documents
 # make fuzz       every fuzzer for TIME=60 seconds
 # make valgrind   the unit tests and a short session, built without sanitizers, under valgrind
-# make campaign   faults in full, about half an hour (SCENARIO=name: only that one), and a report
+# make bench      what has a promised price, measured on the release build
+# make spread     the end-to-end tests, all on two gateways at once, and a report
+# make campaign   faults in full and all of that, about 40 minutes (SCENARIO=name: only that one)
 # make deps       only install what run and test need (deps-run: what run needs)
 # make install    into $(DESTDIR)$(PREFIX), PREFIX=/usr/local
 # make clean      remove build/
@@ -18,8 +20,8 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all build deps deps-run deps-test run run-reset test check lint fuzz valgrind campaign install \
-	clean FORCE
+.PHONY: all build deps deps-run deps-test run run-reset install clean FORCE
+.PHONY: test check lint fuzz valgrind bench spread campaign
 MAKEFLAGS += --no-builtin-rules --no-print-directory --jobs=$(shell nproc)
 
 ifeq ($(origin CC),default)
@@ -42,6 +44,7 @@ FAKES := $(filter-out $(RECYCLE),$(wildcard tests/fakes/*.c))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 CLI_SRC := $(wildcard tests/fuzz/*_cli.c)
+BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 
 # Objects come in four flavours: obj for release, san with ASan and UBSan, val for valgrind, fuzz
 # with clang.
@@ -54,7 +57,8 @@ UNIT := $(UNIT_SRC:%.c=build/san/%)
 UNIT_VAL := $(UNIT_SRC:%.c=build/val/%)
 CLIS := $(CLI_SRC:%.c=build/san/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
-OBJECTS := $(call obj,$(SRC) $(MAIN)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
+BENCHES := $(BENCH_SRC:tests/bench/%.c=build/bench/%)
+OBJECTS := $(call obj,$(SRC) $(MAIN) $(BENCH_SRC)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
 	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC)) \
 	   $(call val,$(SRC) $(RECYCLE) $(FAKES) $(UNIT_SRC))
 
@@ -188,6 +192,11 @@ $(FUZZERS): build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtollgate.a
 	@$(if $(V),,echo "  LINK    $@")
 	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
+$(BENCHES): build/bench/%: build/obj/tests/bench/%.o build/libtollgate.a
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(RELEASE) $(RELEASE_LINK) -o $@ $^ $(PKG_LIBS)
+
 -include $(OBJECTS:.o=.d)
 
 # --- run, test, install -----------------------------------------------------------------------
@@ -222,6 +231,12 @@ fuzz: $(FUZZERS)
 
 valgrind: build $(UNIT_VAL)
 	@tests/valgrind.sh $(UNIT_VAL)
+
+bench: build $(BENCHES)
+	@tests/bench/run.sh $(BENCHES)
+
+spread: build
+	@TOLLGATE_E2E_BINARY=$(CURDIR)/build/tollgate tests/e2e/spread.sh
 
 campaign: build $(if $(SCENARIO),,$(UNIT_VAL))
 	@SCENARIO=$(SCENARIO) tests/fault/campaign.sh $(if $(SCENARIO),,$(UNIT_VAL))

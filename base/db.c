@@ -30,6 +30,8 @@ struct db {
 	struct db_target target;
 	struct db_params params; /* conninfo NULL: it is in target */
 	enum db_state state;
+	db_changed *changed; /* NULL: nobody watches */
+	void *changed_ctx;
 	struct db_conn *conns; /* most recently used first */
 	int n_conns;
 	struct db_op *first_waiting, *last_waiting;
@@ -62,6 +64,14 @@ static void set_state(struct db *db, enum db_state state, const struct err *err)
 		log_warn(&subject, "%s: %s",
 			 state == DB_DOWN ? "the database is down" : "lost a database connection",
 			 db->last_err.text);
+	if (db->changed != NULL)
+		db->changed(db->changed_ctx);
+}
+
+void db_watch(struct db *db, db_changed *changed, void *ctx)
+{
+	db->changed = changed;
+	db->changed_ctx = ctx;
 }
 
 bool db_up(const struct db *db)

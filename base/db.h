@@ -41,6 +41,10 @@ struct db *db_new(struct loop *loop, const struct db_params *params);
 void db_free(struct db **db);
 /* True while the last attempt to connect or use a connection succeeded. */
 bool db_up(const struct db *db);
+/* changed is called whenever db_up may give another answer, from within the pool: it may ask
+ * db_up, all else it does later. One at a time; NULL ends it. */
+typedef void db_changed(void *ctx);
+void db_watch(struct db *db, db_changed *changed, void *ctx);
 
 struct db_stats {
 	size_t n_busy; /* connections with a transaction */

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "gateway/app/cli.h"
 #include "gateway/app/dev_cluster.h"
+#include "gateway/app/dev_dir.h"
 #include "gateway/app/dev_seed.h"
 #include "gateway/app/listener.h"
 #include "gateway/app/sample_clock.h"
@@ -24,13 +25,14 @@
 
 #define CLUSTER_START_MS 30000
 #define CLUSTER_END_MS	 10000
+#define CLUSTER_JOIN_MS	 2000
 #define DEV_DRAIN	 "5s"
-#define KEY_BYTES	 128
 
 struct dev_options {
 	const char *dir;
 	const char *port;
 	const char *workers;
+	const char *beside;
 	struct cli_list sets;
 	bool reset;
 };
@@ -38,15 +40,19 @@ struct dev_options {
 
 static const struct cli_option dev_options[] = {
 	{"dir",	 0, CLI_TEXT, AT(dir)    },
-	 { "port",	   0, CLI_TEXT, AT(port)	 },
+	{ "port",	  0, CLI_TEXT, AT(port)	},
 	{ "workers", 0, CLI_TEXT, AT(workers)},
-	 { "set",	  0, CLI_LIST, AT(sets)	},
+	{ "beside",  0, CLI_TEXT, AT(beside) },
+	{ "set",	 0, CLI_LIST, AT(sets)   },
 	{ "reset",   0, CLI_FLAG, AT(reset)  },
-	 { NULL,	 0, CLI_TEXT, 0		},
+	{ NULL,	0, CLI_TEXT, 0	       },
 };
 
 struct dev {
-	char dir[DEV_PATH_BYTES - 32];
+	char dir[DEV_DIR_BYTES];
+	char home[DEV_DIR_BYTES]; /* has the cluster and the keys: dir, or that of another gateway
+				   */
+	bool is_beside;
 	int port;
 	bool reset;
 	const char *workers;
@@ -67,11 +73,32 @@ static char *path_in(struct dev *dev, const char *name)
 	return arena_printf(dev->config.arena, "%s/%s", dev->dir, name);
 }
 
+static char *path_at_home(struct dev *dev, const char *name)
+{
+	return arena_printf(dev->config.arena, "%s/%s", dev->home, name);
+}
+
+static int take_home(struct dev *dev, const char *beside, struct err *err)
+{
+	dev->is_beside = beside != NULL;
+	if (!dev->is_beside) {
+		memcpy(dev->home, dev->dir, sizeof(dev->home));
+		return 0;
+	}
+	if (dev->reset)
+		return err_set(err, ERR_BAD_REQUEST, "say --beside or --reset, not both");
+	if (dev_dir_take(dev->home, beside, err) < 0)
+		return err_prefix(err, "--beside");
+	if (strcmp(dev->home, dev->dir) == 0)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "--beside: %s cannot be beside itself, give another --dir", beside);
+	return 0;
+}
+
 static int take_options(struct dev *dev, const struct dev_options *options, struct err *err)
 {
 	const char *dir = options->dir != NULL ? options->dir : ".run";
 	uint64_t port = 8080;
-	char *absolute;
 
 	dev->workers = options->workers;
 	dev->sets = &options->sets;
@@ -81,17 +108,9 @@ static int take_options(struct dev *dev, const struct dev_options *options, stru
 	dev->port = (int)port;
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, ERR_BAD_REQUEST, "%s: %s", dir, strerror(errno));
-	absolute = realpath(dir, NULL);
-	if (absolute == NULL || strlen(absolute) >= sizeof(dev->dir)) {
-		free(absolute);
-		return err_set(err, ERR_BAD_REQUEST,
-			       "%s: no usable directory, or its path is "
-			       "longer than %zu bytes",
-			       dir, sizeof(dev->dir) - 1);
-	}
-	memcpy(dev->dir, absolute, strlen(absolute) + 1);
-	free(absolute);
-	return 0;
+	if (dev_dir_take(dev->dir, dir, err) < 0)
+		return -1;
+	return take_home(dev, options->beside, err);
 }
 
 static int set_listener(struct dev *dev, const char *name, int offset, struct err *err)
@@ -132,7 +151,7 @@ static int configure(struct dev *dev, struct err *err)
 	    config_set(config, "database_url", app, err) < 0 ||
 	    config_set(config, "drain_database_url", drain, err) < 0 ||
 	    config_set(config, "data_dir", path_in(dev, "data"), err) < 0 ||
-	    config_set(config, "keyring_file", path_in(dev, "keyring.json"), err) < 0 ||
+	    config_set(config, "keyring_file", path_at_home(dev, "keyring.json"), err) < 0 ||
 	    config_set(config, "drain_timeout", DEV_DRAIN, err) < 0 ||
 	    (dev->workers != NULL && config_set(config, "workers", dev->workers, err) < 0))
 		goto out;
@@ -198,18 +217,35 @@ static int bind_sample(struct dev *dev, const char *port_file, int *fd, struct e
 	return 0;
 }
 
+/* What runs there already, and is as it should be once its dev.json exists. */
+static int join(struct dev *dev, struct err *err)
+{
+	if (access(path_at_home(dev, "dev.json"), R_OK) < 0)
+		return err_set(err, ERR_UNAVAILABLE, "no development gateway is ready in %s",
+			       dev->home);
+	return dev_cluster_wait(&dev->cluster, CLUSTER_JOIN_MS, err);
+}
+
 static int prepare(struct dev *dev, struct err *err)
 {
 	const struct companion postgres = { "postgres", run_cluster, dev, SIGINT };
 	const struct companion clock = { "clock", run_clock, dev, SIGTERM };
 	const struct companion notes = { "notes", run_notes, dev, SIGTERM };
 
+	dev->seed = (struct dev_seed){
+		.cluster = &dev->cluster,
+		.keyring_file = dev->config.keyring_file,
+		.admin_key_file = path_at_home(dev, "admin.key"),
+		.user_key_file = path_at_home(dev, DEV_USER ".key"),
+	};
 	dev->supervisor = supervisor_new(&dev->config, err);
 	if (dev->supervisor == NULL)
 		return -1;
 	dev->notes_file = path_in(dev, "notes.json");
 	/* Ours from here on: the directory is locked. */
 	(void)unlink(path_in(dev, "dev.json"));
+	if (dev->is_beside)
+		return join(dev, err);
 	if (dev_cluster_await_end(&dev->cluster, CLUSTER_END_MS, err) < 0 ||
 	    dev_cluster_create(&dev->cluster, err) < 0 ||
 	    supervisor_add_companion(dev->supervisor, &postgres, err) < 0 ||
@@ -219,32 +255,16 @@ static int prepare(struct dev *dev, struct err *err)
 	    supervisor_add_companion(dev->supervisor, &notes, err) < 0 ||
 	    dev_cluster_wait(&dev->cluster, CLUSTER_START_MS, err) < 0)
 		return -1;
+	dev->seed.clock_port = listener_port(dev->clock_fd);
+	dev->seed.notes_port = listener_port(dev->notes_fd);
 	browser_token_new(dev->signin_code);
-	dev->seed = (struct dev_seed){
-		.cluster = &dev->cluster,
-		.keyring_file = dev->config.keyring_file,
-		.admin_key_file = path_in(dev, "admin.key"),
-		.user_key_file = path_in(dev, DEV_USER ".key"),
-		.clock_port = listener_port(dev->clock_fd),
-		.notes_port = listener_port(dev->notes_fd),
-		.signin_code = dev->signin_code,
-	};
+	dev->seed.signin_code = dev->signin_code;
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
 			       "the development database cannot be prepared; "
 			       "tollgate dev --dir %s --reset forgets it",
 			       dev->dir);
 	return 0;
-}
-
-static void read_key(const char *path, char key[KEY_BYTES])
-{
-	FILE *file = fopen(path, "re");
-	size_t n = file != NULL ? fread(key, 1, KEY_BYTES - 1, file) : 0;
-
-	key[n] = '\0';
-	if (file != NULL)
-		fclose(file);
 }
 
 static json_t *url_of(const struct dev *dev, enum listener_kind kind, const char *path)
@@ -265,14 +285,14 @@ static int write_dev_json(struct dev *dev, struct err *err)
 {
 	char *path = path_in(dev, "dev.json");
 	char *draft = path_in(dev, "dev.json.new");
-	char admin_key[KEY_BYTES];
-	char user_key[KEY_BYTES];
+	char admin_key[DEV_KEY_BYTES];
+	char user_key[DEV_KEY_BYTES];
 	json_t *json = json_object();
 	int fd;
 	int ret = 0;
 
-	read_key(dev->seed.admin_key_file, admin_key);
-	read_key(dev->seed.user_key_file, user_key);
+	dev_dir_read_key(dev->seed.admin_key_file, admin_key);
+	dev_dir_read_key(dev->seed.user_key_file, user_key);
 	json_object_set_new(json, "public_url", url_of(dev, LISTENER_PUBLIC, ""));
 	json_object_set_new(json, "mcp_url", url_of(dev, LISTENER_PUBLIC, "/mcp"));
 	json_object_set_new(json, "key_url", url_of(dev, LISTENER_KEY, ""));
@@ -319,7 +339,7 @@ static void print_call(const struct dev *dev, int public_port)
 	else
 		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
 		       " build/tollgate call clock__now\n",
-		       public_port, dev->dir, DEV_USER);
+		       public_port, dev->home, DEV_USER);
 	free(usual);
 }
 
@@ -336,18 +356,20 @@ static void print_banner(const struct dev *dev)
 	printf("  MCP            http://127.0.0.1:%d/mcp\n", public_port);
 	printf("  MCP (API key)  http://127.0.0.1:%d/mcp\n", key_port);
 	printf("  Admin API      http://127.0.0.1:%d/api/v1\n", public_port);
-	printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
-	       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
-	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->dir, DEV_USER, DEV_USER,
+	if (!dev->is_beside)
+		printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
+		       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
+	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->home, DEV_USER, DEV_USER,
 	       DEV_TENANT);
-	printf("  Admin key      %s/admin.key\n", dev->dir);
+	printf("  Admin key      %s/admin.key\n", dev->home);
 	printf("  SQL            psql '%s'\n", psql);
 	printf("\nNext\n");
 	print_call(dev, public_port);
 	printf("  claude mcp add --transport http tollgate http://127.0.0.1:%d/mcp"
 	       " -H \"Authorization: Bearer $(cat %s/%s.key)\"\n",
-	       key_port, dev->dir, DEV_USER);
-	printf("\nCtrl-C stops.  make run-reset erases the data.\n");
+	       key_port, dev->home, DEV_USER);
+	printf(dev->is_beside ? "\nCtrl-C stops.\n"
+			      : "\nCtrl-C stops.  make run-reset erases the data.\n");
 	fflush(stdout);
 	free(psql);
 }
@@ -379,7 +401,7 @@ static int run(struct dev *dev, struct err *err)
 {
 	int code;
 
-	if (dev_cluster_locate(&dev->cluster, dev->dir, err) < 0)
+	if (dev_cluster_locate(&dev->cluster, dev->home, err) < 0)
 		return -1;
 	if (dev->reset)
 		return reset(dev, err);

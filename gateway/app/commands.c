@@ -60,14 +60,20 @@ static int cmd_version(int argc, char **argv);
 	"TOLLGATE_NAME_FILE\n"                                                                     \
 	"names, in the configuration file, and else has its default.\n"
 
+#define KEYRING_DETAILS                                                                            \
+	"  --dir D               the keyring and database of tollgate dev --dir "                  \
+	"D\n" CONFIG_DETAILS "Of the settings keyring_file and database_url are used.\n"
+
 /* clang-format off */
 const struct command commands[] = {
 	/* running it */
-	{ "dev", NULL, "[--dir D] [--port P] [--workers N] [--set NAME=VALUE …] [--reset]",
+	{ "dev", NULL,
+	  "[--dir D] [--port P] [--workers N] [--set NAME=VALUE …] [--beside D | --reset]",
 	  "Start a gateway with a PostgreSQL of its own, for development.",
 	  "  --dir D       where its data lies (.run)\n"
 	  "  --port P      public port; P+1 for API keys, P+2 for operations; 0: any (8080)\n"
 	  "  --workers N   processes (one per core)\n"
+	  "  --beside D    no PostgreSQL of its own: serve the data of the gateway that runs in D\n"
 	  "  --set …       a setting as of `serve`; where it listens and keeps its data stays\n"
 	  "  --reset       erase the data instead\n",
 	  NULL, NULL, &cli_dev },
@@ -104,6 +110,41 @@ const struct command commands[] = {
 	  "                   else TOLLGATE_DATABASE_URL\n"
 	  "  --dry-run        only say what would be applied\n",
 	  NULL, NULL, &cli_migrate },
+	{ "keyring", "create", "[--offline] [--config FILE …]",
+	  "Make the keyring of a new deployment.",
+	  "  --offline             do not ask the database whether it has one already\n"
+	  KEYRING_DETAILS,
+	  NULL, NULL, &cli_keyring_create },
+	{ "keyring", "list", "[--offline] [--config FILE …]",
+	  "Show which keys it has, what they wrap, and how many workers have them.",
+	  "  --offline             only what stands in the file\n"
+	  KEYRING_DETAILS,
+	  NULL, NULL, &cli_keyring_list },
+	{ "keyring", "add", "[--config FILE …]",
+	  "Add a key, which opens but does not wrap yet.",
+	  KEYRING_DETAILS
+	  "Running gateways take a changed file over by themselves.\n",
+	  NULL, NULL, &cli_keyring_add },
+	{ "keyring", "promote", "ID [--offline] [--config FILE …]",
+	  "Wrap with that key from now on.",
+	  "  --offline             do not wait until every worker has it\n"
+	  KEYRING_DETAILS,
+	  NULL, NULL, &cli_keyring_promote },
+	{ "keyring", "rewrap", "[--data-keys] [--config FILE …]",
+	  "Wrap with the primary key what older ones wrap; gateways may serve.",
+	  "  --data-keys           instead make each tenant a new data key, and seal its secrets with it\n"
+	  KEYRING_DETAILS
+	  "It may be stopped at any time and run again.\n",
+	  NULL, NULL, &cli_keyring_rewrap },
+	{ "keyring", "verify", "[--config FILE …]",
+	  "Open everything that is sealed, and say what does not open.",
+	  KEYRING_DETAILS
+	  "Exit code 1 if something does not.\n",
+	  NULL, NULL, &cli_keyring_verify },
+	{ "keyring", "retire", "ID [--config FILE …]",
+	  "Remove a key that wraps nothing any more.",
+	  KEYRING_DETAILS,
+	  NULL, NULL, &cli_keyring_retire },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 

@@ -79,6 +79,9 @@ size_t config_read(struct config *config, const struct config_sources *sources,
 /* The file that the sources name; NULL: none. Borrowed. */
 const char *config_file(const struct config_sources *sources);
 
+/* Unless something else was set: the keyring that the service manager hands over as a credential
+ * (systemd: LoadCredential=keyring.json:…). */
+void config_find_credential(struct config *config);
 /* Defaults. */
 void config_init(struct config *config);
 void config_free(struct config *config);

@@ -121,6 +121,22 @@ void config_read_sets(struct config *config, const struct config_sources *source
 	}
 }
 
+void config_find_credential(struct config *config)
+{
+	const struct setting *setting = config_find("keyring_file");
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	const char *path;
+	struct err err;
+
+	assert(setting != NULL);
+	if (dir == NULL || strcmp(config->origins[setting - config_settings], "default") != 0)
+		return;
+	path = arena_printf(config->arena, "%s/keyring.json", dir);
+	if (access(path, F_OK) == 0 &&
+	    config_apply(config, setting, path, "CREDENTIALS_DIRECTORY", &err) < 0)
+		abort(); /* the table contradicts itself */
+}
+
 void config_find_missing(const struct config *config, const struct config_problems *problems)
 {
 	static const char *const required[] = { "database_url", "drain_database_url",
@@ -165,6 +181,7 @@ size_t config_read(struct config *config, const struct config_sources *sources,
 		config_read_file(config, file, &counted);
 	config_read_environment(config, &counted);
 	config_read_sets(config, sources, &counted);
+	config_find_credential(config);
 	/* What could not be read may be what is missing. */
 	if (n == 0)
 		config_find_missing(config, &counted);

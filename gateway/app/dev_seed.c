@@ -30,6 +30,7 @@ struct seeding {
 	char deployment[UUID_TEXT_BYTES];
 	char tenant_id[UUID_TEXT_BYTES]; /* "" until it is known */
 	char user_id[UUID_TEXT_BYTES];
+	bool bound; /* the database has secrets of some keyring */
 	bool has_admin_key;
 	bool has_user_key;
 	json_t *urls; /* connection → URL as stored */
@@ -82,7 +83,8 @@ static void take_tenant(void *ctx, const struct db_result *const *results, size_
 {
 	struct seeding *seeding = ctx;
 
-	assert(n == 2);
+	assert(n == 3);
+	seeding->bound = db_bool(results[2], 0, "bound");
 	snprintf(seeding->deployment, sizeof(seeding->deployment), "%s",
 		 db_text(results[0], 0, "id"));
 	if (db_rows(results[1]) == 1)
@@ -95,8 +97,10 @@ static int find_tenant(struct seeding *seeding, struct err *err)
 	static const struct db_statement statements[] = {
 		{ .sql = "SELECT tollgate.setting('deployment_id') AS id" },
 		{ .sql = "SELECT id FROM tollgate.find_tenant('" DEV_TENANT "')" },
+		{ .sql = "SELECT tollgate.setting('key_check') IS NOT NULL"
+			 " OR EXISTS (SELECT FROM tollgate.list_tenants()) AS bound" },
 	};
-	const struct db_tx tx = { .statements = statements, .n_statements = 2 };
+	const struct db_tx tx = { .statements = statements, .n_statements = 3 };
 
 	return sync_tx(seeding->loop, seeding->db, &tx, take_tenant, seeding, err);
 }
@@ -286,12 +290,20 @@ static int make_contents(struct seeding *seeding, struct err *err)
 	return run(seeding, &provision, err);
 }
 
+/* A new keyring would make useless what was sealed with one that is gone. */
 static int open_keyring(struct seeding *seeding, struct err *err)
 {
 	const char *path = seeding->seed->keyring_file;
 
-	if (access(path, F_OK) < 0 && keyring_create(path, err) < 0)
-		return -1;
+	if (access(path, F_OK) < 0) {
+		if (seeding->bound)
+			return err_set(err, ERR_CONFLICT,
+				       "%s is not there, but the database has secrets that were "
+				       "sealed with it: put it back",
+				       path);
+		if (keyring_create(path, err) < 0)
+			return -1;
+	}
 	seeding->keyring = keyring_load(path, err);
 	return seeding->keyring != NULL ? 0 : -1;
 }
@@ -309,8 +321,8 @@ static int fill(struct seeding *seeding, struct err *err)
 						    .max_queued = 10,
 					    });
 	free(url);
-	if (find_tenant(seeding, err) < 0 || make_tenant(seeding, err) < 0 ||
-	    find_contents(seeding, err) < 0)
+	if (find_tenant(seeding, err) < 0 || open_keyring(seeding, err) < 0 ||
+	    make_tenant(seeding, err) < 0 || find_contents(seeding, err) < 0)
 		return -1;
 	return make_contents(seeding, err);
 }
@@ -323,8 +335,8 @@ int dev_seed_run(void *seed)
 	struct err err;
 	int code = EXIT_OK;
 
-	if (open_keyring(&seeding, &err) < 0 || make_schema(&seeding, &err) < 0 ||
-	    fill(&seeding, &err) < 0 || make_reader(&seeding, &err) < 0)
+	if (make_schema(&seeding, &err) < 0 || fill(&seeding, &err) < 0 ||
+	    make_reader(&seeding, &err) < 0)
 		code = complain(EXIT_UNEXPECTED, "%s", err.text);
 	db_free(&seeding.db);
 	keyring_free(&seeding.keyring);

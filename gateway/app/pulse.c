@@ -12,6 +12,7 @@ struct pulse {
 	struct pulse_params params;
 	const struct http_server *server;
 	struct timer timer;
+	struct timer db_timer; /* the database has come or gone */
 	int64_t due_ms;
 	struct db_op *probe;
 	unsigned n_ended;   /* workers, as seen on the board */
@@ -97,6 +98,24 @@ static void look_for_the_dead(struct pulse *pulse)
 	pulse->n_ended = n_ended;
 }
 
+/* /readyz and /metrics know it at once, not with the next beat. */
+static void on_db_timer(void *ctx)
+{
+	struct pulse *pulse = ctx;
+
+	look_at_db(pulse);
+	measure_db(pulse);
+}
+
+/* Within the pool, of which nothing may be asked now. */
+static void on_db_changed(void *ctx)
+{
+	struct pulse *pulse = ctx;
+
+	if (pulse->db_timer.loop == NULL)
+		timer_start(pulse->params.loop, &pulse->db_timer, 0, on_db_timer, pulse);
+}
+
 static void beat(void *ctx)
 {
 	struct pulse *pulse = ctx;
@@ -121,6 +140,7 @@ struct pulse *pulse_new(const struct pulse_params *params)
 	pulse->n_ended = params->board->n_ended;
 	pulse->due_ms = loop_now_ms(params->loop);
 	timer_start(params->loop, &pulse->timer, 0, beat, pulse);
+	db_watch(params->db, on_db_changed, pulse);
 	return pulse;
 }
 
@@ -132,7 +152,9 @@ void pulse_free(struct pulse **slot)
 		return;
 	*slot = NULL;
 	measure_books(pulse); /* what came since the last beat */
+	db_watch(pulse->params.db, NULL, NULL);
 	timer_stop(&pulse->timer);
+	timer_stop(&pulse->db_timer);
 	db_cancel(&pulse->probe);
 	free(pulse);
 }

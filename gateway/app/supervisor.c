@@ -330,12 +330,30 @@ static void set_gauges(struct supervisor *supervisor)
 		meter_gauge(supervisor->meter, METER_WORKERS, &states[state], n[state]);
 }
 
+static void tell_sealed(struct supervisor *supervisor)
+{
+	struct board_report report;
+	char text[128] = "STATUS=Serving";
+
+	board_report(supervisor->board, supervisor_now_ms(), &report);
+	meter_gauge(supervisor->meter, METER_SEALED, NULL, (int64_t)report.n_sealed);
+	if (report.n_sealed == supervisor->n_sealed)
+		return;
+	supervisor->n_sealed = report.n_sealed;
+	if (report.n_sealed > 0)
+		snprintf(text, sizeof(text),
+			 "STATUS=Sealed: %zu of %zu workers wait for the right keyring",
+			 report.n_sealed, report.n_serving);
+	notify_send(&supervisor->notify, text);
+}
+
 static void look(struct supervisor *supervisor, int64_t until_ms)
 {
 	wait_for_events(supervisor, until_ms);
 	take_signals(supervisor);
 	children_watch(supervisor);
 	set_gauges(supervisor);
+	tell_sealed(supervisor);
 	notify_beat(&supervisor->notify, supervisor_now_ms());
 }
 

@@ -103,6 +103,7 @@ struct supervisor {
 	size_t n_children;
 	struct roll roll;
 	enum phase phase;
+	size_t n_sealed;       /* workers, as was last told */
 	bool served;	       /* every slot has been served once */
 	bool hurried;	       /* told to stop twice */
 	int exit_code;	       /* once not RUNNING */

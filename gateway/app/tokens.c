@@ -45,6 +45,13 @@ static void on_give_back(void *ctx, struct access_tenant *taken)
 	*taken = (struct access_tenant){ .held = NULL };
 }
 
+static struct tenant *want_tenant(void *ctx, const char *tenant_id)
+{
+	struct tokens *tokens = ctx;
+
+	return tenants_want(tokens->tenants, tenant_id);
+}
+
 struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 {
 	struct tokens *tokens = mem_new(sizeof(*tokens));
@@ -82,6 +89,8 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 		.loop = params->loop,
 		.access = tokens->access,
 		.allow_http = params->allow_http,
+		.want = want_tenant,
+		.ctx = tokens,
 	});
 	tokens->credentials = credentials_new(tokens->access, tokens->acquires);
 	return tokens;

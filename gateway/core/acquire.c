@@ -193,6 +193,25 @@ static const char *who_of(const char *actor)
 										  : colon + 1;
 }
 
+/* A token of the old client must not be sent to where new settings point. */
+static bool is_superseded(const struct acquisition *acquisition)
+{
+	const struct acquires_params *params = &acquisition->acquires->params;
+	struct tenant *tenant = params->want(params->ctx, acquisition->key.tenant_id);
+	bool is_there = tenant == NULL; /* who knows */
+
+	for (size_t i = 0; tenant != NULL && i < tenant->n_connections; i++) {
+		const struct connection *now = &tenant->connections[i];
+
+		if (strcmp(now->id, acquisition->key.connection_id) == 0)
+			is_there = now->settings_version == acquisition->settings_version ||
+				   (now->trial != NULL &&
+				    now->trial->settings_version == acquisition->settings_version);
+	}
+	tenant_unref(&tenant);
+	return !is_there;
+}
+
 static void store(struct acquisition *acquisition, const struct token_reply *reply)
 {
 	const struct connection_oauth *oauth = acquisition->connection->oauth;
@@ -232,6 +251,11 @@ static void on_reply(void *ctx, const struct token_reply *reply, const struct to
 	int64_t pause_ms = ACQUIRE_PAUSE_MS;
 	struct err err;
 
+	if (error == NULL && is_superseded(acquisition)) {
+		err_set(&err, ERR_UNAVAILABLE, "its settings have changed meanwhile");
+		fail(acquisition, &err, 0);
+		return;
+	}
 	if (error == NULL) {
 		store(acquisition, reply);
 		return;

@@ -29,6 +29,10 @@ struct acquires_params {
 	struct loop *loop;
 	struct access *access;
 	bool allow_http; /* authorization servers on loopback without TLS: development */
+	/* A new reference to the snapshot in memory, or NULL: what was got for settings that are
+	 * superseded is not stored. */
+	struct tenant *(*want)(void *ctx, const char *tenant_id);
+	void *ctx;
 };
 struct acquires *acquires_new(const struct acquires_params *params);
 /* Nobody may wait. */

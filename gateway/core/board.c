@@ -50,6 +50,7 @@ void board_seat_take(struct board *board, size_t at, unsigned slot)
 	seat->beat_ms = 0;
 	seat->db_down_since_ms = 0;
 	seat->spool_full = false;
+	seat->sealed = SEAL_NONE;
 	seat->state = BOARD_STARTING;
 }
 
@@ -69,6 +70,18 @@ static bool is_served(const struct board *board, unsigned slot)
 	return false;
 }
 
+bool board_slot_open(const struct board *board, size_t seat)
+{
+	for (size_t i = 0; i < board->n_seats; i++) {
+		const struct board_seat *other = &board->seats[i];
+
+		if (i != seat && other->state == BOARD_SERVING && other->sealed == SEAL_NONE &&
+		    other->slot == board->seats[seat].slot)
+			return true;
+	}
+	return false;
+}
+
 void board_report(const struct board *board, int64_t now_ms, struct board_report *out)
 {
 	*out = (struct board_report){ .stopping = board->stopping, .n_slots = board->n_slots };
@@ -82,6 +95,8 @@ void board_report(const struct board *board, int64_t now_ms, struct board_report
 			continue;
 		out->n_serving++;
 		out->n_full += seat->spool_full;
+		if (seat->sealed != SEAL_NONE && out->n_sealed++ == 0)
+			out->seal = (enum board_seal)seat->sealed;
 		if (since_ms == 0)
 			continue;
 		out->n_without_db++;

@@ -27,12 +27,20 @@ enum board_state {
 	BOARD_DRAINING,
 };
 
+/* Why a worker serves nobody although it runs. */
+enum board_seal {
+	SEAL_NONE,
+	SEAL_NO_KEYRING,    /* keyring_file cannot be used */
+	SEAL_OTHER_KEYRING, /* it is not that of the database */
+};
+
 struct board_seat {
 	_Atomic int state; /* enum board_state; FREE and STARTING by the supervisor, then its own */
 	_Atomic unsigned slot;
 	_Atomic int64_t beat_ms;	  /* monotonic; 0: the loop has not turned yet */
 	_Atomic int64_t db_down_since_ms; /* monotonic; 0: Postgres answers */
 	_Atomic bool spool_full;	  /* or failed: calls are refused */
+	_Atomic int sealed;		  /* enum board_seal */
 };
 
 struct board {
@@ -53,6 +61,9 @@ size_t board_seat_find(const struct board *board);
 void board_seat_take(struct board *board, size_t seat, unsigned slot);
 void board_seat_leave(struct board *board, size_t seat);
 
+/* Whether somebody in another seat serves this one's slot, with the right keyring. */
+bool board_slot_open(const struct board *board, size_t seat);
+
 /* The gateway as a whole. */
 struct board_report {
 	bool stopping;
@@ -62,6 +73,8 @@ struct board_report {
 	size_t n_without_db;   /* of those that serve */
 	int64_t without_db_ms; /* how long the first of them */
 	size_t n_full;	       /* whose spool takes no calls */
+	size_t n_sealed;       /* of those that serve: all that they serve is that they are */
+	enum board_seal seal;  /* why the first of them is */
 };
 void board_report(const struct board *board, int64_t now_ms, struct board_report *out);
 

@@ -291,12 +291,13 @@ static void on_told(void *ctx, const struct db_result *const *results, size_t n,
 }
 
 /* What has been answered since, to whomever, is no longer failing ($5: how long ago it failed). The
- * node that watches the connection lists it at once when its state has changed. */
+ * node that watches the connection lists it at once when its state changes by this ($4: also if it
+ * is the first word of this worker). */
 static const char tell_failing[] =
 	"UPDATE tollgate.connection_status SET last_error = $3, last_error_at = now(),"
 	" calls_failed_at = now() - $5::bigint * interval '1 ms', state = CASE state WHEN 'ok' "
 	"THEN 'degraded' ELSE state END,"
-	" refresh_wanted = refresh_wanted + $4::bigint"
+	" refresh_wanted = refresh_wanted + CASE state WHEN 'ok' THEN 1 ELSE $4::bigint END"
 	" WHERE tenant_id = " TENANT " AND connection_id = $1::uuid"
 	" AND settings_version = $2::bigint"
 	" AND coalesce(last_success <= now() - $5::bigint * interval '1 ms', true)";

@@ -414,9 +414,6 @@ void watch_subject(struct connection_watch *watch, struct tenant *tenant,
 	if (connection == NULL) {
 		halt(watch);
 		measure(watch, UP_NOBODY_ASKS);
-		if (watch->connection != NULL && watch->kind == WATCH_SERVING)
-			upstreams_forget(keeper_of(watch)->params.upstreams,
-					 watch->lease->key.tenant_id, watch->connection->id);
 		switch_to(watch, NULL, NULL);
 	} else if (is_as_watched(watch, tenant, connection)) {
 		switch_to(watch, tenant, connection);

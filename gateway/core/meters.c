@@ -60,6 +60,11 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_RELOAD_TIME] = { "tollgate_config_last_reload_success_timestamp_seconds",
 				METRIC_GAUGE,							       METRIC_MAX, NULL,				0,		   1,
 				"When the configuration in use was loaded."																				  },
+	[METER_SEALED] = { "tollgate_sealed",					      METRIC_GAUGE,	    METRIC_MAX, NULL,				      0,		 1,
+			      "Workers that serve nobody because they lack the right keyring."																	     },
+	[METER_KEYRING_OK] = { "tollgate_keyring_last_load_successful",			METRIC_GAUGE,     METRIC_MIN,
+			       NULL,															0,		1,
+			       "0 if the keyring file that is there now cannot be used."																		    },
 };
 
 static const char *or_empty(const char *text)

@@ -31,6 +31,8 @@ enum gate_metric {
 	METER_LOOP_LAG,
 	METER_RELOAD_OK,
 	METER_RELOAD_TIME,
+	METER_SEALED,
+	METER_KEYRING_OK,
 	N_GATE_METRICS,
 };
 extern const struct metric gate_metrics[N_GATE_METRICS];

@@ -1,54 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "gateway/core/session.h"
+#include "gateway/core/session_priv.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "gateway/core/mcp.h"
 
-#define ID_RANDOM_BYTES	   32
-#define MAX_ID_BYTES	   128
-#define MAX_KNOWN_SESSIONS 20000
+#define ID_RANDOM_BYTES 32
 /* "\x" and hex of a digest, as Postgres reads a bytea. */
 #define DIGEST_TEXT_BYTES (2 + 2 * SHA256_BYTES + 1)
-
-/* Remembered under everything a session is bound to, so that a look-up checks all of it. */
-struct known_session {
-	struct sessions *sessions;
-	uint8_t binding[SHA256_BYTES];
-	char tenant_id[UUID_TEXT_BYTES];
-	int64_t confirmed_ms; /* when Postgres last had it */
-	bool doubted;	      /* it may have changed since: Postgres is asked first */
-	struct session *session;
-	struct session_op *confirming;
-	UT_hash_handle hh;
-};
-
-struct sessions {
-	struct loop *loop;
-	struct db *db;
-	int64_t stale_max_ms;
-	struct known_session *known;
-	unsigned generation; /* grows with each forget: an answer asked for before is not kept */
-};
-
-struct session_op {
-	struct session_op **slot;
-	struct sessions *sessions;
-	struct session *session; /* create: what will be announced */
-	uint8_t binding[SHA256_BYTES];
-	char tenant_id[UUID_TEXT_BYTES];
-	unsigned generation;
-	struct db_op *query;
-	session_done *done;
-	void *ctx;
-};
 
 struct session *session_ref(struct session *session)
 {
@@ -67,151 +31,12 @@ void session_unref(struct session **session)
 	free(was);
 }
 
-struct sessions *sessions_new(struct loop *loop, struct db *db, int64_t stale_max_ms)
-{
-	struct sessions *sessions = mem_new(sizeof(*sessions));
-
-	assert(stale_max_ms > 0);
-	*sessions = (struct sessions){ .loop = loop, .db = db, .stale_max_ms = stale_max_ms };
-	return sessions;
-}
-
-static void forget(struct sessions *sessions, struct known_session *known)
-{
-	HASH_DEL(sessions->known, known);
-	session_cancel(&known->confirming);
-	session_unref(&known->session);
-	free(known);
-}
-
-void sessions_free(struct sessions **sessions)
-{
-	struct known_session *known;
-	struct known_session *next;
-
-	if (*sessions == NULL)
-		return;
-	HASH_ITER(hh, (*sessions)->known, known, next)
-	{
-		forget(*sessions, known);
-	}
-	free(*sessions);
-	*sessions = NULL;
-}
-
-void sessions_forget(struct sessions *sessions, const char *tenant_id)
-{
-	struct known_session *known;
-	struct known_session *next;
-
-	sessions->generation++;
-	HASH_ITER(hh, sessions->known, known, next)
-	{
-		if (tenant_id == NULL || strcmp(known->tenant_id, tenant_id) == 0)
-			known->doubted = true;
-	}
-}
-
 static void digest_of(const char *id, uint8_t digest[SHA256_BYTES], char text[DIGEST_TEXT_BYTES])
 {
 	crypto_sha256(id, strlen(id), digest);
 	text[0] = '\\';
 	text[1] = 'x';
 	hex_encode(digest, SHA256_BYTES, text + 2);
-}
-
-static void binding_of(const struct session_key *key, uint8_t binding[SHA256_BYTES])
-{
-	char *text = mem_printf("%s\n%s\n%s\n%s", key->principal->tenant_id,
-				key->principal->subject, key->endpoint, key->id);
-
-	crypto_sha256(text, strlen(text), binding);
-	free(text);
-}
-
-static struct known_session *known_find(struct sessions *sessions,
-					const uint8_t binding[SHA256_BYTES])
-{
-	struct known_session *known;
-
-	HASH_FIND(hh, sessions->known, binding, SHA256_BYTES, known);
-	return known;
-}
-
-static int64_t age_ms(const struct known_session *known)
-{
-	return loop_now_ms(known->sessions->loop) - known->confirmed_ms;
-}
-
-static bool may_serve(const struct known_session *known)
-{
-	return age_ms(known) <= 2 * known->sessions->stale_max_ms;
-}
-
-/* What was found has been remembered already. */
-static void on_confirmed(void *ctx, struct session *session, const struct err *err)
-{
-	struct known_session *known = ctx;
-
-	if (session == NULL && err->code == ERR_NOT_FOUND)
-		forget(known->sessions, known);
-}
-
-struct session *session_find(struct sessions *sessions, const struct session_key *key)
-{
-	struct known_session *known;
-	uint8_t binding[SHA256_BYTES];
-
-	if (strlen(key->id) > MAX_ID_BYTES)
-		return NULL;
-	binding_of(key, binding);
-	known = known_find(sessions, binding);
-	if (known == NULL || known->doubted || !may_serve(known))
-		return NULL;
-	if (age_ms(known) > sessions->stale_max_ms && known->confirming == NULL)
-		session_find_start(sessions, &known->confirming, key, on_confirmed, known);
-	return session_ref(known->session);
-}
-
-static struct known_session *known_add(const struct session_op *op)
-{
-	struct sessions *sessions = op->sessions;
-	struct known_session *known;
-
-	if (HASH_COUNT(sessions->known) >= MAX_KNOWN_SESSIONS)
-		forget(sessions, sessions->known);
-	known = mem_new(sizeof(*known));
-	known->sessions = sessions;
-	memcpy(known->binding, op->binding, sizeof(known->binding));
-	memcpy(known->tenant_id, op->tenant_id, sizeof(known->tenant_id));
-	HASH_ADD(hh, sessions->known, binding, SHA256_BYTES, known);
-	return known;
-}
-
-static void remember(struct session_op *op, struct session *session)
-{
-	struct sessions *sessions = op->sessions;
-	struct known_session *known;
-
-	if (op->generation != sessions->generation)
-		return;
-	known = known_find(sessions, op->binding);
-	if (known == NULL)
-		known = known_add(op);
-	/* Not made anew: what confirms it may be this operation. */
-	session_unref(&known->session);
-	known->session = session_ref(session);
-	known->confirmed_ms = loop_now_ms(sessions->loop);
-	known->doubted = false;
-}
-
-static void forget_binding(struct session_op *op)
-{
-	struct known_session *known = known_find(op->sessions, op->binding);
-
-	op->sessions->generation++;
-	if (known != NULL)
-		forget(op->sessions, known);
 }
 
 static void finish(struct session_op *op, struct session *session, const struct err *err)
@@ -250,7 +75,7 @@ static struct session_op *op_new(struct sessions *sessions, struct session_op **
 		.ctx = ctx,
 	};
 	*slot = op;
-	binding_of(key, op->binding);
+	session_binding(key, op->binding);
 	memcpy(op->tenant_id, key->principal->tenant_id, sizeof(op->tenant_id));
 	return op;
 }
@@ -305,25 +130,19 @@ static struct session *session_new(const uint8_t digest[SHA256_BYTES], const cha
 /* Postgres cannot be asked: what is in doubt is what is known. */
 static void not_told(struct session_op *op, const struct err *err)
 {
-	struct known_session *known = known_find(op->sessions, op->binding);
-	struct session *session;
+	struct session *session = session_known(op);
 
-	if (known == NULL || !may_serve(known)) {
+	if (session == NULL) {
 		finish_failed(op, err);
 		return;
 	}
-	session = session_ref(known->session);
 	finish(op, session, NULL);
 	session_unref(&session);
 }
 
 static void not_found(struct session_op *op)
 {
-	struct known_session *known = known_find(op->sessions, op->binding);
-
-	/* One that is being confirmed is forgotten by who does. */
-	if (known != NULL && op->slot != &known->confirming)
-		forget(op->sessions, known);
+	session_known_missing(op);
 	finish_failed(op, NULL);
 }
 
@@ -352,7 +171,7 @@ static void on_found(void *ctx, const struct db_result *const *results, size_t n
 	session->elicits_url =
 		mcp_elicits_url(span_of(db_text(results[0], 0, "client_capabilities")));
 	free(digest);
-	remember(op, session);
+	session_remember(op, session);
 	finish(op, session, NULL);
 	session_unref(&session);
 }
@@ -388,7 +207,7 @@ static void on_created(void *ctx, const struct db_result *const *results, size_t
 		finish_failed(op, err);
 		return;
 	}
-	remember(op, op->session);
+	session_remember(op, op->session);
 	finish(op, op->session, NULL);
 }
 
@@ -435,7 +254,7 @@ static void on_changed(void *ctx, const struct db_result *const *results, size_t
 {
 	struct session_op *op = ctx;
 
-	forget_binding(op);
+	session_forget(op);
 	if (err != NULL || n == 0 || db_affected(results[0]) == 0)
 		finish_failed(op, err);
 	else

@@ -111,6 +111,7 @@ struct tenant {
 	struct egress_policy *egress;
 	struct seal_key *keys; /* data keys, oldest first */
 	size_t n_keys;
+	size_t n_keys_shut; /* that do not open with our keyring, and so are not among them */
 	struct connection *connections; /* sorted by name */
 	size_t n_connections;
 	struct tool_ref *exposed; /* sorted by exposed name, for tenant_find_exposed */
@@ -162,6 +163,8 @@ void tenants_start(struct tenants *tenants, struct tenants_op **slot, const char
 void tenants_cancel(struct tenants_op **slot);
 /* A new reference to what is in memory, however old. NULL: it is loaded, and `changed` tells. */
 struct tenant *tenants_want(struct tenants *tenants, const char *tenant_id);
+/* The keyring has other keys now: whatever could not be opened is read again. */
+void tenants_keys_changed(struct tenants *tenants);
 /* For each tenant in memory. each must not change the set. */
 void tenants_each(struct tenants *tenants, void (*each)(void *ctx, struct tenant *tenant),
 		  void *ctx);

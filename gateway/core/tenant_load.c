@@ -149,7 +149,7 @@ static void load_keys(struct loader *loader, const struct db_result *rows)
 				   dek_id, (struct span){ wrapped, n },
 				   &tenant->keys[tenant->n_keys], &err) == 0)
 			tenant->n_keys++;
-		else
+		else if (++tenant->n_keys_shut > 0)
 			log_error(&subject, "data key %llu cannot be used: %s",
 				  (unsigned long long)dek_id, err.text);
 		free(wrapped);
@@ -190,7 +190,10 @@ static int open_column(struct loader *loader, const struct connection *connectio
 		goto out;
 	key = find_key(tenant, dek_id);
 	if (key == NULL) {
-		err_set(err, ERR_INTERNAL, "its data key is missing");
+		err_set(err, ERR_INTERNAL,
+			tenant->n_keys_shut > 0 ? "the tenant's data key does not open with this "
+						  "gateway's keyring"
+						: "its data key is missing");
 		goto out;
 	}
 	if (seal_open(key, &place, (struct span){ sealed, n }, &plain, err) < 0)

@@ -422,6 +422,19 @@ struct tenant *tenants_want(struct tenants *tenants, const char *tenant_id)
 	return NULL;
 }
 
+void tenants_keys_changed(struct tenants *tenants)
+{
+	struct entry *entry;
+	struct entry *next;
+
+	HASH_ITER(hh, tenants->entries, entry, next)
+	{
+		/* A load that runs opens with the keys that are there when it ends. */
+		if (entry->load == NULL && entry->tenant != NULL && entry->tenant->n_keys_shut > 0)
+			start_load(entry);
+	}
+}
+
 void tenants_each(struct tenants *tenants, void (*each)(void *ctx, struct tenant *tenant),
 		  void *ctx)
 {

@@ -41,11 +41,9 @@ struct upstreams *upstreams_new(struct loop *loop, struct db *db,
 				const struct upstream_credentials *credentials);
 /* No request may be running. */
 void upstreams_free(struct upstreams **upstreams);
-/* The connection was removed: what was learnt of it is forgotten, and its sessions that this worker
- * knows of are ended over there once no call can run in them. */
-void upstreams_forget(struct upstreams *upstreams, const char *tenant_id,
-		      const char *connection_id);
-/* The tenant has another snapshot, or has gone (NULL). */
+/* The tenant has another snapshot, or has gone (NULL). Of a connection that was removed all is
+ * forgotten, and its sessions that this worker knows of are ended over there once no call can run
+ * in them. */
 void upstreams_tenant_changed(struct upstreams *upstreams, const char *tenant_id,
 			      struct tenant *tenant);
 /* From now on sessions of ended client sessions and removed principals, and those that nobody

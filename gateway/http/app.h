@@ -18,11 +18,14 @@ struct browsers;
 struct connects;
 struct db;
 struct keyring;
+struct meter;
 struct probes;
 
 struct http_app {
+	struct loop *loop;
 	struct gate *gate;
 	const struct board *board; /* the whole gateway: what /readyz and /metrics tell */
+	struct meter *meter;
 	struct db *db;
 	struct keyring *keyring;
 	struct probes *probes;
@@ -42,5 +45,10 @@ struct http_app {
 extern const struct route http_routes[];
 /* What no route matches: 404, or 405 with the methods that would. */
 void http_unrouted(struct exchange *exchange, const char *allow);
+
+/* The surface of a worker without the right keyring, which uses of http_app only loop, board, meter
+ * and what says who is served: the operations paths, and 503 for everything else. */
+extern const struct route http_sealed_routes[];
+void http_sealed(struct exchange *exchange, const char *allow);
 
 #endif

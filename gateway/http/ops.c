@@ -29,6 +29,19 @@ static void check_draining(const struct board_report *report, char out[CHECK_BYT
 		snprintf(out, CHECK_BYTES, "the gateway is stopping");
 }
 
+static void check_keyring(const struct board_report *report, char out[CHECK_BYTES])
+{
+	static const char *const reasons[] = {
+		[SEAL_NONE] = "",
+		[SEAL_NO_KEYRING] = "keyring_file cannot be used",
+		[SEAL_OTHER_KEYRING] = "keyring_file is not the keyring of this database",
+	};
+
+	if (report->n_sealed > 0)
+		snprintf(out, CHECK_BYTES, "%zu of %zu workers are sealed: %s", report->n_sealed,
+			 report->n_serving, reasons[report->seal]);
+}
+
 /* Connections to a slot without a worker wait in its queue. */
 static void check_workers(const struct board_report *report, char out[CHECK_BYTES])
 {
@@ -59,6 +72,7 @@ static const struct {
 	void (*check)(const struct board_report *report, char out[CHECK_BYTES]);
 } checks[] = {
 	{"draining",  "draining",		  check_draining},
+	{ "keyring",  "sealed",		       check_keyring },
 	{ "workers",  "not all workers serve", check_workers },
 	{ "database", "database unreachable",  check_database},
 	{ "spool",	   "spool full",		 check_spool   },
@@ -88,7 +102,7 @@ void ops_readyz(struct exchange *exchange)
 	struct buf details;
 	struct buf body;
 
-	board_report(app->board, loop_now_ms(app->gate->loop), &report);
+	board_report(app->board, loop_now_ms(app->loop), &report);
 	buf_init(&details, MAX_READY_BYTES);
 	buf_init(&body, MAX_READY_BYTES);
 	problem = run_checks(&report, &details);

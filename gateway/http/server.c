@@ -111,6 +111,13 @@ struct http_server *http_server_new(const struct http_server_params *params)
 	return server;
 }
 
+void http_server_reroute(struct http_server *server, const struct route *routes,
+			 void (*unrouted)(struct exchange *exchange, const char *allow))
+{
+	server->params.routes = routes;
+	server->params.unrouted = unrouted;
+}
+
 static void on_acceptable(h2o_socket_t *socket, const char *problem);
 
 static void on_pause_over(void *ctx)

@@ -36,6 +36,9 @@ struct http_server_params {
 	struct meter *meter; /* counts what is refused here; may be NULL */
 };
 struct http_server *http_server_new(const struct http_server_params *params);
+/* What requests are answered with from the next one on. */
+void http_server_reroute(struct http_server *server, const struct route *routes,
+			 void (*unrouted)(struct exchange *exchange, const char *allow));
 /* fd is a bound, listening, non-blocking socket; the server does not close it: the supervisor's
  * copy lives on. */
 void http_server_listen(struct http_server *server, int fd, enum listener_kind kind);

@@ -135,24 +135,6 @@ struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 	return peer;
 }
 
-static bool is_of(const struct peer *peer, const char *tenant_id, const char *connection_id)
-{
-	return strcmp(peer->key.tenant_id, tenant_id) == 0 &&
-	       strcmp(peer->key.connection_id, connection_id) == 0;
-}
-
-void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const char *connection_id)
-{
-	struct peer *peer;
-	struct peer *next;
-
-	HASH_ITER(hh, upstreams->peers, peer, next)
-	{
-		if (is_of(peer, tenant_id, connection_id))
-			peer_end(upstreams, peer);
-	}
-}
-
 static const struct connection *find_connection(const struct tenant *tenant, const char *id)
 {
 	for (size_t i = 0; tenant != NULL && i < tenant->n_connections; i++) {

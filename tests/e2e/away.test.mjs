@@ -27,8 +27,8 @@ let gateway;
 let second;
 let tenant;
 let upstream;
-let workers; // of the first gateway
-let hasty; // of the second
+let workers; // of the development gateway, or both of them
+let hasty; // of the other one
 let session;
 
 const firstUrl = () => gateway.mcp();
@@ -42,7 +42,9 @@ before(async () => {
   await gateway.must(200, 'PATCH', `/tenants/${tenant.name}`, { egress }, { ifMatch: true });
   await tenant.addConnection('up', upstream.url);
   second = await startSecond(gateway.dev, gateway.directory, { set: { stale_max: `${stale}ms` } });
-  workers = await connectAll(gateway, firstUrl(), tenant.userKey);
+  workers = [];
+  for (const { public_url: url } of gateway.each)
+    workers.push(...(await connectAll(gateway, `${url}/mcp`, tenant.userKey)));
   hasty = await connectAll(gateway, secondUrl(), tenant.userKey);
   session = await openSession(firstUrl(), { key: tenant.userKey });
 });
@@ -96,7 +98,7 @@ async function settle() {
 }
 
 const api = (method, route, via, body) =>
-  request(`${gateway.dev.api_url}${route}`, {
+  request(`${new URL(via.url).origin}/api/v1${route}`, {
     ...via,
     method,
     headers: { authorization: `Bearer ${tenant.adminKey}`, 'content-type': 'application/json' },
@@ -195,17 +197,17 @@ async function rowsArrive() {
 
 async function readyAgain() {
   const began = performance.now();
-  await eventually(async () => (await ready(gateway.dev.ops_url)) && ready(second.opsUrl), {
+  const opsUrls = [...gateway.each.map((one) => one.ops_url), second.opsUrl];
+  await eventually(async () => (await Promise.all(opsUrls.map(ready))).every(Boolean), {
     deadline: 10000,
     every: 10,
-    what: 'both gateways are ready',
+    what: 'all gateways are ready',
   });
   return performance.now() - began;
 }
 
-// Everything works within a moment, for keys that are new and edits too. A worker that did not need
-// Postgres while it was away for less than a beat (PULSE_MS) has not told /readyz, and tries again
-// after its back-off.
+// Everything works within a moment, for keys that are new and edits too. A worker that asked nothing of a
+// Postgres that stood still has not told /readyz, and tries again after its back-off.
 async function worksAgain(key) {
   const works = (what, ask) => eventually(async () => (await ask()) ?? true, { deadline: back, what });
   await works('a new key', async () =>

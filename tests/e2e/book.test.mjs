@@ -23,14 +23,10 @@ before(async () => {
   gateway = await start(newDirectory());
   tenant = await gateway.newTenant('book');
   [old, modern] = await Promise.all([startFixture('legacy'), startFixture('modern')]);
-  await tenant.addConnection('old', old.url, {
-    tools: { allow: ['*'], deny: ['delete_*'] },
-    call_timeout: '1s',
-  });
-  await tenant.addConnection('new', modern.url, {
-    tools: { allow: ['*'], deny: ['delete_*'] },
-    call_timeout: '1s',
-  });
+  const settings = { tools: { allow: ['*'], deny: ['delete_*'] }, call_timeout: '1s' };
+  for (const [name, { url }] of Object.entries({ old, new: modern }))
+    for (const suffix of ['', '-legacy', '-modern'])
+      await tenant.addConnection(`${name}${suffix}`, url, settings);
 });
 
 after(async () => {
@@ -67,8 +63,10 @@ const rowOf = async (entry) => {
 };
 
 describe('one row for a call that', () => {
-  for (const connection of ['old', 'new']) {
+  for (const upstreamName of ['old', 'new']) {
     for (const era of ['legacy', 'modern']) {
+      // One for each, or its circuit breaker would open: three of these calls fail on purpose.
+      const connection = `${upstreamName}-${era}`;
       const call = async (tool, args, outcome, extra = {}) => {
         const params = { name: `${connection}__${tool}`, arguments: args };
         const recorded = { outcome: [outcome], connection, ...extra };
@@ -89,7 +87,7 @@ describe('one row for a call that', () => {
         ['echo', { nul: 'a\0b', '\0': 1 }, 'ok'],
         ['echo', { lone: 'x'.repeat(300_000) }, 'ok'],
       ];
-      test(`ends in any way: ${era} client, ${connection} upstream`, async () => {
+      test(`ends in any way: ${era} client, ${upstreamName} upstream`, async () => {
         for (const [tool, args, outcome] of kinds) {
           const running = await call(tool, args, outcome);
           await running.done;
@@ -108,11 +106,11 @@ describe('one row for a call that', () => {
         }
       });
 
-      test(`is left by its client: ${era} client, ${connection} upstream`, async () => {
-        const nonce = `left ${era} ${connection}`;
+      test(`is left by its client: ${era} client, ${upstreamName} upstream`, async () => {
+        const nonce = `left ${connection}`;
         const running = await call('hold', { nonce }, 'client_closed');
         running.done.catch(() => {});
-        const upstream = connection === 'old' ? old : modern;
+        const upstream = upstreamName === 'old' ? old : modern;
         await upstream.running(nonce);
         running.abort();
         // The legacy era does not take a disconnect as a cancel: the call runs to its end.
@@ -128,18 +126,18 @@ describe('one row for a call that', () => {
       });
     }
 
-    test(`is cancelled: ${connection} upstream`, async () => {
-      const nonce = `cancelled ${connection}`;
+    test(`is cancelled: ${upstreamName} upstream`, async () => {
+      const nonce = `cancelled ${upstreamName}`;
       const session = await openSession(gateway.mcp(), { key: key() });
       const running = session.start(
         'tools/call',
-        { name: `${connection}__hold`, arguments: { nonce } },
+        { name: `${upstreamName}__hold`, arguments: { nonce } },
         {
           id: '"to be cancelled"',
-          recorded: { outcome: ['cancelled'], connection },
+          recorded: { outcome: ['cancelled'], connection: upstreamName },
         },
       );
-      const upstream = connection === 'old' ? old : modern;
+      const upstream = upstreamName === 'old' ? old : modern;
       await upstream.running(nonce);
       // Once is enough, whatever worker the connection leads to.
       await session.notify('notifications/cancelled', {

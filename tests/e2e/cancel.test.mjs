@@ -29,6 +29,9 @@ let tenant;
 let superuser;
 const upstreams = {};
 const firstUrl = () => gateway.mcp();
+const mcpOf = (one) => `${one.public_url}/mcp`;
+// Without a front, so that a connection stays with its worker.
+const directUrl = () => mcpOf(gateway.each[0]);
 const secondUrl = () => `${second.publicUrl}/mcp`;
 
 async function newTenant(prefix) {
@@ -128,21 +131,21 @@ const recorded = (outcome) => ({ recorded: { outcome: [outcome] } });
 // Where a legacy cancel arrives: {call, cancel} are connections.
 const places = {
   'the same worker': async () => {
-    const one = await connect(gateway, firstUrl(), tenant.userKey);
-    const two = await connectAll(gateway, firstUrl(), tenant.userKey);
+    const one = await connect(gateway, directUrl(), tenant.userKey);
+    const two = await connectAll(gateway, directUrl(), tenant.userKey);
     const same = two.find((found) => found.node === one.node);
     two.filter((found) => found !== same).map((found) => found.close());
     return { call: one, cancel: same };
   },
   'another worker': async () => {
-    const call = await connect(gateway, firstUrl(), tenant.userKey);
+    const call = await connect(gateway, directUrl(), tenant.userKey);
     return {
       call,
-      cancel: await connectElsewhere(gateway, firstUrl(), tenant.userKey, call.node),
+      cancel: await connectElsewhere(gateway, directUrl(), tenant.userKey, call.node),
     };
   },
   'another gateway': async () => ({
-    call: await connect(gateway, firstUrl(), tenant.userKey),
+    call: await connect(gateway, directUrl(), tenant.userKey),
     cancel: await connect(gateway, secondUrl(), tenant.userKey),
   }),
 };
@@ -317,11 +320,11 @@ describe('a cancel', () => {
   });
 });
 
-describe('on every worker of both gateways, within 5 s,', () => {
+describe('on every worker of all gateways, within 5 s,', () => {
   let own;
   let workers;
 
-  // Ask as somebody on each of the four workers.
+  // Ask as somebody on each of the workers, two of each gateway.
   const everywhere = (ask, want) =>
     eventually(
       async () => {
@@ -344,11 +347,13 @@ describe('on every worker of both gateways, within 5 s,', () => {
 
   before(async () => {
     own = await newTenant('revoke');
-    workers = [
-      ...(await connectAll(gateway, firstUrl(), own.userKey)),
-      ...(await connectAll(gateway, secondUrl(), own.userKey)),
-    ];
-    assert.equal(new Set(workers.map((worker) => worker.node)).size, 4);
+    workers = [];
+    for (const url of [...gateway.each.map(mcpOf), secondUrl()])
+      workers.push(...(await connectAll(gateway, url, own.userKey)));
+    assert.equal(
+      new Set(workers.map((worker) => worker.node)).size,
+      2 * (gateway.each.length + 1),
+    );
     await own.addConnection('one', upstreams.legacy.url);
     await own.addConnection('two', upstreams.modern.url);
     await everywhere(names(own.userKey), 'one,two');

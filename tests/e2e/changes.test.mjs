@@ -629,7 +629,7 @@ describe('a gateway of two workers', () => {
     for (let at = 0; at < 4; at++)
       streams.push(await openStream(await openSession(own.mcp(), { key: tenant.userKey })));
     const began = Date.now();
-    process.kill(own.pid, 'SIGTERM');
+    for (const pid of own.pids) process.kill(pid, 'SIGTERM');
     for (const [id, handle] of handles) {
       const reply = await within(handle.done, 3000, 'the stream has its result');
       assert.equal(

@@ -134,6 +134,24 @@ describe('docs/api.md', () => {
     });
 });
 
+describe('docs/operations.md', () => {
+  // As on a machine that is set up for serve.
+  const settings = `
+    export TOLLGATE_KEYRING_FILE=.run/keyring.json
+    export TOLLGATE_DATABASE_URL="$(cat database_url)"
+  `;
+  const shown = blocks('docs/operations.md', 'sh');
+
+  test('its rotation of keys', () => {
+    const printed = shown.map((text) => bash(settings + text)).join('');
+    assert.match(printed, /^key 2 added/m);
+    assert.match(printed, /^key 2 is the primary one/m);
+    assert.match(printed, /^[1-9]\d* data keys are wrapped anew$/m);
+    assert.match(printed, /data keys and \d+ sealed values of \d+ tenants open$/m);
+    assert.match(printed, /^key 1 is gone from the file/m);
+  });
+});
+
 describe('docs/conformance.md', () => {
   for (const [index, shown] of blocks('docs/conformance.md', 'sh').entries())
     test(`its commands, block ${index + 1}`, () => {

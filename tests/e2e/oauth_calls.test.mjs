@@ -8,7 +8,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
 import { clients } from './lib/clients.mjs';
-import { environment, runCli } from './lib/gateway.mjs';
+import { dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
 import { openSession, requestModern } from './lib/raw.mjs';
 import { startStage } from './lib/token_stage.mjs';
 import { eventually } from './lib/wait.mjs';
@@ -21,13 +21,13 @@ let tenant;
 const stages = [];
 
 before(async () => {
-  gateway = await environment();
+  gateway = await start(newDirectory());
   tenant = await gateway.newTenant('tokens');
 });
 
 after(async () => {
   await Promise.all(stages.map((stage) => stage.stop()));
-  await gateway?.close();
+  if (gateway !== undefined) await dispose(gateway);
 });
 
 const stageOf = async (settings) => {

@@ -487,7 +487,7 @@ describe('client-config', () => {
       const { code, stdout, stderr } = await shown([client]);
       assert.equal(code, 0, stderr);
       assert.ok(
-        readme.includes(`\n${stdout.replaceAll(gateway.dev.key_url, 'http://127.0.0.1:8081')}`),
+        readme.includes(`\n${stdout.replaceAll(gateway.each[0].key_url, 'http://127.0.0.1:8081')}`),
         stdout,
       );
       assert.ok(!stdout.includes(gateway.dev.user_key));

@@ -140,35 +140,43 @@ function load(n, one) {
 
 const pidsOf = (workers) => workers.map((worker) => worker.pid ?? worker).toSorted((a, b) => a - b);
 
+// What the gateways say, each once.
+const scrapeEach = () => Promise.all(gateway.each.map((one) => scrape(one.ops_url)));
+const sumOf = (scraped, name, labels) =>
+  scraped.reduce((sum, metrics) => sum + valueOf(metrics, name, labels), 0);
+
 describe('/metrics', () => {
   test('are the sums of all workers, whichever answers', async () => {
     const calls = 24;
     for (let at = 0; at < calls; at++) await echo(gateway.mcp());
     const labels = { tenant: tenant.name, connection: 'up', outcome: 'ok' };
     for (let at = 0; at < 8; at++) {
-      const metrics = await scrape(gateway.dev.ops_url);
-      assert.equal(valueOf(metrics, 'tollgate_tool_calls_total', labels), calls);
+      const scraped = await scrapeEach();
+      assert.equal(sumOf(scraped, 'tollgate_tool_calls_total', labels), calls);
       assert.equal(
-        valueOf(metrics, 'mcp_server_operation_duration_seconds', {
+        sumOf(scraped, 'mcp_server_operation_duration_seconds', {
           tenant: tenant.name,
           mcp_method_name: 'tools/call',
           le: '+Inf',
         }),
         calls,
       );
-      assert.equal(valueOf(metrics, 'tollgate_db_up'), 1);
-      assert.equal(valueOf(metrics, 'tollgate_inflight_requests'), 0);
-      assert.equal(valueOf(metrics, 'tollgate_connection_up', { tenant: tenant.name }), 1);
-      assert.equal(valueOf(metrics, 'tollgate_workers', { state: 'serving' }), 2);
-      assert.equal(metrics.get('tollgate_build_info').samples.length, 1);
+      // One node watches it and says so.
+      assert.equal(sumOf(scraped, 'tollgate_connection_up', { tenant: tenant.name }), 1);
+      for (const metrics of scraped) {
+        assert.equal(valueOf(metrics, 'tollgate_db_up'), 1);
+        assert.equal(valueOf(metrics, 'tollgate_inflight_requests'), 0);
+        assert.equal(valueOf(metrics, 'tollgate_workers', { state: 'serving' }), 2);
+        assert.equal(metrics.get('tollgate_build_info').samples.length, 1);
+      }
     }
     await eventually(
       async () => {
-        const metrics = await scrape(gateway.dev.ops_url);
+        const scraped = await scrapeEach();
         const [{ n }] = await gateway.owner('SELECT count(*)::int AS n FROM audit.call_log');
         return (
-          valueOf(metrics, 'tollgate_audit_written_total') === n &&
-          valueOf(metrics, 'tollgate_audit_queue_length') === 0
+          sumOf(scraped, 'tollgate_audit_written_total') === n &&
+          sumOf(scraped, 'tollgate_audit_queue_length') === 0
         );
       },
       { what: 'what was written is what is there' },
@@ -177,7 +185,7 @@ describe('/metrics', () => {
 
   test('count what the HTTP server refuses', async () => {
     const refused = async (reason) =>
-      valueOf(await scrape(gateway.dev.ops_url), 'tollgate_http_refused_total', { reason });
+      sumOf(await scrapeEach(), 'tollgate_http_refused_total', { reason });
     await request(gateway.mcp(), {
       method: 'POST',
       headers: { 'content-length': String(1 << 30) },
@@ -227,17 +235,17 @@ describe('a rolling restart', () => {
     const bySdk = load(sdk.length, (at) => sdk[at].callTool('up__echo', {}));
     let last = 0;
     for (let at = 0; at < reloads; at++) {
-      const reloaded = (metrics) =>
-        valueOf(metrics, 'tollgate_worker_restarts_total', { reason: 'reload' });
+      const reloaded = (scraped) =>
+        sumOf(scraped, 'tollgate_worker_restarts_total', { reason: 'reload' });
       const atLeast = byFetch.count() + callsBetween;
-      process.kill(gateway.pid, 'SIGHUP');
+      for (const pid of gateway.pids) process.kill(pid, 'SIGHUP');
       await eventually(
         async () => {
-          const metrics = await scrape(gateway.dev.ops_url);
-          const calls = valueOf(metrics, 'tollgate_tool_calls_total', { tenant: tenant.name });
+          const scraped = await scrapeEach();
+          const calls = sumOf(scraped, 'tollgate_tool_calls_total', { tenant: tenant.name });
           assert.ok(calls >= last, `${calls} after ${last}`);
           last = calls;
-          return reloaded(metrics) === 2 * (at + 1);
+          return reloaded(scraped) === 2 * gateway.each.length * (at + 1);
         },
         { what: `reload ${at + 1}`, deadline: 15000 },
       );
@@ -250,8 +258,8 @@ describe('a rolling restart', () => {
     assert.ok(before.every((pid) => !after.includes(pid)));
     await eventually(
       async () => {
-        const metrics = await scrape(gateway.dev.ops_url);
-        return valueOf(metrics, 'tollgate_workers', { state: 'draining' }) === 0;
+        const scraped = await scrapeEach();
+        return sumOf(scraped, 'tollgate_workers', { state: 'draining' }) === 0;
       },
       { what: 'all old workers have gone', deadline: 15000 },
     );

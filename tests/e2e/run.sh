@@ -17,11 +17,12 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
-shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
-  oauth_settings accounts cli operate notes_sample book docs"
-# These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect connect_flow
-  connect_conformance"
+shared="matrix conformance programs wire wrong tenants lifecycle changes secrets cli operate
+  oauth_settings accounts notes_sample book"
+# These start gateways of their own or leave nothing that the book is asked for later, so they may
+# run beside the others.
+own="fixtures docs upstreams processes restarts cancel away oauth_fixtures oauth_quirks
+  oauth_calls connect connect_flow connect_conformance keyring canaries"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
@@ -42,9 +43,11 @@ fi
 scratch=$(mktemp -d)
 gateway=
 spread=
+waiting=
 stop() {
   status=$?
   trap - EXIT INT TERM
+  [ -z "$waiting" ] || kill -TERM "$waiting" 2>/dev/null || true
   if [ -n "$spread" ] && kill -0 "$spread" 2>/dev/null; then
     kill -TERM "$spread"
     wait "$spread" || { echo "the second gateway ended with $?" >&2; status=1; }
@@ -94,10 +97,35 @@ export TOLLGATE_E2E_DIR="$scratch/gw"
 export TOLLGATE_E2E_LOG="$scratch/gw.log"
 export TOLLGATE_E2E_LEDGER="$scratch/ledger"
 export TOLLGATE_E2E_BINARY="$program"
-# One by one: given several files, node runs them in an order of its own, and the book is compared
-# with what all files before it have sent.
 failed=0
+options="--test --test-timeout=300000 --test-reporter=${TEST_REPORTER:-tap}"
+# One by one: given several files, node runs them in an order of its own, and the book is compared
+# with what all files before it have sent. But lifecycle, which waits for half a minute, runs beside
+# those before the book.
 for file in "$@"; do
-  "$node" --test --test-timeout=300000 --test-reporter="${TEST_REPORTER:-tap}" "$file" || failed=1
+  case $file in
+  */lifecycle.test.mjs)
+    # shellcheck disable=SC2086
+    "$node" $options "$file" >"$scratch/waiting.tap" &
+    waiting=$!
+    ;;
+  esac
 done
+await_waiting() {
+  [ -n "$waiting" ] || return 0
+  wait "$waiting" || failed=1
+  waiting=
+  echo "# file lifecycle"
+  cat "$scratch/waiting.tap"
+}
+for file in "$@"; do
+  case $file in
+  */lifecycle.test.mjs) continue ;;
+  */book.test.mjs) await_waiting ;;
+  esac
+  echo "# file $(basename "$file" .test.mjs)"
+  # shellcheck disable=SC2086
+  "$node" $options "$file" || failed=1
+done
+await_waiting
 exit $failed

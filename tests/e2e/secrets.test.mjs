@@ -3,12 +3,9 @@
 // Secrets go in and never come out; keys are shown once and can be taken back.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import fs from 'node:fs';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
 
+import { Canaries, dump, gatewayFiles, logText } from './lib/canaries.mjs';
 import { startFixture } from './lib/fixtures.mjs';
 import { environment } from './lib/gateway.mjs';
 import { onEveryWorker, requestModern } from './lib/raw.mjs';
@@ -35,8 +32,9 @@ after(async () => {
 const send = (method, params, key) => requestModern(gateway.mcp(), method, params, { key });
 
 describe('secrets', () => {
-  const canary = `canary-${Math.random().toString(36).slice(2)}-credential`;
-  const hidden = `canary-${Math.random().toString(36).slice(2)}-header`;
+  const canaries = new Canaries();
+  const canary = canaries.plant('-credential');
+  const hidden = canaries.plant('-header');
   const answers = [];
   const sentHeaders = async () => {
     const params = { name: 'sealed__needs_header', arguments: {} };
@@ -158,17 +156,16 @@ describe('secrets', () => {
         { ifMatch: true },
       ),
     );
+    canaries.keep(tenant.userKey);
+    canaries.keep(tenant.adminKey);
     const places = {
-      answers: answers.join('\n'),
-      log: logText(),
-      files: filesText(gateway.directory),
-      dump: await dump(),
+      answers,
+      log: logText(gateway),
+      files: gatewayFiles(gateway),
+      dump: await dump(gateway),
     };
     assert.ok(places.dump.includes('sealed'), 'the dump holds the row');
-    for (const [place, text] of Object.entries(places)) {
-      for (const secret of [canary, hidden, tenant.userKey, tenant.adminKey])
-        assert.ok(!text.includes(secret), `${secret} stands in the ${place}`);
-    }
+    assert.deepEqual(canaries.find(places), []);
   });
 });
 
@@ -190,32 +187,6 @@ function writable(json) {
     'tools',
   ];
   return Object.fromEntries(members.map((member) => [member, json[member]]));
-}
-
-function logText() {
-  const file = process.env.TOLLGATE_E2E_LOG ?? `${gateway.directory}.log`;
-  return fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : '';
-}
-
-// Everything the gateway keeps in its directory, but what is meant to hold a key.
-function filesText(directory) {
-  return fs
-    .readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((file) => file.isFile() && file.name !== 'dev.json' && !file.name.endsWith('.key'))
-    .map((file) => fs.readFileSync(path.join(file.parentPath, file.name), 'latin1'))
-    .join('\n');
-}
-
-async function dump() {
-  const run = promisify(execFile);
-  const { stdout } = await run(
-    'pg_dump',
-    ['--enable-row-security', '-d', gateway.dev.owner_database_url],
-    {
-      maxBuffer: 1 << 30,
-    },
-  );
-  return stdout;
 }
 
 describe('a key', () => {

@@ -17,8 +17,10 @@ import {
   newDirectory,
   runCli,
   start,
+  unlessSpread,
 } from './lib/gateway.mjs';
 import { openSession, requestModern } from './lib/raw.mjs';
+import { startBeside } from './lib/second.mjs';
 import { eventually, pause } from './lib/wait.mjs';
 
 const firstStart = 5000;
@@ -118,6 +120,44 @@ describe('tollgate dev', () => {
     assert.equal(await status(`${gateway.dev.ops_url}/readyz`), 200);
   });
 
+  test('beside another serves what that one does, without a PostgreSQL of its own', async () => {
+    const second = gateway.each[1] ? undefined : await startBeside(directory, { workers: 1 });
+    try {
+      const dev = second?.dev ?? gateway.each[1];
+      const { user_key: key, database_url: database, admin_key: adminKey } = gateway.dev;
+      assert.deepEqual([dev.user_key, dev.admin_key, dev.database_url], [key, adminKey, database]);
+      assert.notEqual(dev.public_url, gateway.each[0].public_url);
+      const url = `${dev.public_url}/mcp`;
+      const reply = await requestModern(url, 'tools/call', { name: 'clock__now' }, { key });
+      assert.equal(reply.answer.result.isError ?? false, false, reply.text);
+      const postgres = gateway.processes().filter((one) => one.command === 'postgres');
+      const isBackend = (one) => postgres.some((other) => other.pid === one.parent);
+      assert.equal(postgres.filter((one) => !isBackend(one)).length, 1);
+    } finally {
+      if (second) assert.equal(await second.stop(), 0);
+    }
+  });
+
+  test('beside nothing says so', async () => {
+    const other = newDirectory();
+    const beside = (where, ...more) =>
+      runCli(['dev', '--dir', other, '--port', '0', '--beside', where, ...more]);
+    try {
+      for (const [code, pattern, ...args] of [
+        [2, /--beside: .*gone: no usable directory/, `${other}-gone`],
+        [2, /cannot be beside itself/, other],
+        [2, /--beside or --reset, not both/, directory, '--reset'],
+        [1, /no development gateway is ready in/, path.dirname(other)],
+      ]) {
+        const { code: got, stderr } = await beside(...args);
+        assert.match(stderr, pattern);
+        assert.equal(got, code, stderr);
+      }
+    } finally {
+      fs.rmSync(path.dirname(other), { recursive: true, force: true });
+    }
+  });
+
   test(`is ready within ${nextStart} ms on the next, keys and connections kept, whatever the upstreams do`, async () => {
     const key = gateway.dev.admin_key;
     const hanging = await startFixture('legacy', { mode: 'hang' });
@@ -158,7 +198,8 @@ function cpuOf(pid) {
     .reduce((a, b) => a + b, 0);
 }
 
-test(`idle costs at most ${idleShare * 100} % of a core over ${idleSeconds} s`, async (t) => {
+const idle = `idle costs at most ${idleShare * 100} % of a core over ${idleSeconds} s`;
+test(idle, unlessSpread('what one costs is measured'), async (t) => {
   const ours = () => gateway.processes().filter((one) => one.command.startsWith('tollgate'));
   const before = ours();
   const spent = new Map(before.map((one) => [one.pid, cpuOf(one.pid)]));
@@ -189,26 +230,28 @@ describe('stopping', () => {
       );
       const { child } = gateway;
       const code = new Promise((resolve) => child.on('exit', resolve));
-      process.kill(gateway.pid, signal);
+      for (const pid of gateway.pids) process.kill(pid, signal);
       assert.equal(await code, 0);
+      await gateway.stop();
       await eventually(() => !all.some(lives), {
         deadline: 10000,
         what: `all of ${all.length} processes end`,
       });
       assert.deepEqual(gateway.processes(), []);
-      for (const url of [gateway.dev.public_url, gateway.dev.key_url, gateway.dev.ops_url])
-        await assert.rejects(fetch(url));
+      for (const { public_url: url, key_url: keyUrl, ops_url: opsUrl } of gateway.each)
+        for (const gone of [url, keyUrl, opsUrl]) await assert.rejects(fetch(gone));
       gateway = await start(directory, { deadline: nextStart + 2000 });
     });
   }
 
   test('even after its processes were killed, the next start works and nothing is left', async () => {
     const all = gateway.processes();
-    process.kill(gateway.pid, 'SIGKILL');
+    for (const pid of gateway.pids) process.kill(pid, 'SIGKILL');
     await eventually(() => !all.some((one) => one.command.startsWith('tollgate') && lives(one)), {
       deadline: 10000,
       what: 'workers end with their supervisor',
     });
+    await gateway.stop();
     gateway = await start(directory, { deadline: firstStart });
     await gateway.listed(gateway.dev.admin_key, 'clock');
     const listed = await requestModern(
@@ -225,9 +268,10 @@ describe('stopping', () => {
     await kept.stop();
     const port = 20000 + Math.floor(Math.random() * 10000);
     gateway = await start(directory, { args: ['--port', String(port)] });
-    assert.equal(new URL(gateway.dev.public_url).port, String(port));
-    assert.equal(new URL(gateway.dev.key_url).port, String(port + 1));
-    assert.equal(new URL(gateway.dev.ops_url).port, String(port + 2));
+    const [first] = gateway.each;
+    assert.equal(new URL(first.public_url).port, String(port));
+    assert.equal(new URL(first.key_url).port, String(port + 1));
+    assert.equal(new URL(first.ops_url).port, String(port + 2));
     const other = newDirectory();
     const busy = await runCli(['dev', '--dir', other, '--port', String(port)], { deadline: 15000 });
     await runCli(['dev', '--dir', other, '--reset']);

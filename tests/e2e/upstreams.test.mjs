@@ -359,7 +359,9 @@ describe('an upstream that', () => {
       await eventually(
         async () => {
           await Promise.all([call('flapping__echo'), call('flapping__echo', {}, second)]);
-          return (await status('flapping')).state === 'unreachable';
+          const json = await status('flapping');
+          if (json.state !== 'unreachable') throw new Error(JSON.stringify(json));
+          return true;
         },
         { deadline: 10000, what: 'it is found to be down' },
       );

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # campaign.sh [PROGRAM…]: every scenario in full and, if unit tests are named, valgrind on them and
-# on a session. SCENARIO=name runs one scenario, SEED=n another sequence. Prints a report; ends
-# with 1 if anything was violated.
+# on a session. SCENARIO=name runs one scenario, SEED=n another sequence; without the former an idle
+# gateway is measured for a minute too, and all end-to-end tests run spread over two gateways. Prints
+# a report; ends with 1 if anything was violated.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 
@@ -13,6 +14,17 @@ status=0
 # The SDK leaves a listener on its one signal with every request.
 tests/e2e/node_modules/.bin/node --disable-warning=MaxListenersExceededWarning \
   tests/fault/campaign.mjs || status=1
+if [ -z "${SCENARIO:-}" ]; then
+  report=build/start.tap
+  if tests/e2e/run.sh "$PWD/tests/e2e/start.test.mjs" > "$report"; then
+    echo "ok     start:$(sed -n 's/^# \([0-9.]* % of a core\).*/ \1 when idle/p' "$report")"
+  else
+    echo "FAILED start: see $report"
+    grep -A12 '^ *not ok' "$report"
+    status=1
+  fi
+  tests/e2e/spread.sh || status=1
+fi
 if [ $# -gt 0 ]; then
   report=build/valgrind.tap
   if tests/valgrind.sh "$@" > "$report"; then

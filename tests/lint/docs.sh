@@ -11,7 +11,7 @@ code() {
     if ($in) { print } else { print "$1\n" while /`([^`]+)`/g }' "$1"
 }
 
-targets=$(sed -nE 's/^\.PHONY: //p' Makefile)
+targets=$(sed -nE 's/^\.PHONY: //p' Makefile | tr '\n' ' ')
 commands=
 [ ! -x build/tollgate ] || commands=$(build/tollgate help 2>&1)
 

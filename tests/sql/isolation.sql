@@ -96,6 +96,11 @@ SET SESSION AUTHORIZATION tollgate_app;
 SELECT lives_ok($$ INSERT INTO tollgate.nodes (id, host, pid, slot, version)
                    VALUES (gen_random_uuid(), 'h', 1, 0, '1') $$, 'a node registers');
 SELECT isnt_empty('SELECT 1 FROM tollgate.nodes', 'nodes are seen whatever the tenant');
+SELECT lives_ok($$ UPDATE tollgate.nodes SET key_ids = '{1,4294967295}', primary_key_id = 1 $$,
+                'a node says which keys it has');
+SELECT results_eq($$ SELECT key_ids, primary_key_id FROM tollgate.nodes
+                     WHERE 4294967295 = ANY (key_ids) $$,
+                  $$ VALUES ('{1,4294967295}'::bigint[], 1::bigint) $$, 'and is found by them');
 SELECT throws_ok('SELECT 1 FROM tollgate.settings', '42501', NULL,
                  'settings are reached through functions only');
 SELECT throws_ok($$ INSERT INTO tollgate.tollgate_migrations VALUES (99, 'x', repeat('0', 64)) $$,

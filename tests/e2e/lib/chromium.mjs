@@ -26,7 +26,7 @@ const originOf = (url) => (URL.canParse(url) ? new URL(url).origin : url);
 // about.
 export async function newProfile(browser, { ours = [], expected = [], ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', ...options });
-  context.setDefaultTimeout(10000);
+  context.setDefaultTimeout(30000);
   context.troubles = [];
   const note = (url, text) => {
     if (

@@ -16,7 +16,6 @@ import pg from 'pg';
 
 import {
   outcomesOf,
-  principalOf,
   record,
   registerGateway,
   registerKey,
@@ -26,7 +25,10 @@ import { eventually } from './wait.mjs';
 
 const repository = path.resolve(import.meta.dirname, '../../..');
 const binary = process.env.TOLLGATE_E2E_BINARY ?? path.join(repository, 'build/tollgate');
-export const isSpread = Boolean(process.env.TOLLGATE_E2E_SPREAD);
+const isSpread = Boolean(process.env.TOLLGATE_E2E_SPREAD);
+
+// Options of a test that a second gateway would make another test.
+export const unlessSpread = (reason) => ({ skip: isSpread && `not on two gateways: ${reason}` });
 
 // --- processes -----------------------------------------------------------------------------------
 
@@ -183,13 +185,14 @@ class Gateway {
   constructor(directory, child) {
     this.directory = directory;
     this.child = child;
-    this.dev = readJson(directory, 'dev.json');
-    this.pid = this.dev.pid;
-    if (isSpread) Object.assign(this.dev, readJson(directory, 'spread.json'));
-    this.pids = [this.pid, this.dev.second_pid].filter((pid) => pid !== undefined);
-    this.permitted = new Map(); // tenant → exceptions of its address policy
-    this.permitting = Promise.resolve();
-    registerGateway(directory, [this.dev.public_url, this.dev.key_url]);
+    const first = readJson(directory, 'dev.json');
+    const { second, ...front } = isSpread ? readJson(directory, 'spread.json') : {};
+    this.dev = { ...first, ...front };
+    this.each = isSpread ? [first, second] : [first]; // those that serve, without the front
+    this.pid = first.pid;
+    this.pids = this.each.map(({ pid }) => pid);
+    for (const { public_url: url, key_url: keyUrl } of [this.dev, ...this.each])
+      registerGateway(directory, [url, keyUrl]);
     registerKey(this.dev.admin_key, this.dev.tenant, null);
     registerKey(this.dev.user_key, this.dev.tenant, 'ana');
   }
@@ -197,32 +200,7 @@ class Gateway {
   // method, route, body, {key, headers, ifMatch}; the platform administrator unless key is given.
   async api(method, route, body, options = {}) {
     const key = Object.hasOwn(options, 'key') ? options.key : this.dev.admin_key;
-    if (isSpread && /\/connections(\/|$)/.test(route))
-      await this.permitLoopback(
-        /^\/tenants\/([^/]+)\//.exec(route)?.[1] ?? principalOf(key)?.tenant,
-        typeof body === 'string' ? parsed(body)?.url : body?.url,
-      );
     return callApi(this.dev.api_url, method, route, body, { ...options, key });
-  }
-
-  // `tollgate dev` lets connections lead to loopback; `serve` wants the operator's exception.
-  permitLoopback(tenant, url) {
-    const address = /^http:\/\/(127\.0\.0\.1:\d+)\//.exec(url)?.[1];
-    if (tenant === undefined || address === undefined) return undefined;
-    const permit = async () => {
-      const known = this.permitted.get(tenant) ?? new Set();
-      if (known.has(address)) return;
-      this.permitted.set(tenant, known.add(address));
-      await callApi(
-        this.dev.api_url,
-        'PATCH',
-        `/tenants/${tenant}`,
-        { egress: { allow: [...known] } },
-        { key: this.dev.admin_key, ifMatch: true },
-      );
-    };
-    this.permitting = this.permitting.then(permit);
-    return this.permitting;
   }
 
   async must(status, method, route, body, options) {

@@ -23,9 +23,6 @@ export function registerKey(key, tenant, user = null) {
   principals.set(key, { tenant, user });
 }
 
-// {tenant, user} of a key, or undefined.
-export const principalOf = (key) => principals.get(key);
-
 // entry has url and key, and what is known of the call. It may be changed until the process ends.
 export function record({ url, key, ...entry }) {
   const gateway = gateways.get(new URL(url).origin);

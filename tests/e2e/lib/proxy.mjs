@@ -37,7 +37,8 @@ const unread = { tenant: null, user: null, method: null, tool: null };
 function keep(call, answer) {
   const entered = call.id !== null || answer.statusCode >= 400;
   const known = answer.statusCode === 403 ? { ...call, ...unread } : call;
-  const outcome = ['unknown', 'client_closed', 'cancelled'];
+  // Unless its answer comes to an end: the client may have left with all of it under way.
+  const outcome = ['unknown', 'client_closed', 'cancelled', 'ok', 'tool_error'];
   const entry = entered ? record({ ...known, outcome }) : {};
   messagesOf(answer, (messages) => {
     entry.outcome = outcomesOf(answer.statusCode, answerIn(messages).answer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A second gateway on the databases of a development gateway, as `tollgate serve` runs anywhere:
-// a data directory of its own, the same keyring, the same Hosts.
+// A second gateway on the databases of a development gateway: `tollgate serve` as it runs anywhere,
+// with a data directory of its own, the same keyring, the same Hosts; or one more `tollgate dev`.
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -42,6 +42,14 @@ const gone = (child) =>
     else child.on('exit', resolve);
   });
 
+const stopper =
+  (child) =>
+  async (signal = 'SIGTERM') => {
+    child.kill(signal);
+    await gone(child);
+    return child.exitCode;
+  };
+
 // dev is the content of dev.json in directory. name: of its data directory and log, beside that.
 // ports: [public, key, ops], free ones unless given. set: more settings.
 export async function startSecond(dev, directory, options = {}) {
@@ -70,10 +78,27 @@ export async function startSecond(dev, directory, options = {}) {
     publicUrl,
     keyUrl,
     opsUrl,
-    stop: async (signal = 'SIGTERM') => {
-      child.kill(signal);
-      await gone(child);
-      return child.exitCode;
-    },
+    stop: stopper(child),
   };
+}
+
+// `tollgate dev --beside directory`: what it permits is what the first one does. Gives its dev.json
+// and {stop()}.
+export async function startBeside(directory, { workers = 2, deadline = 30000 } = {}) {
+  const own = path.join(path.dirname(directory), 'second');
+  const file = path.join(own, 'dev.json');
+  const log = fs.openSync(`${own}.log`, 'a');
+  const child = spawn(
+    program,
+    ['dev', '--dir', own, '--beside', directory, '--port', '0', '--workers', String(workers)],
+    { stdio: ['ignore', log, log] },
+  );
+  fs.closeSync(log);
+  await eventually(() => child.exitCode !== null || fs.existsSync(file), {
+    deadline,
+    every: 10,
+    what: 'the second gateway is ready',
+  });
+  if (child.exitCode !== null) throw new Error(`tollgate dev ended with ${child.exitCode}`);
+  return { dev: JSON.parse(fs.readFileSync(file, 'utf8')), stop: stopper(child) };
 }

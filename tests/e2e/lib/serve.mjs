@@ -52,7 +52,8 @@ class Serve {
     return `${this.url}${connection ? `/c/${connection}` : ''}/mcp`;
   }
 
-  async start({ deadline = 20000 } = {}) {
+  // status: what /readyz says once it is there.
+  async start({ deadline = 20000, status = 200 } = {}) {
     const log = fs.openSync(this.log, 'a');
     const child = spawn(binary, ['serve'], { stdio: ['ignore', log, log], env: this.env });
     fs.closeSync(log);
@@ -61,7 +62,7 @@ class Serve {
       child.on('exit', (code, signal) => resolve(code ?? signal)),
     );
     await eventually(
-      async () => child.exitCode !== null || (await this.ready()).status === 200,
+      async () => child.exitCode !== null || (await this.ready()).status === status,
       { deadline, what: 'the gateway is ready' },
     );
     if (child.exitCode !== null)
@@ -92,8 +93,8 @@ class Serve {
   }
 }
 
-// Started. settings: further environment.
-export async function startServe(gateway, name, settings = {}) {
+// Started. settings: further environment; options as of start.
+export async function startServe(gateway, name, settings = {}, options = {}) {
   const ports = [await freePort(), await freePort(), await freePort()];
-  return new Serve(gateway, name, ports, settings).start();
+  return new Serve(gateway, name, ports, settings).start(options);
 }

@@ -10,15 +10,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 import { startFront } from './front.mjs';
-import { startSecond } from './second.mjs';
+import { startBeside } from './second.mjs';
 
 const directory = process.argv[2];
 const file = path.join(directory, 'spread.json');
 const dev = JSON.parse(fs.readFileSync(path.join(directory, 'dev.json'), 'utf8'));
 
-const second = await startSecond(dev, directory);
-const publicFront = await startFront([dev.public_url, second.publicUrl]);
-const keyFront = await startFront([dev.key_url, second.keyUrl]);
+const second = await startBeside(directory);
+const publicFront = await startFront([dev.public_url, second.dev.public_url]);
+const keyFront = await startFront([dev.key_url, second.dev.key_url]);
 
 async function stop() {
   fs.rmSync(file, { force: true });
@@ -34,7 +34,7 @@ const spread = {
   mcp_url: `${publicFront.url}/mcp`,
   api_url: `${publicFront.url}/api/v1`,
   key_url: keyFront.url,
-  second_pid: second.pid,
+  second: second.dev,
   spread_pid: process.pid,
 };
 fs.writeFileSync(`${file}.new`, JSON.stringify(spread));

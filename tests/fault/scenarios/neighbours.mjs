@@ -206,9 +206,14 @@ class Neighbourhood {
     if (!patient) await this.edit('locked', { headers });
     const comeBack = async (name) => {
       await this.world.gateway.listed(this.tenant.adminKey, name, { deadline: comeBackMs });
+      // Listed before it fell out of order, it may still be kept from calls until the next probe.
+      let call;
+      await eventually(async () => succeeded((call = await this.lanes[name].call(name, 'echo'))), {
+        ...{ deadline: comeBackMs, every: 100, what: `a call of ${name} succeeds` },
+      }).catch((problem) => {
+        throw new Error(`${problem.message}; the last one: ${show(call)}`);
+      });
       took[name] = (Date.now() - began) / 1000;
-      const call = await this.lanes[name].call(name, 'echo');
-      if (!succeeded(call)) this.problems.push(`${name} is back and fails: ${show(call)}`);
     };
     await Promise.all(
       Object.keys(troubles).map((name) =>

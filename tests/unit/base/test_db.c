@@ -321,9 +321,17 @@ static void an_operation_waits_for_a_server_that_is_just_starting(void **state)
 	assert_string_equal(shot.v[0], "1");
 }
 
+static void count_change(void *ctx)
+{
+	int *changes = ctx;
+
+	(*changes)++;
+}
+
 static void a_killed_server_is_found_again_after_its_restart(void **state)
 {
 	struct fixture *f = *state;
+	int changes = 0;
 	struct shot running[4];
 	struct shot waiting;
 	struct shot after;
@@ -335,15 +343,20 @@ static void a_killed_server_is_found_again_after_its_restart(void **state)
 	for (size_t i = 0; i < 4; i++)
 		shoot(f, &running[i], "SELECT 1 AS v, pg_sleep(20)");
 	shoot(f, &waiting, "SELECT 'waited' AS v");
+	db_watch(f->db, count_change, &changes);
 	pg_cluster_kill(&f->cluster);
 	for (size_t i = 0; i < 4; i++)
 		expect_failure(f, &running[i], ERR_UNAVAILABLE, "sent");
 	assert_false(db_up(f->db));
+	assert_true(changes > 0);
+	changes = 0;
 	assert_int_equal(waiting.calls, 0);
 	assert_int_equal(pg_cluster_restart(&f->cluster), 0);
 	finish_shot(f, &waiting);
 	assert_string_equal(waiting.v[0], "waited");
 	assert_true(db_up(f->db));
+	assert_true(changes > 0);
+	db_watch(f->db, NULL, NULL);
 	assert_string_equal(ask(f, &after, "SELECT 1 AS v"), "1");
 }
 

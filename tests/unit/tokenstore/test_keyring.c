@@ -400,6 +400,81 @@ static void old_wraps_open_after_a_new_primary_until_the_old_key_goes(void **sta
 	keyring_free(&keyring);
 }
 
+static void a_key_is_added_promoted_and_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct keyring *keyring = load_new(f);
+	uint32_t ids[KEYRING_MAX_KEYS];
+	struct wrapped wrapped;
+	struct seal_key dek;
+	struct err err;
+	uint32_t id = 0;
+
+	assert_int_equal(keyring_add(keyring, &id, &err), 0);
+	assert_int_equal(id, 2);
+	assert_int_equal(keyring_primary(keyring), 1);
+	assert_int_equal(keyring_ids(keyring, ids), 2);
+	assert_int_equal(ids[0], 1);
+	assert_int_equal(ids[1], 2);
+	assert_int_equal(keyring_promote(keyring, 3, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(keyring_promote(keyring, 2, &err), 0);
+	seal_key_random(&dek, 1, 7);
+	keyring_wrap(keyring, DEPLOYMENT, TENANT, &dek, wrapped.bytes);
+	assert_unwraps(keyring, &wrapped, &dek, 2);
+	assert_int_equal(keyring_remove(keyring, 2, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_int_equal(keyring_remove(keyring, 3, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(keyring_remove(keyring, 1, &err), 0);
+	assert_false(keyring_has(keyring, 1));
+	assert_unwraps(keyring, &wrapped, &dek, 2);
+	keyring_free(&keyring);
+}
+
+static void an_id_is_never_given_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct keyring *keyring = load_new(f);
+	struct err err;
+	uint32_t id = 0;
+
+	assert_int_equal(keyring_add(keyring, &id, &err), 0);
+	assert_int_equal(keyring_remove(keyring, 2, &err), 0);
+	assert_int_equal(keyring_add(keyring, &id, &err), 0);
+	assert_int_equal(id, 3);
+	for (size_t i = 2; i < KEYRING_MAX_KEYS; i++)
+		assert_int_equal(keyring_add(keyring, &id, &err), 0);
+	assert_int_equal(keyring_add(keyring, &id, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	keyring_free(&keyring);
+	keyring = load_text(f, "{\"version\":1,\"pepper\":" PEPPER ",\"primary\":1,\"last_id\":"
+			       "4294967295,\"keys\":[" KEY_1 "]}");
+	assert_int_equal(keyring_add(keyring, &id, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	keyring_free(&keyring);
+}
+
+static void it_takes_the_keys_of_its_own_deployment_only(void **state)
+{
+	struct fixture *f = *state;
+	struct keyring *keyring = load_text(f, RING("1", PEPPER, "1", "[" KEY_1 "]"));
+	const struct keyring *borrowed = keyring;
+	struct keyring *other;
+	struct err err;
+
+	other = load_text(f, RING("1", PEPPER, "2", "[" KEY_1 "," KEY_2 "]"));
+	assert_int_equal(keyring_take(keyring, &other, &err), 0);
+	assert_null(other);
+	assert_int_equal(keyring_primary(borrowed), 2);
+	assert_true(keyring_has(borrowed, 2));
+	other = load_text(f, RING("1", "\"" ONES "\"", "1", "[" KEY_1 "]"));
+	assert_int_equal(keyring_take(keyring, &other, &err), -1);
+	assert_null(other);
+	assert_int_equal(keyring_primary(borrowed), 2);
+	keyring_free(&keyring);
+}
+
 static void ids_of_32_bits_and_as_many_keys_as_allowed_work(void **state)
 {
 	struct fixture *f = *state;
@@ -437,6 +512,9 @@ int main(void)
 		TEST(a_data_key_wraps_and_unwraps),
 		TEST(a_wrapped_key_opens_for_its_owner_only),
 		TEST(old_wraps_open_after_a_new_primary_until_the_old_key_goes),
+		TEST(a_key_is_added_promoted_and_removed),
+		TEST(an_id_is_never_given_twice),
+		TEST(it_takes_the_keys_of_its_own_deployment_only),
 		TEST(ids_of_32_bits_and_as_many_keys_as_allowed_work),
 	};
 

@@ -51,6 +51,7 @@ enum behaviour {
 	LATE_CONFIG, /* the same, after it has said that it serves */
 	LINGER,	     /* once it is told to stop it closes its sockets, and stays until told */
 	HANG,	     /* serves, and one day its loop stands still */
+	SEALED,	     /* the same, and the board has it sealed */
 };
 
 struct shared {
@@ -195,6 +196,10 @@ int worker_run(const struct worker_params *params)
 		return 1;
 	if (behaviour == NO_CONFIG)
 		return EXIT_CONFIG;
+	if (behaviour == SEALED) {
+		params->board->seats[params->seat].sealed = SEAL_NO_KEYRING;
+		params->board->seats[params->seat].state = BOARD_SERVING;
+	}
 	if (write(params->ready_fd, "r", 1) != 1)
 		return 100;
 	close(params->ready_fd);

@@ -134,6 +134,39 @@ static void what_is_nearer_wins(void **state)
 	config_free(&config);
 }
 
+/* As systemd hands one over. */
+static void a_credential_is_the_keyring_unless_another_is_named(void **state)
+{
+	static const char *const required[] = { "database_url=host=d", "drain_database_url=host=d",
+						"public_url=https://x", "keyring_file=/mine" };
+	const struct config_sources sources = { .sets = required, .n_sets = 3 };
+	const struct config_sources named = { .sets = required, .n_sets = 4 };
+	char dir[] = "/tmp/test_config_load.XXXXXX";
+	char path[64];
+	struct config config;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/keyring.json", dir);
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	assert_int_equal(config_load(&config, &sources, &err), 0);
+	assert_string_equal(config.keyring_file, "/etc/tollgate/keyring.json");
+	config_free(&config);
+	fclose(fopen(path, "w"));
+	assert_int_equal(config_load(&config, &sources, &err), 0);
+	assert_string_equal(config.keyring_file, path);
+	assert_string_equal(config.origins[config_find("keyring_file") - config_settings],
+			    "CREDENTIALS_DIRECTORY");
+	config_free(&config);
+	assert_int_equal(config_load(&config, &named, &err), 0);
+	assert_string_equal(config.keyring_file, "/mine");
+	config_free(&config);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	unlink(path);
+	rmdir(dir);
+}
+
 static void every_source_tells_all_that_is_wrong_with_it(void **state)
 {
 	static const char *const sets[] = { "no equals sign", "colour=red", "log_level=loud" };
@@ -233,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_must_be_set_is_asked_for_by_name),
 		cmocka_unit_test(what_is_nearer_wins),
+		cmocka_unit_test(a_credential_is_the_keyring_unless_another_is_named),
 		cmocka_unit_test(every_source_tells_all_that_is_wrong_with_it),
 		cmocka_unit_test(a_file_that_is_no_text_or_too_large_is_refused),
 		cmocka_unit_test(the_file_is_the_one_that_is_named),

@@ -200,6 +200,24 @@ static void notices_a_database_that_comes_and_goes(void **state)
 	end(w);
 }
 
+static void a_lost_database_is_known_before_the_next_beat(void **state)
+{
+	struct world *w = begin(state, NULL);
+
+	await_line(w, "\ntollgate_db_up 1\n");
+	w->beat_ms = seat_of(w)->beat_ms;
+	gate_db_until(w->gate, beats_on, w);
+	w->beat_ms = seat_of(w)->beat_ms;
+	assert_true(has_db(w));
+	gate_db_ask(w->gate, "%s",
+		    "SELECT count(pg_terminate_backend(pid)) AS v FROM pg_stat_activity"
+		    " WHERE usename = 'tollgate_app'");
+	gate_db_until(w->gate, has_lost_db, w);
+	assert_false(beats_on(w));
+	gate_db_until(w->gate, has_db, w);
+	end(w);
+}
+
 static void tells_of_the_book(void **state)
 {
 	const struct book_call call = { .call_id = "01920000-0000-7000-8000-000000000001",
@@ -224,6 +242,7 @@ int main(void)
 		GATE_DB_TEST(beats_as_long_as_the_loop_turns),
 		GATE_DB_TEST(adopts_the_spool_of_a_worker_that_ended),
 		GATE_DB_TEST(notices_a_database_that_comes_and_goes),
+		GATE_DB_TEST(a_lost_database_is_known_before_the_next_beat),
 		GATE_DB_TEST(tells_of_the_book),
 	};
 

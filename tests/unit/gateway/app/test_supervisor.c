@@ -247,6 +247,32 @@ static void the_service_manager_hears_what_happens(void **state)
 	unlink(path);
 }
 
+static void the_service_manager_hears_that_it_is_sealed(void **state)
+{
+	struct fixture *f = *state;
+	char text[256] = "";
+	char path[64];
+	int manager = open_manager(f, path);
+
+	shared->behaviour[0] = SEALED;
+	start_daemon(f, 1, 0);
+	assert_hears(manager, "STATUS=Sealed: 1 of 1 workers wait for the right keyring");
+	assert_hears(manager, "READY=1");
+	unsetenv("NOTIFY_SOCKET");
+	shared->behaviour[0] = SERVE;
+	reload_daemon(f);
+	while (strcmp(text, "STATUS=Serving") != 0) {
+		ssize_t n = recv(manager, text, sizeof(text) - 1, 0);
+
+		assert_true(n > 0);
+		text[n] = '\0';
+	}
+	assert_int_equal(kill(f->daemon, SIGTERM), 0);
+	assert_int_equal(await_daemon(f), EXIT_OK);
+	close(manager);
+	unlink(path);
+}
+
 static int return_seven(void *ctx)
 {
 	(void)ctx;
@@ -283,6 +309,7 @@ int main(void)
 		TEST(a_data_directory_is_of_one_daemon),
 		TEST(workers_die_with_a_daemon_that_is_killed),
 		TEST(the_service_manager_hears_what_happens),
+		TEST(the_service_manager_hears_that_it_is_sealed),
 		TEST(a_function_in_a_child_gives_its_exit_code),
 	};
 

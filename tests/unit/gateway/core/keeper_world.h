@@ -66,7 +66,6 @@ struct upstreams {
 	size_t n_streams;
 	struct upstream_facts facts;
 	bool unknown; /* there are no facts */
-	size_t forgotten;
 };
 
 struct world;
@@ -121,13 +120,6 @@ const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const c
 	(void)connection;
 	assert_non_null(subject);
 	return upstreams->unknown ? NULL : &upstreams->facts;
-}
-
-void upstreams_forget(struct upstreams *upstreams, const char *tenant_id, const char *connection_id)
-{
-	(void)tenant_id;
-	(void)connection_id;
-	upstreams->forgotten++;
 }
 
 void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,

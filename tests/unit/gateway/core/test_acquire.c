@@ -19,6 +19,7 @@ struct scene {
 	struct access access;
 	struct acquires *acquires;
 	struct tenant *tenant;
+	struct tenant *newest; /* NULL: the same */
 	struct connection connection;
 	struct connection_oauth oauth;
 	char secret[32];
@@ -34,6 +35,14 @@ struct wish {
 	struct wish *starts; /* in done */
 };
 
+static struct tenant *want(void *ctx, const char *tenant_id)
+{
+	struct scene *world = ctx;
+
+	assert_string_equal(tenant_id, TENANT);
+	return world->newest != NULL ? tenant_ref(world->newest) : NULL;
+}
+
 static int set_up(void **state)
 {
 	struct scene *world;
@@ -45,8 +54,11 @@ static int set_up(void **state)
 	world->as = *state;
 	*state = world;
 	access_fake_init(&world->access);
-	world->acquires = acquires_new(&(struct acquires_params){
-		.loop = world->as->world->loop, .access = &world->access, .allow_http = true });
+	world->acquires = acquires_new(&(struct acquires_params){ .loop = world->as->world->loop,
+								  .access = &world->access,
+								  .allow_http = true,
+								  .want = want,
+								  .ctx = world });
 	world->tenant = arena_alloc(arena, sizeof(*world->tenant));
 	*world->tenant = (struct tenant){ .refs = 1,
 					  .arena = arena,
@@ -345,6 +357,40 @@ static void what_cannot_be_stored_is_none(void **state)
 	expect_failure(&wish, ERR_UNAVAILABLE, "its token cannot be stored now");
 }
 
+static void what_was_got_for_older_settings_is_not_stored(void **state)
+{
+	struct scene *world = *state;
+	struct connection edited = { .id = CONNECTION, .settings_version = 2 };
+	struct tenant newest = { .refs = 1, .connections = &edited, .n_connections = 1 };
+	struct wish wish = { .world = world };
+
+	PLAY(world, { 200, AS_JSON, GIVEN }, { 200, AS_JSON, GIVEN }, { 200, AS_JSON, GIVEN });
+	type_in(world);
+	start(&wish, false);
+	world->newest = &newest;
+	await_ends(world, 1);
+	expect_failure(&wish, ERR_UNAVAILABLE, "its settings have changed meanwhile");
+	/* What is tried out, or serves, is meant. */
+	for (int trial = 0; trial <= 1; trial++) {
+		struct connection old = { .id = CONNECTION,
+					  .settings_version = 1,
+					  .trial = &edited };
+
+		newest.connections = trial == 1 ? &old : &edited;
+		world->connection.settings_version = 2;
+		start(&wish, true);
+		await_store(world);
+		access_stores(&world->access);
+		await_ends(world, 1);
+		expect_ok(&wish);
+	}
+	newest.n_connections = 0;
+	start(&wish, true);
+	await_ends(world, 1);
+	expect_failure(&wish, ERR_UNAVAILABLE, "");
+	assert_int_equal(newest.refs, 1);
+}
+
 static void what_nobody_waits_for_is_stored_all_the_same(void **state)
 {
 	struct scene *world = *state;
@@ -373,6 +419,7 @@ int main(void)
 		TEST(a_failure_is_told_to_all_and_leaves_the_server_in_peace),
 		TEST(a_server_that_is_not_found_is_told_of),
 		TEST(what_cannot_be_stored_is_none),
+		TEST(what_was_got_for_older_settings_is_not_stored),
 		TEST(what_nobody_waits_for_is_stored_all_the_same),
 	};
 

@@ -39,6 +39,31 @@ static void seats_are_taken_and_left(void **state)
 	assert_null(board);
 }
 
+static void a_slot_is_open_to_who_looks_from_another_seat(void **state)
+{
+	struct board *board = board_new(N_SLOTS, N_SEATS);
+	struct board_report report;
+
+	(void)state;
+	board_seat_take(board, 1, 0);
+	board_seat_take(board, 2, 0);
+	board_seat_take(board, 3, 1);
+	board->seats[3].state = BOARD_SERVING;
+	assert_false(board_slot_open(board, 2)); /* 1 starts */
+	board->seats[1].state = BOARD_SERVING;
+	assert_true(board_slot_open(board, 2));
+	assert_false(board_slot_open(board, 1));
+	board->seats[1].sealed = SEAL_OTHER_KEYRING;
+	assert_false(board_slot_open(board, 2));
+	board_report(board, 1000, &report);
+	assert_int_equal(report.n_sealed, 1);
+	assert_int_equal(report.seal, SEAL_OTHER_KEYRING);
+	board_seat_leave(board, 1);
+	board_seat_take(board, 1, 0);
+	assert_int_equal(board->seats[1].sealed, SEAL_NONE);
+	board_free(&board);
+}
+
 static void a_report_is_about_those_that_serve(void **state)
 {
 	struct board *board = board_new(N_SLOTS, N_SEATS);
@@ -142,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(seats_are_taken_and_left),
+		cmocka_unit_test(a_slot_is_open_to_who_looks_from_another_seat),
 		cmocka_unit_test(a_report_is_about_those_that_serve),
 		cmocka_unit_test(what_a_child_writes_its_parent_reads),
 		cmocka_unit_test(the_table_keeps_the_rules_of_its_names),

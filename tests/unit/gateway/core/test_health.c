@@ -190,6 +190,26 @@ static void an_answer_of_what_was_down_asks_for_a_list(void **state)
 	healths_free(&world.healths);
 }
 
+/* It came back and failed again within HEALTH_TELL_MS: that it was well meanwhile is only known
+ * from the node that watches it. */
+static void failures_of_what_was_found_well_ask_for_a_list(void **state)
+{
+	struct world world;
+
+	begin(state, &world);
+	for (int n = 0; n < HEALTH_RUN; n++) {
+		admit(&world);
+		fails(&world);
+	}
+	await(&world, STATUS, "degraded|nobody is there|1|f");
+	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'ok'");
+	answers(&world);
+	for (int n = 0; n < HEALTH_RUN; n++)
+		fails(&world);
+	await(&world, STATUS, "degraded|nobody is there|2|f");
+	healths_free(&world.healths);
+}
+
 /* Another worker, or the one that watches it, has had an answer meanwhile. */
 static void a_word_that_comes_late_is_not_taken(void **state)
 {
@@ -395,6 +415,7 @@ int main(void)
 		GATE_DB_TEST(a_refusal_says_why_and_until_when),
 		GATE_DB_TEST(a_run_of_failures_is_told_once_and_its_end_too),
 		GATE_DB_TEST(an_answer_of_what_was_down_asks_for_a_list),
+		GATE_DB_TEST(failures_of_what_was_found_well_ask_for_a_list),
 		GATE_DB_TEST(a_word_that_comes_late_is_not_taken),
 		GATE_DB_TEST(a_word_about_older_settings_is_not_taken),
 		GATE_DB_TEST(a_refused_grant_says_nothing_of_the_upstream),

@@ -62,7 +62,6 @@ static void new_settings_serve_once_they_have_been_listed(void **state)
 	await_status(&world, "crm", "ok|1|legacy");
 	/* Then it is watched like any other. */
 	assert_string_equal(request(&world, 3)->url, "https://new.example/");
-	assert_int_equal(world.nodes[0].upstreams.forgotten, 0);
 	end(&world);
 }
 

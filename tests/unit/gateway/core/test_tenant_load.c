@@ -442,8 +442,8 @@ static void a_key_that_does_not_unwrap_takes_its_secrets_along(void **state)
 			       " set_byte(wrapped, 40, get_byte(wrapped, 40) # 1)");
 	tenant = load(&world);
 	assert_null(tenant_seal_key(tenant));
-	assert_string_equal(tenant_find_connection(tenant, "crm")->invalid,
-			    "its credential: its data key is missing");
+	assert_non_null(strstr(tenant_find_connection(tenant, "crm")->invalid,
+			       "data key does not open with this gateway's keyring"));
 	assert_null(tenant_find_connection(tenant, "open")->invalid);
 	tenant_unref(&tenant);
 }

@@ -205,6 +205,25 @@ static bool was_changed(void *ctx)
 	return world->changes > 0;
 }
 
+/* By itself nothing would read it again: in the database nothing has changed. */
+static void what_a_new_key_may_open_is_read_again(void **state)
+{
+	struct tenant *tenant;
+	struct world world;
+
+	begin(state, &world);
+	gate_db_do(world.gate, "UPDATE tollgate.data_keys SET wrapped = '\\x00'");
+	load(&world, world.acme);
+	tenant = tenants_find(world.tenants, world.acme);
+	assert_int_equal(tenant->n_keys, 0);
+	assert_int_equal(tenant->n_keys_shut, 1);
+	tenant_unref(&tenant);
+	world.changes = 0;
+	tenants_keys_changed(world.tenants);
+	gate_db_until(world.gate, was_changed, &world);
+	tenants_free(&world.tenants);
+}
+
 static void an_edit_replaces_the_snapshot_and_leaves_the_old_one_to_who_holds_it(void **state)
 {
 	struct tenant *old;
@@ -517,6 +536,7 @@ int main(void)
 		GATE_DB_TEST(anybodys_notification_is_a_hint_and_no_more),
 		GATE_DB_TEST(a_cancelled_request_is_told_apart_from_changes),
 		GATE_DB_TEST(what_nobody_confirms_is_served_for_so_long_and_no_longer),
+		GATE_DB_TEST(what_a_new_key_may_open_is_read_again),
 		GATE_DB_TEST(of_many_edits_the_last_one_wins),
 		GATE_DB_TEST(without_a_database_what_is_known_is_served_and_the_rest_unavailable),
 	};

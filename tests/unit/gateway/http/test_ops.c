@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ static int set_up(void **state)
 	fixture->gate.loop = fixture->loop;
 	fixture->board = board_new(2, 4);
 	fixture->app.gate = &fixture->gate;
+	fixture->app.loop = fixture->gate.loop;
 	fixture->app.board = fixture->board;
 	fixture->server = http_server_new(&(struct http_server_params){
 		.loop = fixture->loop,
@@ -110,7 +112,7 @@ static void lives_whatever_happens(void **state)
 #define READYZ	"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 #define UNREADY "HTTP/1.1 503 Service Unavailable\r\n"
 #define CHECKS(draining, workers, database, spool)                                                 \
-	",\"checks\":{\"draining\":\"" draining "\",\"workers\":\"" workers                        \
+	",\"checks\":{\"draining\":\"" draining "\",\"keyring\":\"ok\",\"workers\":\"" workers     \
 	"\",\"database\":\"" database "\",\"spool\":\"" spool "\"}}"
 
 static void serve_slot(struct fixture *fixture, size_t seat, unsigned slot)
@@ -161,6 +163,30 @@ static void is_not_ready_without_a_database_a_spool_or_a_future(void **state)
 							"1 of 2 workers can record no more calls"));
 }
 
+static void is_not_ready_while_a_worker_is_sealed(void **state)
+{
+	static const char *const reasons[] = {
+		[SEAL_NO_KEYRING] = "keyring_file cannot be used",
+		[SEAL_OTHER_KEYRING] = "keyring_file is not the keyring of this database",
+	};
+	struct fixture *fixture = *state;
+	char expected[256];
+
+	serve_slot(fixture, 1, 0);
+	serve_slot(fixture, 2, 1);
+	for (int seal = SEAL_NO_KEYRING; seal <= SEAL_OTHER_KEYRING; seal++) {
+		fixture->board->seats[2].sealed = seal;
+		snprintf(
+			expected, sizeof(expected),
+			"{\"status\":\"sealed\",\"checks\":{\"draining\":\"ok\",\"keyring\":\"1 of "
+			"2 "
+			"workers are sealed: %s\",\"workers\":\"ok\",\"database\":\"ok\",\"spool\":"
+			"\"ok\"}}",
+			reasons[seal]);
+		assert_answer(fixture, READYZ, UNREADY, expected);
+	}
+}
+
 static void metrics_are_those_of_all_workers(void **state)
 {
 	struct fixture *fixture = *state;
@@ -176,8 +202,7 @@ static void metrics_are_those_of_all_workers(void **state)
 	const char *answer;
 
 	wire_send(wire, request);
-	answer = wire_await(wire, "# TYPE tollgate_config_last_reload_success_timestamp_seconds "
-				  "gauge\n");
+	answer = wire_await(wire, "# TYPE tollgate_keyring_last_load_successful gauge\n");
 	assert_non_null(strstr(answer, ": text/plain; version=0.0.4; charset=utf-8\r\n"));
 	assert_non_null(strstr(answer, "\ntollgate_http_refused_total{reason=\"framing\"} 3\n"));
 	wire_close(&wire);
@@ -208,6 +233,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(is_not_ready_without_a_database_a_spool_or_a_future,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(is_not_ready_while_a_worker_is_sealed, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(metrics_are_those_of_all_workers, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_problem_says_what_the_client_may_know, set_up,

@@ -198,7 +198,7 @@ static void so_does_one_that_nobody_wants_any_more(void **state)
 	await_request(&world, "initialize", 1);
 	end_ask(&ask);
 	assert_string_equal(row_of(&world), "none true");
-	upstreams_forget(world.upstreams, world.tenant->id, world.id);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, NULL);
 	await_no_row(&world);
 	end(&world);
 }

@@ -451,8 +451,8 @@ static void a_forgotten_upstream_lets_its_requests_end_and_is_asked_anew(void **
 	ask = new_ask(&world);
 	start_ask(&ask);
 	await_request(&world, "tools/call", 1);
-	upstreams_forget(world.upstreams, world.tenant->id, world.id);
-	upstreams_forget(world.upstreams, world.tenant->id, world.id);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, NULL);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, NULL);
 	assert_null(upstream_facts(world.upstreams, world.tenant->id, world.connection, NULL));
 	mcp_peer_say(world.peer, EVENT(RESULT(OK_BODY)));
 	mcp_peer_end(world.peer);
