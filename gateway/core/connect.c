@@ -30,6 +30,7 @@ static void op_free(struct connect_op *op)
 	registration_cancel(&op->registration);
 	token_request_cancel(&op->token);
 	fetch_cancel(&op->fetch);
+	revoke_cancel(&op->revocation);
 	probe_cancel(&op->probe);
 	access_cancel(&op->storing);
 	timer_stop(&op->timer);

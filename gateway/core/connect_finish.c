@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "gateway/core/connect_priv.h"
 #include "oauth/account.h"
 
-#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
-#define LIST_TIMEOUT_MS 20000 /* for a probe to be let in: those of a worker are limited */
-#define LIST_AGAIN_MS	250
-#define MAX_HELD_BYTES	((size_t)4 * TOKEN_MAX_BYTES)
+#define COUNT(array)	   (sizeof(array) / sizeof((array)[0]))
+#define LIST_TIMEOUT_MS	   20000 /* for a probe to be let in: those of a worker are limited */
+#define LIST_AGAIN_MS	   250
+#define CATALOG_TIMEOUT_MS 5000
+#define CATALOG_AGAIN_MS   100
 
 /* --- whose account --------------------------------------------------------------------------- */
 
@@ -112,72 +112,13 @@ static enum connect_result list(struct connect_op *op)
 	return CONNECT_WAIT;
 }
 
-/* --- another account ------------------------------------------------------------------------- */
-
-static const char *text_of(const struct secret *secret)
-{
-	return secret->n > 0 ? secret->reveal : NULL;
-}
-
-/* The tokens as they wait for the user's choice. Wiped by the caller. */
-static void write_held(const struct connect_op *op, struct buf *out)
-{
-	json_t *json =
-		json_pack("{s:s?, s:s?, s:s?, s:I, s:I}", "access_token",
-			  text_of(&op->access_token), "refresh_token", text_of(&op->refresh_token),
-			  "scope", op->granted_scope, "expires_at", (json_int_t)op->expires_at,
-			  "refresh_expires_at", (json_int_t)op->refresh_expires_at);
-
-	if (json == NULL || json_write(json, out) < 0)
-		buf_wipe(out);
-	json_decref(json);
-}
-
-static enum connect_result hold(struct connect_op *op)
-{
-	static const char sql[] =
-		"UPDATE tollgate.connect_attempts a SET held = $2::bytea, account = $3,"
-		" tools_count = $4::int, verifier = NULL" CONNECT_ATTEMPT
-		" AND a.state = 'pending'";
-	const struct connect_place place = { "connect_attempts", "held", op->attempt.id,
-					     op->attempt.tries };
-	const char *sealed = NULL;
-	struct buf text;
-
-	buf_init(&text, MAX_HELD_BYTES);
-	write_held(op, &text);
-	if (text.len > 0)
-		sealed = connect_seal(op, &place, buf_span(&text));
-	buf_wipe(&text);
-	if (sealed == NULL)
-		return connect_refuse(op, ERR_INTERNAL, "the tokens cannot be kept");
-
-	const struct span params[] = {
-		span_of(op->attempt.id),
-		span_of(sealed),
-		span_of(op->attempt.account),
-		span_of(arena_printf(op->arena, "%lld", (long long)op->attempt.tools_count)),
-	};
-
-	op->attempt.state = CONNECT_CHOOSING;
-	return connect_query(op, sql, params, COUNT(params));
-}
-
-static enum connect_result held(struct connect_op *op)
-{
-	(void)op;
-	return CONNECT_END;
-}
-
-static connect_step *const hold_steps[] = { hold, held };
-
 static enum connect_result check_account(struct connect_op *op)
 {
 	const char *former = op->attempt.former_account;
 	const char *account = op->attempt.account;
 
 	op->step = former != NULL && account != NULL && strcmp(former, account) != 0
-			   ? hold_steps
+			   ? connect_hold_steps
 			   : connect_store_steps;
 	return CONNECT_NEXT;
 }
@@ -257,91 +198,50 @@ static enum connect_result save_connected(struct connect_op *op)
 	return connect_run(op, statements, COUNT(statements));
 }
 
+/* Whoever goes back to a client now is to find the tools: who watches the connection lists them at
+ * this moment, if nobody has before. It is connected in any case. */
+static void look_for_catalog(struct connect_op *op);
+
+static void on_look_again(void *ctx)
+{
+	look_for_catalog(ctx);
+}
+
+static void on_catalog(void *ctx, const struct db_result *const *results, size_t n,
+		       const struct err *err)
+{
+	struct connect_op *op = ctx;
+	struct loop *loop = op->connects->params.loop;
+
+	(void)n;
+	if (err == NULL && db_rows(results[0]) == 0 && loop_now_ms(loop) < op->give_up_ms)
+		timer_start(loop, &op->timer, CATALOG_AGAIN_MS, on_look_again, op);
+	else
+		connect_resume(op);
+}
+
+static void look_for_catalog(struct connect_op *op)
+{
+	const struct db_setting setting = { "app.tenant", op->tenant_id };
+	const struct span connection = span_of(op->attempt.connection_id);
+
+	db_query(op->connects->params.db, &op->query, &setting,
+		 "SELECT FROM tollgate.catalogs WHERE tenant_id = " CONNECT_TENANT
+		 " AND connection_id = $1::uuid",
+		 &connection, 1, on_catalog, op);
+}
+
+static enum connect_result await_catalog(struct connect_op *op)
+{
+	op->give_up_ms = loop_now_ms(op->connects->params.loop) + CATALOG_TIMEOUT_MS;
+	look_for_catalog(op);
+	return CONNECT_WAIT;
+}
+
 static enum connect_result connected(struct connect_op *op)
 {
 	op->attempt.state = CONNECT_CONNECTED;
 	return CONNECT_END;
 }
 
-connect_step *const connect_store_steps[] = { store, save_connected, connected };
-
-/* --- the user's choice ----------------------------------------------------------------------- */
-
-static enum connect_result check_choosing(struct connect_op *op)
-{
-	if (op->attempt.state != CONNECT_CHOOSING)
-		return CONNECT_END;
-	if (op->attempt.expired)
-		return connect_fail(op, CONNECT_EXPIRED, NULL);
-	return op->choice == CONNECT_KEEP ? connect_fail(op, CONNECT_ACCOUNT_MISMATCH, NULL)
-					  : CONNECT_NEXT;
-}
-
-static int read_held(struct connect_op *op, const struct secret *text, struct err *err)
-{
-	json_t *json = json_parse((struct span){ text->reveal, text->n }, err);
-	const char *access_token = json != NULL ? json_text(json, "access_token") : NULL;
-	const char *refresh_token = json != NULL ? json_text(json, "refresh_token") : NULL;
-	const char *scope = json != NULL ? json_text(json, "scope") : NULL;
-
-	if (access_token == NULL) {
-		json_decref(json);
-		return err_set(err, ERR_INTERNAL, "tokens that were kept make no sense");
-	}
-	op->access_token = secret_new(access_token, strlen(access_token));
-	if (refresh_token != NULL)
-		op->refresh_token = secret_new(refresh_token, strlen(refresh_token));
-	op->granted_scope = scope != NULL ? arena_strdup(op->arena, scope) : NULL;
-	op->expires_at = json_integer_value(json_object_get(json, "expires_at"));
-	op->refresh_expires_at = json_integer_value(json_object_get(json, "refresh_expires_at"));
-	json_decref(json);
-	return 0;
-}
-
-static enum connect_result open_held(struct connect_op *op)
-{
-	struct attempt *attempt = &op->attempt;
-	struct connect_place place = { "connect_attempts", "held", attempt->id, attempt->tries };
-	struct secret text = { 0 };
-	int ret;
-
-	if (attempt->settings_version != op->connection->settings_version)
-		return connect_fail(op, CONNECT_EXPIRED,
-				    "The connection has been changed meanwhile.");
-	if (connect_open(op, &place, attempt->held, &text, &op->err) < 0)
-		return CONNECT_REFUSE;
-	ret = read_held(op, &text, &op->err);
-	secret_fini(&text);
-	place.column = "client_secret";
-	if (ret < 0 ||
-	    (attempt->client_secret.p != NULL &&
-	     connect_open(op, &place, attempt->client_secret, &op->client_secret, &op->err) < 0))
-		return CONNECT_REFUSE;
-	op->committed = true;
-	op->step = connect_store_steps;
-	return CONNECT_NEXT;
-}
-
-static connect_step *const choose_steps[] = {
-	connect_load_attempt,
-	connect_take_attempt,
-	connect_check_viewer,
-	check_choosing,
-	connect_load_tenant,
-	connect_take_connection,
-	open_held,
-};
-
-void connect_choose(struct connects *connects, struct connect_op **slot, const char *attempt_id,
-		    struct principal *principal, enum connect_choice choice, connect_viewed *done,
-		    void *ctx)
-{
-	struct connect_op *op = connect_op_new(connects, slot, CONNECT_FOR_VIEW, choose_steps, ctx);
-
-	op->done.viewed = done;
-	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
-	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
-	op->principal = principal_ref(principal);
-	op->choice = choice;
-	connect_op_start(op);
-}
+connect_step *const connect_store_steps[] = { store, save_connected, await_catalog, connected };

@@ -18,6 +18,7 @@
 #include "oauth/discovery.h"
 #include "oauth/fetch.h"
 #include "oauth/registration.h"
+#include "oauth/revoke.h"
 #include "oauth/token.h"
 
 #define CONNECT_TENANT	"current_setting('app.tenant')::uuid"
@@ -115,6 +116,7 @@ struct connect_op {
 	struct registration_request *registration;
 	struct token_request *token;
 	struct fetch *fetch;
+	struct revoke *revocation;
 	struct probe *probe;
 	struct access_op *storing;
 	struct timer timer;
@@ -170,6 +172,7 @@ connect_step connect_take_link;
 /* What comes after the tokens are here (connect_finish.c). */
 extern connect_step *const connect_finish_steps[];
 extern connect_step *const connect_store_steps[];
+extern connect_step *const connect_hold_steps[]; /* connect_choose.c: they wait for a choice */
 
 /* --- connect_view.c -------------------------------------------------------------------------- */
 

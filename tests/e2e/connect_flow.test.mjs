@@ -150,6 +150,13 @@ describe('an account is connected', () => {
     assert.match((await agree(visitor, page)).text, /2 tools/);
   });
 
+  test('and its tools can be called at once', async () => {
+    const name = await addConnection();
+    await connected(await beginning({ name }));
+    const reply = await callThrough(gateway, { key: tenant.userKey, name });
+    assert.equal(reply.text, 'upstream-ana');
+  });
+
   test('and events say so', async () => {
     const { link, ...begun } = await beginning();
     await connected(begun);
@@ -528,8 +535,10 @@ describe('the authorization server', () => {
     let page = await begun.visitor.open(begun.callback);
     assert.equal(page.status, 409);
     assert.match(page.text, /as upstream-eve ?, but up\d+ is connected as upstream-ana/);
+    const revoked = server.counts.revoke;
     page = await begun.visitor.press(page, 'Keep upstream-ana');
     assert.match(page.text, /Code account_mismatch/);
+    assert.equal(server.counts.revoke, revoked + 1);
     assert.equal(await account(), 'upstream-ana');
     begun = await beginning({ name });
     page = await begun.visitor.open(begun.callback);
