@@ -5,6 +5,7 @@
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
 import { Granted } from '../lib/granted.mjs';
 import { random } from '../lib/random.mjs';
+import { startTokenMill } from '../lib/token_mill.mjs';
 
 // A token that was renewed because it was refused is not renewed for that again at once.
 const restMs = 1100;
@@ -167,5 +168,101 @@ export async function refreshKill({ count = 50, seed = 1, grants = 4 } = {}) {
     };
   } finally {
     await world.close();
+  }
+}
+
+// So many grants of one server, all due now. They need no refresh token, so they need no secret.
+async function insertDue(world, mill, count) {
+  const [{ tenant_id, id }] = await world.query(
+    `SELECT c.tenant_id, c.id FROM tollgate.connections c
+     JOIN tollgate.tenants t ON t.id = c.tenant_id WHERE t.name = $1 AND c.name = $2`,
+    [world.tenant.name, world.names[0]],
+  );
+  await world.query(
+    `INSERT INTO tollgate.users (tenant_id, id, name)
+     SELECT $1, gen_random_uuid(), 'due' || n FROM generate_series(1, $2::int) n`,
+    [tenant_id, count],
+  );
+  await world.query(
+    `INSERT INTO tollgate.grants (tenant_id, connection_id, subject, user_id, id, kind, token_url,
+                                  client_id, next_refresh_at)
+     SELECT $1, $2, 'user:' || u.id, u.id, gen_random_uuid(), 'client_credentials', $3, 'me', now()
+     FROM tollgate.users u WHERE u.tenant_id = $1 AND u.name LIKE 'due%'`,
+    [tenant_id, id, mill.url],
+  );
+}
+
+const stopAfter = (ms) => {
+  const until = Date.now() + ms;
+  return () => Date.now() >= until;
+};
+
+const percentile = (list, part) =>
+  list.toSorted((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))];
+
+// Four clients call until `done` says so. Gives the times of all calls, in ms.
+async function callUntil(world, done, problems) {
+  const times = [];
+  const lane = async (at) => {
+    while (!done()) {
+      const began = performance.now();
+      const problem = await world.call(world.names[0], at);
+      times.push(performance.now() - began);
+      if (problem) problems.push(problem);
+      await pause(5);
+    }
+  };
+  await Promise.all([0, 1, 2, 3].map(lane));
+  return times;
+}
+
+// Grants that all fall due at once, of one server, while others call.
+export async function refreshMany({ count = 10000 } = {}) {
+  const world = await Granted.build({ connections: 1 });
+  const mill = await startTokenMill();
+  const problems = [];
+  try {
+    await world.permit(mill.host);
+    await callUntil(world, stopAfter(1000), problems);
+    const idle = await callUntil(world, stopAfter(5000), problems);
+    await insertDue(world, mill, count);
+    const began = Date.now();
+    let left = count;
+    const watching = eventually(
+      async () => {
+        const [{ n }] = await world.query(
+          `SELECT count(*)::int AS n FROM tollgate.grants
+           WHERE kind = 'client_credentials' AND version = 1`,
+        );
+        left = n;
+        if (n > 0) throw new Error(`${n} are left`);
+        return true;
+      },
+      { deadline: 600000, every: 250, what: 'all are renewed' },
+    ).finally(() => (left = 0));
+    const busy = await callUntil(world, () => left === 0, problems);
+    await watching;
+    const seconds = (Date.now() - began) / 1000;
+    const { tokens, most } = await mill.counts();
+    if (tokens !== count) problems.push(`${tokens} renewals of ${count} grants`);
+    if (most > 16) problems.push(`${most} renewals at once at one server`);
+    const [p99Idle, p99] = [percentile(idle, 0.99), percentile(busy, 0.99)];
+    return {
+      problems,
+      numbers: {
+        calls: world.calls,
+        rows: await world.rows(),
+        renewed: tokens,
+        seconds,
+        at_once: most,
+        p99_idle_ms: Math.round(p99Idle * 10) / 10,
+        p99_ms: Math.round(p99 * 10) / 10,
+        p99_ratio: Math.round((p99 / p99Idle) * 100) / 100,
+      },
+      limits: [['p99_ratio', 1.5]],
+    };
+  } finally {
+    await world.close();
+    await mill.close();
   }
 }
