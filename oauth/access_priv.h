@@ -106,6 +106,7 @@ struct access {
 	/* refresh_due.c */
 	struct timer due_timer;
 	struct grant_op *due;
+	bool due_more; /* the last look found something */
 	bool draining;
 	struct deferred drained_turn;
 	loop_cb *drained;

@@ -5,6 +5,9 @@
 #include "oauth/access_priv.h"
 
 #define MAX_EXCLUDED 256
+/* So many of one server are taken at once, if no more than so many run: never more than
+ * REFRESH_PER_SERVER. */
+#define HANDFUL (REFRESH_PER_SERVER / 2)
 
 /*
  * The background. Whatever is due, of whatever tenant, is taken by any node that has a place
@@ -58,7 +61,8 @@ static void on_due(void *ctx, const struct grant_result *result, const struct er
 	}
 	for (size_t i = 0; i < result->n_rows; i++)
 		begin(access, &result->rows[i]);
-	/* With all places taken, the next to end looks. */
+	/* There may be more: the next to end looks. */
+	access->due_more = result->n_rows > 0;
 	if (result->n_rows < wanted)
 		look_after(access, some_time());
 	access_check_drained(access);
@@ -74,14 +78,13 @@ static void look(void *ctx)
 		.lease_ms = access->params.refresh_grace_ms,
 		.grace_ms = access->params.refresh_grace_ms,
 		.limit = places(access),
-		.per_server = REFRESH_PER_SERVER,
+		.per_server = HANDFUL,
 		.not_servers = busy,
 	};
 
 	if (request.limit == 0)
 		return;
-	request.n_not_servers =
-		servers_busy(access->servers, REFRESH_PER_SERVER, busy, MAX_EXCLUDED);
+	request.n_not_servers = servers_busy(access->servers, HANDFUL + 1, busy, MAX_EXCLUDED);
 	grant_start(access->params.store, &access->due, &request, on_due, access);
 }
 
@@ -98,6 +101,6 @@ void due_stop(struct access *access)
 
 void due_ended(struct access *access)
 {
-	if (access->due_timer.loop == NULL && places(access) >= REFRESH_PARALLEL / 2)
+	if (access->due_more && places(access) >= REFRESH_PARALLEL / 2)
 		look_after(access, 0);
 }

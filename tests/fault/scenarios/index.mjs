@@ -8,7 +8,7 @@
 import { kill } from './kill.mjs';
 import { neighbours } from './neighbours.mjs';
 import { postgresKilled, postgresStopped } from './postgres.mjs';
-import { refreshKill, refreshStorm } from './refresh.mjs';
+import { refreshKill, refreshMany, refreshStorm } from './refresh.mjs';
 import { restart, rollingGateways, rollingWorkers } from './restart.mjs';
 
 export const scenarios = {
@@ -47,6 +47,12 @@ export const scenarios = {
     run: refreshKill,
     sample: { count: 5 },
     full: { count: 50 },
+  },
+  'refresh-many': {
+    shows: 'grants that all fall due at once are renewed once each, and calls do not wait for them',
+    run: refreshMany,
+    sample: { count: 200 },
+    full: { count: 10000 },
   },
   restart: {
     shows: 'sessions outlive the gateway',

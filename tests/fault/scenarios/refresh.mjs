@@ -5,6 +5,7 @@
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
 import { Granted } from '../lib/granted.mjs';
 import { random } from '../lib/random.mjs';
+import { startTokenMill } from '../lib/token_mill.mjs';
 
 // A token that was renewed because it was refused is not renewed for that again at once.
 const restMs = 1100;
@@ -65,8 +66,20 @@ const renewerOf = (world, name) =>
       );
       return row?.pid;
     },
-    { deadline: 10000, every: 2, what: 'somebody renews' },
+    { deadline: 60000, every: 2, what: 'somebody renews' },
   );
+
+// Calls until that makes somebody renew: a listing of the gateway's own may have been first. Gives
+// the call that did.
+async function makeRenew(world, name, chance, sign) {
+  for (;;) {
+    world.server.expire();
+    const calling = world.call(name, chance.below(2));
+    const first = await Promise.race([sign.then(() => 'sign'), calling.then(() => 'answer')]);
+    if (first === 'sign') return calling;
+    await pause(restMs);
+  }
+}
 
 // Lets the request for a token of `name` reach its moment, and kills who sent it.
 async function killAt(world, name, { fault, early, delay }, chance) {
@@ -76,11 +89,11 @@ async function killAt(world, name, { fault, early, delay }, chance) {
   const hold = new Promise((resolve) => (goOn = resolve));
   // `then` is asked for when the request has come this far.
   const gate = { then: (resolve) => (reached(), hold.then(resolve)) };
-  world.server.fault('refresh', fault === 'before' ? { holdBefore: gate, drop: 'before' }
-    : { until: gate, ...(fault === undefined ? {} : { drop: fault }) });
-  const calling = world.call(name, chance.below(2));
-  if (!early) await arrived;
-  const pid = await renewerOf(world, name);
+  const drop = fault === undefined ? {} : { drop: fault };
+  world.server.fault('refresh', { [fault === 'before' ? 'holdBefore' : 'until']: gate, ...drop });
+  const renewer = early ? renewerOf(world, name) : arrived.then(() => renewerOf(world, name));
+  const calling = await makeRenew(world, name, chance, early ? renewer : arrived);
+  const pid = await renewer;
   if (fault === undefined) {
     goOn();
     await pause(delay === 0 ? 0 : chance.below(delay));
@@ -126,7 +139,6 @@ export async function refreshKill({ count = 50, seed = 1, grants = 4 } = {}) {
       flagged[when] = 0;
       for (let n = 0; n < count; n++) {
         const name = world.names[at++ % grants];
-        world.server.expire();
         await pause(restMs / grants);
         await killAt(world, name, moment, chance);
         if ((await settled(world, name, at)) === 'works') continue;
@@ -156,5 +168,101 @@ export async function refreshKill({ count = 50, seed = 1, grants = 4 } = {}) {
     };
   } finally {
     await world.close();
+  }
+}
+
+// So many grants of one server, all due now. They need no refresh token, so they need no secret.
+async function insertDue(world, mill, count) {
+  const [{ tenant_id, id }] = await world.query(
+    `SELECT c.tenant_id, c.id FROM tollgate.connections c
+     JOIN tollgate.tenants t ON t.id = c.tenant_id WHERE t.name = $1 AND c.name = $2`,
+    [world.tenant.name, world.names[0]],
+  );
+  await world.query(
+    `INSERT INTO tollgate.users (tenant_id, id, name)
+     SELECT $1, gen_random_uuid(), 'due' || n FROM generate_series(1, $2::int) n`,
+    [tenant_id, count],
+  );
+  await world.query(
+    `INSERT INTO tollgate.grants (tenant_id, connection_id, subject, user_id, id, kind, token_url,
+                                  client_id, next_refresh_at)
+     SELECT $1, $2, 'user:' || u.id, u.id, gen_random_uuid(), 'client_credentials', $3, 'me', now()
+     FROM tollgate.users u WHERE u.tenant_id = $1 AND u.name LIKE 'due%'`,
+    [tenant_id, id, mill.url],
+  );
+}
+
+const stopAfter = (ms) => {
+  const until = Date.now() + ms;
+  return () => Date.now() >= until;
+};
+
+const percentile = (list, part) =>
+  list.toSorted((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))];
+
+// Four clients call until `done` says so. Gives the times of all calls, in ms.
+async function callUntil(world, done, problems) {
+  const times = [];
+  const lane = async (at) => {
+    while (!done()) {
+      const began = performance.now();
+      const problem = await world.call(world.names[0], at);
+      times.push(performance.now() - began);
+      if (problem) problems.push(problem);
+      await pause(5);
+    }
+  };
+  await Promise.all([0, 1, 2, 3].map(lane));
+  return times;
+}
+
+// Grants that all fall due at once, of one server, while others call.
+export async function refreshMany({ count = 10000 } = {}) {
+  const world = await Granted.build({ connections: 1 });
+  const mill = await startTokenMill();
+  const problems = [];
+  try {
+    await world.permit(mill.host);
+    await callUntil(world, stopAfter(1000), problems);
+    const idle = await callUntil(world, stopAfter(5000), problems);
+    await insertDue(world, mill, count);
+    const began = Date.now();
+    let left = count;
+    const watching = eventually(
+      async () => {
+        const [{ n }] = await world.query(
+          `SELECT count(*)::int AS n FROM tollgate.grants
+           WHERE kind = 'client_credentials' AND version = 1`,
+        );
+        left = n;
+        if (n > 0) throw new Error(`${n} are left`);
+        return true;
+      },
+      { deadline: 600000, every: 250, what: 'all are renewed' },
+    ).finally(() => (left = 0));
+    const busy = await callUntil(world, () => left === 0, problems);
+    await watching;
+    const seconds = (Date.now() - began) / 1000;
+    const { tokens, most } = await mill.counts();
+    if (tokens !== count) problems.push(`${tokens} renewals of ${count} grants`);
+    if (most > 16) problems.push(`${most} renewals at once at one server`);
+    const [p99Idle, p99] = [percentile(idle, 0.99), percentile(busy, 0.99)];
+    return {
+      problems,
+      numbers: {
+        calls: world.calls,
+        rows: await world.rows(),
+        renewed: tokens,
+        seconds,
+        at_once: most,
+        p99_idle_ms: Math.round(p99Idle * 10) / 10,
+        p99_ms: Math.round(p99 * 10) / 10,
+        p99_ratio: Math.round((p99 / p99Idle) * 100) / 100,
+      },
+      limits: [['p99_ratio', 1.5]],
+    };
+  } finally {
+    await world.close();
+    await mill.close();
   }
 }
