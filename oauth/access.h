@@ -127,6 +127,9 @@ void access_cancel(struct access_op **slot);
 
 /* Rows of the tenant's grants may have changed; NULL: of any. */
 void access_hint(struct access *access, const char *tenant_id);
+/* The connection has other settings, for which its grants may not be: what is in memory of them is
+ * not used before it was read again, whether a notification of them has come or not. */
+void access_doubt(struct access *access, const char *tenant_id, const char *connection_id);
 /* A notification of the channel tollgate_grants: this one has. Foreign bytes. */
 #define ACCESS_CHANNEL "tollgate_grants"
 void access_notified(struct access *access, const char *payload);

@@ -110,7 +110,7 @@ static void fail_all(struct entry *entry)
 	struct err err;
 
 	err_set(&err, ERR_UNAVAILABLE, "%s", entry->why);
-	entry_settle(entry, OUTCOME_FAILED, false, &err);
+	entry_settle(entry, ENDED_FAILED, false, &err);
 }
 
 static void on_turn(void *ctx)
@@ -206,7 +206,7 @@ void access_cancel(struct access_op **slot)
 /* --- after a job ----------------------------------------------------------------------------- */
 
 struct ended {
-	enum outcome outcome;
+	enum ending outcome;
 	bool succeeded; /* the token was renewed */
 	const struct err *err;
 };
@@ -225,21 +225,21 @@ static bool judge_ended(const struct access_op *op, void *ctx, struct verdict *v
 		*verdict = (struct verdict){ .state = ACCESS_READY };
 		return true;
 	}
-	if (ended->outcome == OUTCOME_TOKEN)
+	if (ended->outcome == ENDED_TOKEN)
 		return false; /* loaded, but not what this one wants: a renewal is due */
 	*verdict = (struct verdict){
 		.state = ACCESS_NONE,
 		.why = op->entry->why[0] != '\0' ? op->entry->why : NULL,
-		.err = ended->outcome == OUTCOME_FAILED ? ended->err : NULL,
+		.err = ended->outcome == ENDED_FAILED ? ended->err : NULL,
 	};
 	return true;
 }
 
-void entry_settle(struct entry *entry, enum outcome outcome, bool renewed, const struct err *err)
+void entry_settle(struct entry *entry, enum ending outcome, bool renewed, const struct err *err)
 {
 	struct ended ended = {
 		.outcome = outcome,
-		.succeeded = renewed && outcome == OUTCOME_TOKEN,
+		.succeeded = renewed && outcome == ENDED_TOKEN,
 		.err = err,
 	};
 

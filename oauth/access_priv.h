@@ -130,10 +130,10 @@ void access_check_drained(struct access *access);
 
 /* access_op.c */
 
-enum outcome { OUTCOME_TOKEN, OUTCOME_NONE, OUTCOME_FAILED };
+enum ending { ENDED_TOKEN, ENDED_NONE, ENDED_FAILED };
 /* The job of the entry has ended (it is detached by now): everybody who can be told is, and what
- * is still wanted begins anew. err: with OUTCOME_FAILED. */
-void entry_settle(struct entry *entry, enum outcome outcome, bool renewed, const struct err *err);
+ * is still wanted begins anew. err: with ENDED_FAILED. */
+void entry_settle(struct entry *entry, enum ending outcome, bool renewed, const struct err *err);
 /* What those who wait want of the next job. */
 struct wanted {
 	bool any; /* somebody waits */

@@ -127,6 +127,19 @@ void access_hint(struct access *access, const char *tenant_id)
 		timer_start(access->params.loop, &access->poll_timer, 0, poll_store, access);
 }
 
+/* A job that runs learns it from the row. */
+void access_doubt(struct access *access, const char *tenant_id, const char *connection_id)
+{
+	struct entry *entry;
+
+	DL_FOREACH(access->recent, entry)
+	{
+		if (strcmp(entry->key.tenant_id, tenant_id) == 0 &&
+		    strcmp(entry->key.connection_id, connection_id) == 0)
+			entry_forget(entry);
+	}
+}
+
 /* --- one that has changed -------------------------------------------------------------------- */
 
 struct note {

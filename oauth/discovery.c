@@ -43,6 +43,39 @@ static void on_timeout(void *ctx)
 
 static void on_answer(void *ctx, const struct fetch_answer *answer);
 
+/* Without a token, to be refused. */
+static void probe(struct discovery *discovery, struct span body)
+{
+	bool post = body.p != NULL;
+	struct http_header headers[HTTP_MAX_HEADERS];
+	size_t n = 0;
+	const struct fetch_params fetch = {
+		.client = discovery->client,
+		.egress = discovery->egress,
+		.method = post ? "POST" : "GET",
+		.url = discovery->resource_url,
+		.headers = headers,
+		.n_headers = discovery->n_probe_headers + (post ? 1 : 0),
+		.body = body,
+		.want = FETCH_HEAD,
+	};
+
+	assert(discovery->n_probe_headers < HTTP_MAX_HEADERS);
+	if (post)
+		headers[n++] = (struct http_header){ "content-type", "application/json" };
+	for (size_t i = 0; i < discovery->n_probe_headers; i++)
+		headers[n++] = discovery->probe_headers[i];
+	fetch_start(&discovery->fetch, &fetch, on_answer, discovery);
+}
+
+static void probe_again(struct discovery *discovery)
+{
+	struct span body = discovery->second_probe_body;
+
+	discovery->second_probe_body = span_of(NULL);
+	probe(discovery, body);
+}
+
 static void ask(struct discovery *discovery)
 {
 	static const struct http_header headers[] = {
@@ -71,33 +104,11 @@ static void on_answer(void *ctx, const struct fetch_answer *answer)
 	} else if (discovery->stage == STAGE_FOUND) {
 		server = arena_dup(discovery->arena, &discovery->server, sizeof(*server));
 		finish(discovery, server, NULL);
+	} else if (discovery->stage == STAGE_AGAIN) {
+		probe_again(discovery);
 	} else {
 		ask(discovery);
 	}
-}
-
-static void probe(struct discovery *discovery, const struct discovery_params *params)
-{
-	bool post = params->probe_body.p != NULL;
-	struct http_header headers[HTTP_MAX_HEADERS];
-	size_t n = 0;
-	const struct fetch_params fetch = {
-		.client = discovery->client,
-		.egress = discovery->egress,
-		.method = post ? "POST" : "GET",
-		.url = discovery->resource_url,
-		.headers = headers,
-		.n_headers = params->n_probe_headers + (post ? 1 : 0),
-		.body = params->probe_body,
-		.want = FETCH_HEAD,
-	};
-
-	assert(params->n_probe_headers < HTTP_MAX_HEADERS);
-	if (post)
-		headers[n++] = (struct http_header){ "content-type", "application/json" };
-	for (size_t i = 0; i < params->n_probe_headers; i++)
-		headers[n++] = params->probe_headers[i];
-	fetch_start(&discovery->fetch, &fetch, on_answer, discovery);
 }
 
 static int check(const struct discovery_params *params, struct err *err)
@@ -120,13 +131,28 @@ static int start(struct discovery *discovery, const struct discovery_params *par
 	if (check(params, err) < 0)
 		return -1;
 	if (params->challenge.p == NULL) {
-		probe(discovery, params);
+		probe(discovery, params->probe_body);
 		return 0;
 	}
 	if (discovery_begin(discovery, params->challenge, err) < 0)
 		return -1;
 	ask(discovery);
 	return 0;
+}
+
+/* For the second probe, when what they were given in has gone. */
+static void copy_headers(struct discovery *discovery, const struct discovery_params *params)
+{
+	size_t n = params->n_probe_headers;
+
+	discovery->probe_headers =
+		arena_alloc(discovery->arena, (n + 1) * sizeof(*discovery->probe_headers));
+	discovery->n_probe_headers = n;
+	for (size_t i = 0; i < n; i++)
+		discovery->probe_headers[i] = (struct http_header){
+			arena_strdup(discovery->arena, params->probe_headers[i].name),
+			arena_strdup(discovery->arena, params->probe_headers[i].value),
+		};
 }
 
 void discovery_start(struct loop *loop, struct discovery **slot, struct arena *arena,
@@ -144,6 +170,8 @@ void discovery_start(struct loop *loop, struct discovery **slot, struct arena *a
 	discovery->resource = discovery->resource_url;
 	discovery->pinned = params->issuer != NULL ? arena_strdup(arena, params->issuer) : NULL;
 	discovery->allow_http = params->allow_http;
+	discovery->second_probe_body = params->second_probe_body;
+	copy_headers(discovery, params);
 	discovery->grant = params->grant;
 	discovery->timeout_ms = params->timeout_ms > 0 ? params->timeout_ms : DISCOVERY_TIMEOUT_MS;
 	discovery->done = done;

@@ -23,7 +23,7 @@
 
 #define DISCOVERY_TIMEOUT_MS 30000 /* for all of it; each request has FETCH_TIMEOUT_MS */
 
-/* The pointers are borrowed until discovery_start returns, except probe_body: until the end. */
+/* The pointers are borrowed until discovery_start returns, except the bodies: until the end. */
 struct discovery_params {
 	struct http_client *client;
 	struct egress_policy *egress;
@@ -33,6 +33,9 @@ struct discovery_params {
 	 * if that is absent too, by GET. */
 	struct span challenge;
 	struct span probe_body;
+	/* Sent in the same way if the first is not refused: some let everybody in and ask for a
+	 * token only where something is done. Absent: nothing is. */
+	struct span second_probe_body;
 	const struct http_header *probe_headers;
 	size_t n_probe_headers;
 	const char *issuer; /* pinned by the operator: no other will do. NULL: as discovered */

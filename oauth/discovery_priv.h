@@ -12,6 +12,7 @@
 /* What is being asked for. */
 enum stage {
 	STAGE_PROBE,	/* the resource itself, for its challenge */
+	STAGE_AGAIN,	/* the same, by the second body */
 	STAGE_RESOURCE, /* RFC 9728 */
 	STAGE_SERVER,	/* RFC 8414 */
 	STAGE_FOUND,
@@ -23,7 +24,10 @@ struct discovery {
 	struct egress_policy *egress;
 	struct arena *arena;
 	const char *resource_url;
-	const char *pinned; /* issuer, or NULL */
+	const char *pinned;		   /* issuer, or NULL */
+	struct span second_probe_body;	   /* absent once it is sent */
+	struct http_header *probe_headers; /* in the arena */
+	size_t n_probe_headers;
 	bool allow_http;
 	enum oauth_grant grant;
 	int64_t timeout_ms;

@@ -59,8 +59,12 @@ static int read_probe(struct discovery *discovery, const struct fetch_answer *an
 		*err = *answer->err;
 		return err_prefix(err, "resource");
 	}
-	if (answer->status != 401 && answer->status != 403)
-		return discovery_begin(discovery, span_of(NULL), err);
+	if (answer->status != 401 && answer->status != 403) {
+		if (discovery->second_probe_body.p == NULL)
+			return discovery_begin(discovery, span_of(NULL), err);
+		discovery->stage = STAGE_AGAIN;
+		return 0;
+	}
 	return discovery_begin(discovery, span_of(answer->challenge), err);
 }
 
@@ -218,6 +222,7 @@ typedef int reader(struct discovery *discovery, const struct fetch_answer *answe
 
 static reader *const readers[] = {
 	[STAGE_PROBE] = read_probe,
+	[STAGE_AGAIN] = read_probe,
 	[STAGE_RESOURCE] = read_resource,
 	[STAGE_SERVER] = read_server,
 };

@@ -68,16 +68,16 @@ static void note_outcome(struct refresh *job)
 	struct entry *entry = job->entry;
 
 	switch (job->outcome) {
-	case OUTCOME_TOKEN:
+	case ENDED_TOKEN:
 		entry->why[0] = '\0';
 		entry->backoff_until_ms = 0;
 		break;
-	case OUTCOME_NONE:
+	case ENDED_NONE:
 		if (!job->keep)
 			entry_none(entry, job->why);
 		snprintf(entry->why, sizeof(entry->why), "%s", job->why);
 		break;
-	case OUTCOME_FAILED:
+	case ENDED_FAILED:
 		snprintf(entry->why, sizeof(entry->why), "%s", job->err.text);
 		break;
 	}
@@ -87,7 +87,7 @@ static void finish(struct refresh *job)
 {
 	struct access *access = job->access;
 	struct entry *entry = job->entry;
-	enum outcome outcome = job->outcome;
+	enum ending outcome = job->outcome;
 	bool succeeded = job->succeeded;
 	bool background = job->background;
 	struct err err = job->err;
@@ -121,20 +121,20 @@ static void finish(struct refresh *job)
 enum refresh_go refresh_end_token(struct refresh *job, const struct grant *grant)
 {
 	entry_put(job->entry, grant);
-	job->outcome = OUTCOME_TOKEN;
+	job->outcome = ENDED_TOKEN;
 	return GO_END;
 }
 
 enum refresh_go refresh_end_none(struct refresh *job, const char *why)
 {
-	job->outcome = OUTCOME_NONE;
+	job->outcome = ENDED_NONE;
 	snprintf(job->why, sizeof(job->why), "%s", why != NULL ? why : "");
 	return GO_END;
 }
 
 enum refresh_go refresh_end_failed(struct refresh *job, const struct err *err)
 {
-	job->outcome = OUTCOME_FAILED;
+	job->outcome = ENDED_FAILED;
 	job->err = *err;
 	return GO_END;
 }
@@ -246,8 +246,8 @@ static enum refresh_go unreadable(struct refresh *job, const struct err *err)
 		return refresh_end_none(job, err->text);
 	job->error = (struct token_error){ .kind = TOKEN_CLIENT };
 	snprintf(job->error.code, sizeof(job->error.code), "undecryptable");
-	snprintf(job->error.text, sizeof(job->error.text), "%.*s",
-		 (int)sizeof(job->error.text) - 1, err->text);
+	snprintf(job->error.text, sizeof(job->error.text), "%.*s", (int)sizeof(job->error.text) - 1,
+		 err->text);
 	job->failed_event = "refresh_failed_client";
 	return refresh_go_to(job, STEP_FAIL);
 }
@@ -330,6 +330,8 @@ static enum refresh_go step_judge(struct refresh *job)
 		return refresh_end_token(job, grant);
 	if (!wanted.any)
 		return unavailable(job, "nobody waits for it");
+	if (good && job->entry->state != ENTRY_TOKEN)
+		entry_put(job->entry, grant); /* whatever becomes of its renewal */
 	job->above = wanted.above;
 	snprintf(job->actor, sizeof(job->actor), "%s", wanted.actor);
 	if (!refresh_is_possible(grant))

@@ -58,7 +58,7 @@ struct refresh {
 	struct spool_wait wait;
 	uint64_t sequence; /* in the spool; 0: it is not there */
 	/* What comes of it. */
-	enum outcome outcome;
+	enum ending outcome;
 	bool succeeded;
 	struct err err;
 	char why[ACCESS_WHY_BYTES];

@@ -468,7 +468,7 @@ struct grant_store *grant_memory_new(struct loop *loop)
 	struct memory_store *self = mem_new(sizeof(*self));
 
 	*self = (struct memory_store){
-		.store = {memory_start, memory_free},
+		.store = {.start = memory_start, .free = memory_free, .plain = true},
 		.loop = loop,
 		.events_arena = arena_new(),
 	};

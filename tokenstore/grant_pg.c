@@ -199,8 +199,8 @@ struct grant_store *grant_pg_new(struct db *db)
 	struct pg_store *self = mem_new(sizeof(*self));
 
 	*self = (struct pg_store){
-		.store = {pg_start, pg_free},
-			.db = db
+		.store = {.start = pg_start, .free = pg_free},
+			 .db = db
 	};
 	return &self->store;
 }

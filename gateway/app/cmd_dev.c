@@ -19,6 +19,7 @@
 #include "gateway/app/sample_clock.h"
 #include "gateway/app/sample_notes.h"
 #include "gateway/app/supervisor.h"
+#include "gateway/core/browser.h"
 #include "version.h"
 
 #define CLUSTER_START_MS 30000
@@ -30,16 +31,18 @@ struct dev_options {
 	const char *dir;
 	const char *port;
 	const char *workers;
+	struct cli_list sets;
 	bool reset;
 };
 #define AT(member) offsetof(struct dev_options, member)
 
 static const struct cli_option dev_options[] = {
 	{"dir",	 0, CLI_TEXT, AT(dir)    },
-	{ "port",	  0, CLI_TEXT, AT(port)	},
+	 { "port",	   0, CLI_TEXT, AT(port)	 },
 	{ "workers", 0, CLI_TEXT, AT(workers)},
+	 { "set",	  0, CLI_LIST, AT(sets)	},
 	{ "reset",   0, CLI_FLAG, AT(reset)  },
-	{ NULL,	0, CLI_TEXT, 0	       },
+	 { NULL,	 0, CLI_TEXT, 0		},
 };
 
 struct dev {
@@ -47,6 +50,7 @@ struct dev {
 	int port;
 	bool reset;
 	const char *workers;
+	const struct cli_list *sets; /* NAME=VALUE each */
 	struct timespec started;
 	struct config config;
 	struct dev_cluster cluster;
@@ -54,6 +58,7 @@ struct dev {
 	struct dev_seed seed;
 	int clock_fd;
 	int notes_fd;
+	char signin_code[BROWSER_TOKEN_BYTES];
 	const char *notes_file; /* what that sample knows */
 };
 
@@ -69,6 +74,7 @@ static int take_options(struct dev *dev, const struct dev_options *options, stru
 	char *absolute;
 
 	dev->workers = options->workers;
+	dev->sets = &options->sets;
 	dev->reset = options->reset;
 	if (options->port != NULL && text_uint(options->port, 0, 65533, &port, err) < 0)
 		return err_prefix(err, "--port");
@@ -96,6 +102,23 @@ static int set_listener(struct dev *dev, const char *name, int offset, struct er
 	return config_set(&dev->config, name, address, err);
 }
 
+static int take_sets(struct dev *dev, struct err *err)
+{
+	for (size_t i = 0; i < dev->sets->n; i++) {
+		const char *text = dev->sets->items[i];
+		size_t n = strcspn(text, "=");
+
+		if (text[n] == '\0')
+			return err_set(err, ERR_BAD_REQUEST, "--set wants NAME=VALUE, not %s",
+				       text);
+		if (config_set(&dev->config, arena_dup(dev->config.arena, text, n), text + n + 1,
+			       err) < 0)
+			return err_prefix(err, "--set");
+	}
+	return 0;
+}
+
+/* What makes it a development gateway stands over what was set. */
 static int configure(struct dev *dev, struct err *err)
 {
 	struct config *config = &dev->config;
@@ -103,7 +126,7 @@ static int configure(struct dev *dev, struct err *err)
 	char *drain = dev_cluster_url(&dev->cluster, DEV_DATABASE, "tollgate_audit_writer");
 	int ret = -1;
 
-	if (set_listener(dev, "listen", 0, err) < 0 ||
+	if (take_sets(dev, err) < 0 || set_listener(dev, "listen", 0, err) < 0 ||
 	    set_listener(dev, "key_listen", 1, err) < 0 ||
 	    set_listener(dev, "ops_listen", 2, err) < 0 ||
 	    config_set(config, "database_url", app, err) < 0 ||
@@ -196,6 +219,7 @@ static int prepare(struct dev *dev, struct err *err)
 	    supervisor_add_companion(dev->supervisor, &notes, err) < 0 ||
 	    dev_cluster_wait(&dev->cluster, CLUSTER_START_MS, err) < 0)
 		return -1;
+	browser_token_new(dev->signin_code);
 	dev->seed = (struct dev_seed){
 		.cluster = &dev->cluster,
 		.keyring_file = dev->config.keyring_file,
@@ -203,6 +227,7 @@ static int prepare(struct dev *dev, struct err *err)
 		.user_key_file = path_in(dev, DEV_USER ".key"),
 		.clock_port = listener_port(dev->clock_fd),
 		.notes_port = listener_port(dev->notes_fd),
+		.signin_code = dev->signin_code,
 	};
 	if (run_in_child(dev_seed_run, &dev->seed) != EXIT_OK)
 		return err_set(err, ERR_INTERNAL,
@@ -288,7 +313,9 @@ static void print_call(const struct dev *dev, int public_port)
 	char *usual = realpath(".run", NULL);
 
 	if (usual != NULL && strcmp(usual, dev->dir) == 0)
-		printf("  build/tollgate call clock__now      call a tool\n");
+		printf("  build/tollgate call clock__now      call a tool\n"
+		       "  build/tollgate connect notes        connect an account, then call "
+		       "notes__list_notes\n");
 	else
 		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
 		       " build/tollgate call clock__now\n",
@@ -309,6 +336,8 @@ static void print_banner(const struct dev *dev)
 	printf("  MCP            http://127.0.0.1:%d/mcp\n", public_port);
 	printf("  MCP (API key)  http://127.0.0.1:%d/mcp\n", key_port);
 	printf("  Admin API      http://127.0.0.1:%d/api/v1\n", public_port);
+	printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
+	       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
 	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->dir, DEV_USER, DEV_USER,
 	       DEV_TENANT);
 	printf("  Admin key      %s/admin.key\n", dev->dir);

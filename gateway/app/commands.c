@@ -63,11 +63,12 @@ static int cmd_version(int argc, char **argv);
 /* clang-format off */
 const struct command commands[] = {
 	/* running it */
-	{ "dev", NULL, "[--dir D] [--port P] [--workers N] [--reset]",
+	{ "dev", NULL, "[--dir D] [--port P] [--workers N] [--set NAME=VALUE …] [--reset]",
 	  "Start a gateway with a PostgreSQL of its own, for development.",
 	  "  --dir D       where its data lies (.run)\n"
 	  "  --port P      public port; P+1 for API keys, P+2 for operations; 0: any (8080)\n"
 	  "  --workers N   processes (one per core)\n"
+	  "  --set …       a setting as of `serve`; where it listens and keeps its data stays\n"
 	  "  --reset       erase the data instead\n",
 	  NULL, NULL, &cli_dev },
 	{ "serve", NULL, "[--config FILE] [--set NAME=VALUE …]",

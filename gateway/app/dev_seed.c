@@ -12,6 +12,7 @@
 #include "gateway/app/commands.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/sync.h"
+#include "gateway/core/browser.h"
 #include "gateway/core/provision.h"
 #include "tokenstore/keyring.h"
 
@@ -228,6 +229,18 @@ static void add_samples(struct seeding *seeding, struct provision *provision)
 		add_sample(seeding, provision, &samples[i]);
 }
 
+static void add_signin_code(struct seeding *seeding, struct provision *provision)
+{
+	char *hash = arena_alloc(seeding->arena, BROWSER_HASH_BYTES);
+
+	browser_token_hash(seeding->seed->signin_code, hash);
+
+	const struct span params[] = { span_of(hash), span_of(seeding->user_id),
+				       SPAN("tollgate dev") };
+
+	provision_add(provision, browser_insert_code, params, 3);
+}
+
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)
 {
 	struct db_tx tx = provision_tx(provision);
@@ -269,6 +282,7 @@ static int make_contents(struct seeding *seeding, struct err *err)
 		     seed->user_key_file, err) < 0)
 		return -1;
 	add_samples(seeding, &provision);
+	add_signin_code(seeding, &provision);
 	return run(seeding, &provision, err);
 }
 

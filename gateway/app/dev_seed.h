@@ -19,6 +19,7 @@ struct dev_seed {
 	const char *user_key_file;
 	int clock_port;
 	int notes_port;
+	const char *signin_code; /* made for this start: signs the user in at a browser, once */
 };
 /* For a child process: makes the database, migrates it, fills it. Returns an exit code. */
 int dev_seed_run(void *seed);

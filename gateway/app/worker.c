@@ -112,6 +112,15 @@ static void on_tenant_changed(void *ctx, const char *tenant_id, struct tenant *t
 		access_tenant_loaded(tokens_access(worker->tokens), tenant_id);
 }
 
+/* An upstream that has moved must not see a token that was granted for where it was. */
+static void on_settings_changed(void *ctx, const char *tenant_id, const char *connection_id)
+{
+	struct worker *worker = ctx;
+
+	if (worker->tokens != NULL)
+		access_doubt(tokens_access(worker->tokens), tenant_id, connection_id);
+}
+
 static void on_hint(void *ctx, const char *tenant_id)
 {
 	struct worker *worker = ctx;
@@ -352,6 +361,7 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.deployment = deployment,
 		.egress_loopback = config->development,
 		.stale_max_ms = config->stale_max_ms,
+		.settings_changed = on_settings_changed,
 		.changed = on_tenant_changed,
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,

@@ -17,6 +17,9 @@ static const char legacy_probe[] =
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
 	"\"" MCP_LATEST_LEGACY_VERSION "\",\"capabilities\":{},\"clientInfo\":{\"name\":"
 	"\"tollgate\",\"version\":\"" TOLLGATE_VERSION "\"}}}";
+/* Of servers that let everybody in and refuse only this. */
+static const char second_legacy_probe[] =
+	"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}";
 static const char modern_probe[] =
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{"
 	"\"" MCP_META_VERSION "\":\"" MCP_MODERN_VERSION "\",\"" MCP_META_CAPABILITIES
@@ -56,12 +59,13 @@ static enum connect_result discover(struct connect_op *op)
 {
 	const struct connection *connection = op->connection;
 	struct http_header headers[MAX_PROBE_HEADERS];
+	bool modern = connection->era == ERA_MODERN;
 	const struct discovery_params params = {
 		.client = op->connects->http,
 		.egress = op->tenant->egress,
 		.resource_url = connection->url,
-		.probe_body =
-			connection->era == ERA_MODERN ? SPAN(modern_probe) : SPAN(legacy_probe),
+		.probe_body = modern ? SPAN(modern_probe) : SPAN(legacy_probe),
+		.second_probe_body = modern ? span_of(NULL) : SPAN(second_legacy_probe),
 		.probe_headers = headers,
 		.n_probe_headers = probe_headers(connection, headers),
 		.issuer = connection->oauth->issuer,

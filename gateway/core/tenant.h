@@ -139,6 +139,9 @@ struct tenants_params {
 	int64_t stale_max_ms; /* how long what is known is served without Postgres */
 	/* Runs after a tenant's snapshot was replaced or its row has gone (tenant NULL). */
 	void (*changed)(void *ctx, const char *tenant_id, struct tenant *tenant);
+	/* Runs before it for each connection of auth mode oauth that has other settings than were
+	 * known, or was not known: its grants may be for others. May be NULL. */
+	void (*settings_changed)(void *ctx, const char *tenant_id, const char *connection_id);
 	/* Something about the tenant may have changed, sessions included; NULL: about any. */
 	void (*hint)(void *ctx, const char *tenant_id);
 	/* A legacy client of the tenant may have cancelled a call; NULL: of any. May be NULL. */

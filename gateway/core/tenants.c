@@ -26,6 +26,8 @@ struct entry {
 	int64_t confirmed_ms;	/* when Postgres last said that the snapshot is the newest */
 	unsigned seen_in_poll;
 	struct tenants_op *waiting; /* for the running load */
+	/* Came while it ran, and may know of a change that it has missed: for the next. */
+	struct tenants_op *later;
 	struct tenants_op *telling; /* for the load that has just ended */
 	UT_hash_handle hh;
 };
@@ -85,7 +87,7 @@ static void entry_remove(struct entry *entry)
 {
 	struct tenants *tenants = entry->tenants;
 
-	assert(entry->waiting == NULL && entry->telling == NULL);
+	assert(entry->waiting == NULL && entry->later == NULL && entry->telling == NULL);
 	db_cancel(&entry->load);
 	HASH_DEL(tenants->entries, entry);
 	tenant_unref(&entry->tenant);
@@ -119,10 +121,34 @@ static void tell_waiting(struct entry *entry, struct tenant *tenant, const struc
 	}
 }
 
+static bool has_settings_of(const struct tenant *old, const struct connection *connection)
+{
+	for (size_t i = 0; old != NULL && i < old->n_connections; i++) {
+		if (strcmp(old->connections[i].id, connection->id) == 0)
+			return old->connections[i].settings_version == connection->settings_version;
+	}
+	return false;
+}
+
+static void tell_settings(const struct entry *entry, const struct tenant *tenant)
+{
+	const struct tenants_params *params = &entry->tenants->params;
+
+	for (size_t i = 0; tenant != NULL && i < tenant->n_connections; i++) {
+		const struct connection *connection = &tenant->connections[i];
+
+		if (connection->auth_mode == AUTH_OAUTH &&
+		    !has_settings_of(entry->tenant, connection))
+			params->settings_changed(params->ctx, entry->id, connection->id);
+	}
+}
+
 static void replace(struct entry *entry, struct tenant *tenant)
 {
 	struct tenants *tenants = entry->tenants;
 
+	if (tenants->params.settings_changed != NULL)
+		tell_settings(entry, tenant);
 	tenant_unref(&entry->tenant);
 	entry->tenant = tenant;
 	tenants->params.changed(tenants->params.ctx, entry->id, tenant);
@@ -138,6 +164,8 @@ static void load_failed(struct entry *entry, const struct err *err)
 	if (gone && entry->tenant != NULL)
 		replace(entry, NULL);
 	tell_waiting(entry, NULL, err);
+	if (entry->later != NULL && entry->load == NULL)
+		start_load(entry);
 	/* A snapshot that is still there is served on for a while; the poll tries again. */
 	if (entry->tenant == NULL && entry->waiting == NULL)
 		entry_remove(entry);
@@ -167,7 +195,8 @@ static void on_loaded(void *ctx, const struct db_result *const *results, size_t 
 	entry->seen_in_poll = entry->tenants->polls + (entry->tenants->poll != NULL ? 1 : 0);
 	replace(entry, tenant_ref(tenant));
 	tell_waiting(entry, tenant, NULL);
-	if (tenant->version < entry->wanted_version && entry->load == NULL)
+	if ((tenant->version < entry->wanted_version || entry->later != NULL) &&
+	    entry->load == NULL)
 		start_load(entry);
 	tenant_unref(&tenant);
 }
@@ -181,7 +210,14 @@ static void start_load(struct entry *entry)
 		.statements = tenant_statements,
 		.n_statements = TENANT_N_STATEMENTS,
 	};
+	struct tenants_op *op;
 
+	DL_FOREACH(entry->later, op)
+	{
+		op->list = &entry->waiting;
+	}
+	DL_CONCAT(entry->waiting, entry->later);
+	entry->later = NULL;
 	db_start(entry->tenants->params.db, &entry->load, &tx, on_loaded, entry);
 }
 
@@ -212,7 +248,7 @@ static void drop_missing(struct tenants *tenants)
 		if (entry->tenant == NULL || entry->seen_in_poll == tenants->polls)
 			continue;
 		replace(entry, NULL);
-		if (entry->waiting == NULL)
+		if (entry->waiting == NULL && entry->later == NULL)
 			entry_remove(entry);
 	}
 }
@@ -357,10 +393,8 @@ void tenants_start(struct tenants *tenants, struct tenants_op **slot, const char
 	struct entry *entry = entry_get(tenants, tenant_id);
 
 	assert(*slot == NULL);
-	*op = (struct tenants_op){
-		.slot = slot, .list = &entry->waiting, .done = done, .ctx = ctx
-	};
-	DL_APPEND(entry->waiting, op);
+	*op = (struct tenants_op){ .slot = slot, .list = &entry->later, .done = done, .ctx = ctx };
+	DL_APPEND(entry->later, op);
 	*slot = op;
 	if (entry->load == NULL)
 		start_load(entry);

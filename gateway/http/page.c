@@ -210,7 +210,6 @@ void page_send(struct exchange *exchange, const struct page_answer *answer)
 	struct buf body;
 	const struct http_header headers[] = {
 		{"Content-Security-Policy",     policy			    },
-		{ "X-Content-Type-Options",	    "nosniff"		      },
  /* Forms need their Origin; nobody else is told where the browser was. */
 		{ "Referrer-Policy",
 		  answer->forms == PAGE_NO_FORM ? "no-referrer" : "same-origin"},
@@ -256,8 +255,7 @@ void page_redirect(struct exchange *exchange, const char *location, const char *
 static void send_file(struct exchange *exchange, const char *name, const char *type)
 {
 	static const struct http_header headers[] = {
-		{"X-Content-Type-Options",	    "nosniff"    },
-		{ "Cross-Origin-Resource-Policy", "same-origin"},
+		{"Cross-Origin-Resource-Policy", "same-origin"},
 		{ "Cache-Control",		   "no-cache"   },
 	};
 

@@ -6,6 +6,7 @@
 // scheme.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
@@ -16,7 +17,6 @@ import { dispose, newDirectory, start } from './lib/gateway.mjs';
 import { pkce } from './lib/oauth.mjs';
 import { startOidcProvider } from './lib/oidc_provider.mjs';
 import { startSdkServer } from './lib/sdk_server.mjs';
-import { eventually } from './lib/wait.mjs';
 
 let gateway;
 let browser;
@@ -193,27 +193,33 @@ describe('an account is connected', () => {
     });
   });
 
-  test('with the keyboard alone, and without JavaScript', async () => {
+  test('with the keyboard alone', async () => {
     const link = await newLink(await addConnection(servers.scripted));
     const press = async (page, role, name) => {
       await tabTo(page, role, name);
       await page.keyboard.press('Enter');
     };
+    await visit(async (page) => {
+      await page.goto(link.url);
+      await tabTo(page, 'textbox', 'API key');
+      await page.keyboard.type(tenant.userKey);
+      await page.keyboard.press('Enter');
+      await shows(page, `Connect up${count}`);
+      await press(page, 'button', /^Continue to/);
+      await page.getByRole('button', { name: 'Allow' }).focus();
+      await page.keyboard.press('Enter');
+      await shows(page, 'Connected');
+    });
+  });
+
+  test('without JavaScript', async () => {
+    const link = await newLink(await addConnection(servers.scripted));
     await visit(
       async (page) => {
-        await page.goto(link.url);
-        await tabTo(page, 'textbox', 'API key');
-        await page.keyboard.type(tenant.userKey);
-        await page.keyboard.press('Enter');
-        await shows(page, `Connect up${count}`);
-        await press(page, 'button', /^Continue to/);
-        await page.getByRole('button', { name: 'Allow' }).waitFor();
-        await page.getByRole('button', { name: 'Allow' }).focus();
-        await page.keyboard.press('Enter');
+        await connectIn(page, link, 'scripted');
         await shows(page, 'Connected');
       },
-      // axe needs scripts; how it looks is tried elsewhere.
-      { javaScriptEnabled: true },
+      { javaScriptEnabled: false },
     );
   });
 
@@ -234,6 +240,22 @@ describe('an account is connected', () => {
       await shows(page, 'Connected');
     });
   });
+});
+
+test('the link that the development start prints signs in, once', () => {
+  const [link] = /\S+\/signin\?code=\S+/.exec(fs.readFileSync(`${gateway.directory}.log`, 'utf8'));
+  return visit(
+    async (page) => {
+      await page.goto(link);
+      await page.getByRole('button', { name: 'Sign in as ana' }).click();
+      await shows(page, 'Signed in');
+      await page.getByText('ana of demo').first().waitFor();
+      await page.goto(link);
+      await page.getByRole('alert').waitFor();
+      await isWellMade(page);
+    },
+    { expected: [anError] },
+  );
 });
 
 describe('an attempt fails', () => {

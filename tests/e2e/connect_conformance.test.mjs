@@ -71,7 +71,7 @@ before(async () => {
   scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tollgate-connect-'));
   // The address that the suite knows for a client that brings a document of itself.
   gateway = await start(newDirectory(), {
-    env: { TOLLGATE_CLIENT_METADATA_URL: 'https://conformance-test.local/client-metadata.json' },
+    args: ['--set', 'client_metadata_url=https://conformance-test.local/client-metadata.json'],
   });
   tenant = await gateway.newTenant('conformance');
   control = await listen(async (request, response) => {

@@ -8,7 +8,15 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
-import { agree, attemptOf, openSignedIn, requestLink } from './lib/connect.mjs';
+import {
+  agree,
+  attemptOf,
+  becomes,
+  callThrough,
+  linkIn,
+  openSignedIn,
+  requestLink,
+} from './lib/connect.mjs';
 import { environment } from './lib/gateway.mjs';
 import { Visitor } from './lib/visitor.mjs';
 
@@ -80,7 +88,7 @@ describe('an account is connected', () => {
     assert.match(page.text, /up\d+ is connected as upstream-ana ?: 2 tools\./);
     const attempt = await stateOf(link);
     assert.equal(attempt.state, 'connected');
-    assert.equal(attempt.tools_count, 2);
+    assert.equal(attempt.tools, 2);
     // Once more, it says the same.
     assert.match((await visitor.open(link.url)).text, /2 tools/);
   });
@@ -465,7 +473,7 @@ describe('the authorization server', () => {
     assert.match(page.text, /Code token_exchange_failed/);
     assert.match(page.text, /answered 400 invalid_grant\./);
     assert.ok(!page.html.includes('secret-text'));
-    assert.equal((await stateOf(begun.link)).error.code ?? (await stateOf(begun.link)).error, 'token_exchange_failed');
+      assert.equal((await stateOf(begun.link)).error.code, 'token_exchange_failed');
     const [{ n }] = await gateway.owner(
       `SELECT count(*)::int AS n FROM tollgate.grants g JOIN tollgate.connect_attempts a
        USING (tenant_id, connection_id, subject) WHERE a.id = $1`,
@@ -533,5 +541,113 @@ describe('the authorization server', () => {
       ['pending'],
     );
     assert.equal(held, 0);
+  });
+});
+
+describe('rights that a call lacks', () => {
+  let demanding;
+  before(async () => {
+    demanding = await startAuthorizationServer({ scopes: ['read'], callScope: 'write' });
+  });
+  after(() => demanding?.close());
+
+  const call = (name) => callThrough(gateway, { key: tenant.userKey, name });
+
+  async function follow(link) {
+    const visitor = new Visitor();
+    return agree(visitor, await openSignedIn(visitor, link, tenant.userKey));
+  }
+
+  async function ready() {
+    const name = await addConnection({}, demanding.url);
+    await follow((await requestLink(gateway, tenant.userKey, name)).url);
+    await becomes(gateway, tenant.userKey, name, 'connected');
+    return name;
+  }
+
+  test('are asked for beside those that it has, and then it works', async () => {
+    const name = await ready();
+    const refused = await call(name);
+    assert.ok(linkIn(refused), refused.text);
+    assert.match((await follow(linkIn(refused))).text, /2 tools/);
+    assert.equal(demanding.asked('authorize').at(-1).fields.scope, 'read write');
+    assert.equal((await call(name)).text, 'upstream-ana');
+  });
+
+  test('and are not granted are asked for twice, and then no more', async () => {
+    const name = await ready();
+    const before = demanding.counts.authorize;
+    for (let round = 0; round < 2; round++) {
+      demanding.fault('code', {
+        change: (reply) => ({ ...reply, json: { ...reply.json, scope: 'read' } }),
+      });
+      const page = await follow(linkIn(await call(name)));
+      assert.match(page.text, /Code missing_scope/);
+      assert.match(page.text, /Granted: read; needed: write/);
+    }
+    const last = await call(name);
+    assert.equal(linkIn(last), undefined);
+    assert.equal(demanding.counts.authorize, before + 2);
+  });
+});
+
+describe('settings by hand', () => {
+  test('need no discovery and no registration', async () => {
+    const plain = await startAuthorizationServer({
+      metadata: false,
+      registration: false,
+      iss: false,
+      clients: { known: 's3cret' },
+    });
+    try {
+      const name = await addConnection(
+        {
+          authorization_url: `${plain.origin}/authorize?tenant=1`,
+          token_url: `${plain.origin}/token`,
+          client_id: 'known',
+          client_secret: 's3cret',
+          token_endpoint_auth: 'post',
+          scope: 'a  b',
+          authorize_params: { prompt: 'consent' },
+        },
+        plain.url,
+      );
+      const begun = await beginning({ name });
+      const page = await connected(begun);
+      assert.match(page.text, /is connected: 2 tools/);
+      const { fields } = plain.asked('authorize').at(-1);
+      assert.equal(fields.scope, 'a  b');
+      assert.equal(fields.prompt, 'consent');
+      assert.equal(fields.tenant, '1');
+      assert.equal(plain.asked('code').at(-1).fields.client_secret, 's3cret');
+      assert.equal(plain.asked('server_metadata').length, 0);
+    } finally {
+      await plain.close();
+    }
+  });
+
+  test('that change while the browser is away make the answer void', async () => {
+    const name = await addConnection();
+    const begun = await beginning({ name });
+    await tenant.must(
+      200,
+      'PATCH',
+      `/connections/${name}`,
+      { auth: { oauth: { scope: 'other' } } },
+      { ifMatch: true },
+    );
+    const before = server.counts.code;
+    const page = await begun.visitor.open(begun.callback);
+    assert.match(page.text, /Code expired/);
+    assert.equal(server.counts.code, before);
+  });
+});
+
+describe('what servers are told of us', () => {
+  test('is nothing while we have no https address', async () => {
+    const response = await fetch(
+      `${gateway.dev.public_url}/oauth/client-metadata/0123456789abcdef.json`,
+    );
+    assert.equal(response.status, 404);
   });
 });

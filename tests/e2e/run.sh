@@ -18,10 +18,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
 shared="fixtures matrix conformance programs wire wrong tenants lifecycle changes secrets
-  oauth_settings cli operate notes_sample book docs"
+  oauth_settings accounts cli operate notes_sample book docs"
 # These start gateways of their own, so they may run beside the others.
-own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks
-  oauth_calls connect connect_conformance"
+own="upstreams processes restarts cancel away oauth_fixtures oauth_quirks connect
+  connect_conformance connect_flow oauth_calls"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30

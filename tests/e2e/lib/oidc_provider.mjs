@@ -24,7 +24,7 @@ const configuration = (resource) => ({
   jwks: {
     keys: [
       crypto
-        .generateKeyPairSync('ec', { namedCurve: 'P-256' })
+        .generateKeyPairSync('rsa', { modulusLength: 2048 })
         .privateKey.export({ format: 'jwk' }),
     ],
   },

@@ -34,6 +34,7 @@ struct way {
 	const char *challenge; /* NULL: the resource is asked */
 	const char *issuer;
 	const char *probe_body;
+	const char *second_probe_body;
 	const struct http_header *probe_headers;
 	size_t n_probe_headers;
 	bool https_only;
@@ -78,6 +79,7 @@ static inline struct seen search(struct as_world *as, const struct way *way, int
 		.resource_url = as_text(as, way->resource != NULL ? way->resource : "$O/mcp"),
 		.challenge = span_of(text_or_null(as, way->challenge)),
 		.probe_body = span_of(way->probe_body),
+		.second_probe_body = span_of(way->second_probe_body),
 		.probe_headers = way->probe_headers,
 		.n_probe_headers = way->n_probe_headers,
 		.issuer = text_or_null(as, way->issuer),

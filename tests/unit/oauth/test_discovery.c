@@ -191,6 +191,38 @@ static void a_resource_is_asked_with_the_body_that_is_given(void **state)
 	forget(&seen);
 }
 
+/* Some let everybody in and ask for a token only where something is done. */
+static void who_is_not_refused_asks_once_more(void **state)
+{
+	static const struct http_header headers[] = {
+		{"accept", "text/event-stream"}
+	};
+	const struct as_answer late[] = {
+		{200,  "",					 ""},
+		{ 401, "WWW-Authenticate: Bearer scope=\"s\"\r\n", ""},
+		PRM("$O/mcp", "$O"),
+		AS("$O", "$O", ""),
+	};
+	struct way way = probing;
+	struct seen seen;
+
+	way.probe_body = "{\"x\":1}";
+	way.second_probe_body = "{\"y\":2}";
+	way.probe_headers = headers;
+	way.n_probe_headers = 1;
+	seen = discover(*state, late, COUNT(late), &way);
+	assert_found(&seen, "POST /mcp\nPOST /mcp\nGET /.well-known/oauth-protected-resource/mcp\n"
+			    "GET /.well-known/oauth-authorization-server\n");
+	assert_string_equal(as_body(*state, 1), "{\"y\":2}");
+	assert_non_null(strcasestr(as_request(*state, 1), "\r\naccept: text/event-stream\r\n"));
+	assert_string_equal(seen.server->scope, "s");
+	forget(&seen);
+	seen = discover(*state, &late[1], COUNT(late) - 1, &way);
+	assert_found(&seen, "POST /mcp\nGET /.well-known/oauth-protected-resource/mcp\n"
+			    "GET /.well-known/oauth-authorization-server\n");
+	forget(&seen);
+}
+
 /* Only of a refusal is a challenge meant; what cannot be read is none. */
 static void without_a_usable_challenge_the_places_are_guessed(void **state)
 {
@@ -371,6 +403,7 @@ int main(void)
 		TEST(a_resource_is_asked_for_its_challenge),
 		TEST(a_resource_is_asked_with_the_body_that_is_given),
 		TEST(without_a_usable_challenge_the_places_are_guessed),
+		TEST(who_is_not_refused_asks_once_more),
 		TEST(scopes_are_the_challenges_else_the_documents),
 		TEST(a_pinned_issuer_is_taken_among_several),
 		TEST(a_pinned_issuer_needs_no_resource_document),

@@ -363,62 +363,62 @@ static void the_largest_settings_fit(void **state)
 	arena_free(&arena);
 }
 
+static const struct {
+	const char *before;
+	const char *oauth;
+	const char *url;
+	bool kept;
+} kept_secrets[] = {
+	{"{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"me\"",	 URL,
+	  true																  },
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"me\"",
+	  "https://evil.example.com/mcp",												  true },
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
+	  "{" ENDPOINTS ",\"client_id\":\"me\",\"scope\":\"x\",\"per\":\"shared\",\"token_"
+	  "endpoint_auth\":\"post\"",								URL,				 true },
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
+	  "{\"authorization_url\":\"https://as.example.com/a\",\"token_url\":\"https://"
+	  "evil.example.com/t\",\"client_id\":\"me\"",					       URL,				 false},
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
+	  "{" ENDPOINTS ",\"revocation_url\":\"https://evil.example.com/\",\"client_id\":\"me\"",
+	  URL,															     false},
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"you\"", URL,
+	  false																 },
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{\"client_id\":\"me\"",		   URL,					false},
+	{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
+	  "{" ENDPOINTS ",\"client_id\":\"me\",\"token_endpoint_auth\":\"private_key_jwt\"",	     URL,
+	  false																 },
+	{ "{\"issuer\":\"https://a\",\"client_id\":\"me\"}",
+	  "{\"issuer\":\"https://a\",\"client_id\":\"me\"",					    "https://evil.example.com/mcp",	    true },
+	{ "{\"issuer\":\"https://a\",\"client_id\":\"me\"}",
+	  "{\"issuer\":\"https://b\",\"client_id\":\"me\"",					    URL,				 false},
+	{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",		     "https://CRM.example.com:443/other",
+	  true																  },
+	{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",		     "https://evil.example.com/mcp",
+	  false																 },
+	{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",		     "https://crm.example.com:444/mcp",
+	  false																 },
+};
+
 static void a_secret_is_kept_for_the_server_that_it_was_given_for(void **state)
 {
-	static const struct {
-		const char *before;
-		const char *oauth;
-		const char *url;
-		bool kept;
-	} rows[] = {
-		{"{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"me\"",
-		  URL,															true },
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"me\"",
-		  "https://evil.example.com/mcp",											     true },
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
-		  "{" ENDPOINTS ",\"client_id\":\"me\",\"scope\":\"x\",\"per\":\"shared\",\"token_"
-		  "endpoint_auth\":\"post\"",								URL,			    true },
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
-		  "{\"authorization_url\":\"https://as.example.com/a\",\"token_url\":\"https://"
-		  "evil.example.com/t\",\"client_id\":\"me\"",					       URL,			    false},
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
-		  "{" ENDPOINTS
-		  ",\"revocation_url\":\"https://evil.example.com/\",\"client_id\":\"me\"",		  URL,			    false},
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{" ENDPOINTS ",\"client_id\":\"you\"",
-		  URL,															false},
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",		  "{\"client_id\":\"me\"",		   URL,				false},
-		{ "{" ENDPOINTS ",\"client_id\":\"me\"}",
-		  "{" ENDPOINTS ",\"client_id\":\"me\",\"token_endpoint_auth\":\"private_key_jwt\"",
-		  URL,															false},
-		{ "{\"issuer\":\"https://a\",\"client_id\":\"me\"}",
-		  "{\"issuer\":\"https://a\",\"client_id\":\"me\"",					    "https://evil.example.com/mcp",
-		  true															     },
-		{ "{\"issuer\":\"https://a\",\"client_id\":\"me\"}",
-		  "{\"issuer\":\"https://b\",\"client_id\":\"me\"",					    URL,				 false},
-		{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",
-		  "https://CRM.example.com:443/other",											true },
-		{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",		     "https://evil.example.com/mcp",
-		  false															    },
-		{ "{\"client_id\":\"me\"}",			    "{\"client_id\":\"me\"",
-		  "https://crm.example.com:444/mcp",											  false},
-	};
 	struct arena *arena = arena_new();
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		json_t *stored = json(rows[i].before);
+	for (size_t i = 0; i < COUNT(kept_secrets); i++) {
+		json_t *stored = json(kept_secrets[i].before);
 		const struct connection_before before = { .url = URL,
 							  .oauth = stored,
 							  .has_oauth_secret = true };
-		const char *oauth =
-			arena_printf(arena, "%s%s,\"client_secret\":\"[REDACTED]\"}", rows[i].oauth,
-				     strstr(rows[i].oauth, "_auth") == NULL
-					     ? ",\"token_endpoint_auth\":\"basic\""
-					     : "");
+		const char *oauth = arena_printf(arena, "%s%s,\"client_secret\":\"[REDACTED]\"}",
+						 kept_secrets[i].oauth,
+						 strstr(kept_secrets[i].oauth, "_auth") == NULL
+							 ? ",\"token_endpoint_auth\":\"basic\""
+							 : "");
 		struct parsed parsed;
 
-		if (rows[i].kept) {
-			parse_at(&parsed, rows[i].url, oauth, &before);
+		if (kept_secrets[i].kept) {
+			parse_at(&parsed, kept_secrets[i].url, oauth, &before);
 			if (parsed.ret < 0)
 				fail_msg("%s: %s", oauth, parsed.fault.err.text);
 			assert_int_equal(parsed.out.secret_change, CREDENTIAL_KEPT);
@@ -430,7 +430,7 @@ static void a_secret_is_kept_for_the_server_that_it_was_given_for(void **state)
 					oauth,
 					BAD("/client_secret",
 					    "auth.oauth.client_secret must be written anew") },
-				rows[i].url, &before);
+				kept_secrets[i].url, &before);
 		}
 		json_decref(stored);
 	}
