@@ -333,11 +333,11 @@ static void wire_connect(struct worker *worker, const char *deployment)
 	});
 }
 
-static int wire(struct worker *worker, const char *deployment, struct err *err)
+/* What every call goes through, whatever the connection. */
+static void wire_core(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
-	collect_hosts(worker);
 	worker->identity = identity_new(worker->loop, worker->db, worker->keyring);
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
@@ -368,22 +368,11 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.grant_hint = on_grant_hint,
 		.ctx = worker,
 	});
-	if (wire_tokens(worker, deployment, err) < 0)
-		return -1;
-	wire_connect(worker, deployment);
-	identity_follow(worker->identity, worker->tenants);
-	upstreams_sweep(worker->upstreams, worker->tenants);
-	worker->keeper = keeper_new(&(struct keeper_params){
-		.loop = worker->loop,
-		.db = worker->db,
-		.upstreams = worker->upstreams,
-		.credentials = tokens_credentials(worker->tokens),
-		.healths = worker->healths,
-		.meter = worker->meter,
-		.node_id = worker->node_id,
-		.want = want_tenant,
-		.ctx = worker,
-	});
+}
+
+/* What handlers find all of it by. */
+static void wire_handlers(struct worker *worker, const char *deployment)
+{
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = spools_book(worker->spools),
@@ -415,9 +404,32 @@ static int wire(struct worker *worker, const char *deployment, struct err *err)
 		.public_url = worker->params->public_url,
 		.allowed_hosts = worker->hosts,
 		.n_allowed_hosts = worker->n_hosts,
-		.development = config->development,
+		.development = worker->params->config->development,
 		.started_us = loop_unix_us(),
 	};
+}
+
+static int wire(struct worker *worker, const char *deployment, struct err *err)
+{
+	collect_hosts(worker);
+	wire_core(worker, deployment);
+	if (wire_tokens(worker, deployment, err) < 0)
+		return -1;
+	wire_connect(worker, deployment);
+	identity_follow(worker->identity, worker->tenants);
+	upstreams_sweep(worker->upstreams, worker->tenants);
+	worker->keeper = keeper_new(&(struct keeper_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.upstreams = worker->upstreams,
+		.credentials = tokens_credentials(worker->tokens),
+		.healths = worker->healths,
+		.meter = worker->meter,
+		.node_id = worker->node_id,
+		.want = want_tenant,
+		.ctx = worker,
+	});
+	wire_handlers(worker, deployment);
 	return 0;
 }
 

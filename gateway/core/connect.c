@@ -13,8 +13,6 @@
 #include <utlist.h>
 
 #include "base/log.h"
-#include "base/url.h"
-
 /* Of every tenant's attempts, sessions and codes that are over. */
 #define SWEEP_MS       60000
 #define MAX_TEXT_BYTES 200
@@ -67,49 +65,6 @@ struct connect_op *connect_op_new(struct connects *connects, struct connect_op *
 
 /* --- what is told ---------------------------------------------------------------------------- */
 
-static const char *host_of(struct connect_op *op, const char *url)
-{
-	const char *origin = url != NULL ? connect_origin(op->arena, url) : NULL;
-
-	return origin != NULL ? strstr(origin, "://") + 3 : NULL;
-}
-
-static void compose_view(struct connect_op *op, struct connect_view *view)
-{
-	const struct attempt *attempt = &op->attempt;
-	bool found = attempt->id[0] != '\0';
-
-	*view = (struct connect_view){
-		.attempt_id = found ? attempt->id : NULL,
-		.state = attempt->state,
-		.error = attempt->error,
-		.error_text = attempt->error_text,
-		.tools_count = attempt->tools_count,
-	};
-	if (op->failure != CONNECT_NO_ERROR) {
-		view->state = CONNECT_FAILED;
-		view->error = op->failure;
-		view->error_text = op->failure_text;
-	}
-	/* It may be somebody else's, or not even be known whose it is. */
-	if (!found || view->error == CONNECT_WRONG_USER || view->error == CONNECT_STATE_MISMATCH)
-		return;
-	view->connection = attempt->connection;
-	view->upstream_host = host_of(op, attempt->upstream);
-	view->issuer_host = host_of(op, connect_issuer_of(&attempt->server));
-	view->redirect_host = host_of(op, op->connects->params.public_url);
-	view->authorize_origin =
-		attempt->server.authorization_url != NULL
-			? connect_origin(op->arena, attempt->server.authorization_url)
-			: NULL;
-	view->scope = attempt->asked_scope;
-	view->shared = attempt->subject[0] == '\0';
-	view->user = op->principal != NULL ? op->principal->user_name : NULL;
-	view->tenant = op->principal != NULL ? op->principal->tenant : NULL;
-	view->account = attempt->account;
-	view->former_account = attempt->former_account;
-}
-
 /* The operation ends: whoever waits for it hears of it. */
 static void finish(struct connect_op *op, const struct err *err)
 {
@@ -125,7 +80,7 @@ static void finish(struct connect_op *op, const struct err *err)
 	} else if (err != NULL) {
 		op->done.viewed(op->ctx, NULL, NULL, err);
 	} else {
-		compose_view(op, &view);
+		connect_compose_view(op, &view);
 		op->done.viewed(op->ctx, &view, op->url, NULL);
 	}
 	op_free(op);
@@ -162,9 +117,8 @@ static void log_failure(const struct connect_op *op)
 
 static void fail(struct connect_op *op)
 {
-	struct db_statement statements[2];
-	struct db_tx tx = { .statements = statements };
 	const struct db_setting setting = { "app.tenant", op->tenant_id };
+	struct db_statement statement;
 
 	log_failure(op);
 	/* Somebody else's attempt does not end because others try to use it. */
@@ -172,10 +126,9 @@ static void fail(struct connect_op *op)
 		finish(op, NULL);
 		return;
 	}
-	tx.settings = &setting;
-	tx.n_settings = 1;
-	tx.n_statements = connect_failure_statements(op, statements);
-	db_start(op->connects->params.db, &op->query, &tx, on_failure_saved, op);
+	statement = connect_failure(op);
+	db_query(op->connects->params.db, &op->query, &setting, statement.sql, statement.params,
+		 statement.n_params, on_failure_saved, op);
 }
 
 void connect_resume_with(struct connect_op *op, enum connect_result result)

@@ -270,35 +270,36 @@ static const char *seal_column(struct connect_op *op, const char *column,
 static enum connect_result save_state(struct connect_op *op)
 {
 	static const char sql[] =
-		"UPDATE tollgate.connect_attempts a SET state = 'pending', tries = $2::int,"
-		" client_id = $3, client_auth = $4, client_secret = $5::bytea,"
-		" state_hash = $6::bytea, verifier = $7::bytea, browser_hash = $8::bytea,"
-		" browser_user = $9::uuid, returned_at = NULL" CONNECT_ATTEMPT
-		" AND a.tries = $2::int - 1 AND a.settings_version = $10::bigint"
-		" AND a.state IN ('open', 'pending') AND a.held IS NULL AND a.expires_at > now()";
+		"WITH changed AS (UPDATE tollgate.connect_attempts a SET state = 'pending',"
+		" tries = $3::int, client_id = $4, client_auth = $5, client_secret = $6::bytea,"
+		" state_hash = $7::bytea, verifier = $8::bytea, browser_hash = $9::bytea,"
+		" browser_user = $10::uuid, returned_at = NULL" CONNECT_ATTEMPT
+		" AND a.tries = $3::int - 1 AND a.settings_version = $11::bigint"
+		" AND a.state IN ('open', 'pending') AND a.held IS NULL AND a.expires_at > now()"
+		" RETURNING a.*)" CONNECT_EVENT("connect_started");
 	struct attempt *attempt = &op->attempt;
-	uint8_t state_hash[SHA256_BYTES];
-	struct span *params = arena_alloc(op->arena, 10 * sizeof(*params));
-	struct db_statement statements[2] = {
-		{.sql = sql, .params = params, .n_params = 10},
-		connect_event(op, "connect_started", ""),
-	};
 	const char *verifier = seal_column(op, "verifier", &op->verifier);
+	uint8_t state_hash[SHA256_BYTES];
 
 	if (verifier == NULL)
 		return connect_refuse(op, ERR_INTERNAL, "the tenant has no data key");
 	crypto_sha256(op->state, strlen(op->state), state_hash);
-	params[0] = span_of(attempt->id);
-	params[1] = span_of(arena_printf(op->arena, "%lld", (long long)attempt->tries + 1));
-	params[2] = span_of(attempt->client_id);
-	params[3] = span_of(client_auth_name(attempt->client_auth));
-	params[4] = span_of(seal_column(op, "client_secret", &op->client_secret));
-	params[5] = span_of(connect_hex(op, state_hash, sizeof(state_hash)));
-	params[6] = span_of(verifier);
-	params[7] = span_of(connect_hex(op, op->browser_hash, sizeof(op->browser_hash)));
-	params[8] = span_of(op->principal->user_id);
-	params[9] = span_of(arena_printf(op->arena, "%lld", (long long)attempt->settings_version));
-	return connect_run(op, statements, COUNT(statements));
+
+	const struct span params[] = {
+		span_of(attempt->id),
+		span_of(connect_actor(op)),
+		span_of(arena_printf(op->arena, "%lld", (long long)attempt->tries + 1)),
+		span_of(attempt->client_id),
+		span_of(client_auth_name(attempt->client_auth)),
+		span_of(seal_column(op, "client_secret", &op->client_secret)),
+		span_of(connect_hex(op, state_hash, sizeof(state_hash))),
+		span_of(verifier),
+		span_of(connect_hex(op, op->browser_hash, sizeof(op->browser_hash))),
+		span_of(op->principal->user_id),
+		span_of(arena_printf(op->arena, "%lld", (long long)attempt->settings_version)),
+	};
+
+	return connect_query(op, sql, params, COUNT(params));
 }
 
 /* Somebody was faster: in another tab, or an edit. What is true is shown. */

@@ -171,10 +171,14 @@ connect_step connect_take_link;
 extern connect_step *const connect_finish_steps[];
 extern connect_step *const connect_store_steps[];
 
+/* --- connect_view.c -------------------------------------------------------------------------- */
+
+void connect_compose_view(struct connect_op *op, struct connect_view *view);
+
 /* --- connect_store.c ------------------------------------------------------------------------- */
 
-/* What writes down that the attempt has failed, and its event. Returns how many. */
-size_t connect_failure_statements(struct connect_op *op, struct db_statement statements[2]);
+/* What writes down that the attempt has failed, and its event. */
+struct db_statement connect_failure(struct connect_op *op);
 /* The server as JSON, in the arena. */
 const char *connect_write_server(struct arena *arena, const struct oauth_server *server);
 int connect_read_server(struct arena *arena, const char *text, struct oauth_server *server,
@@ -194,7 +198,14 @@ int connect_open(struct connect_op *op, const struct connect_place *place, struc
 /* The bytes of a bytea column, in the arena. */
 struct span connect_bytes(struct connect_op *op, const struct db_result *rows, const char *column);
 const char *connect_hex(struct connect_op *op, const void *bytes, size_t n); /* "\x…" */
-/* An event of the attempt, as a statement: type and error_code ("": none). */
-struct db_statement connect_event(struct connect_op *op, const char *type, const char *error_code);
+/* Behind "WITH changed AS (UPDATE tollgate.connect_attempts a … RETURNING a.*)": records the change
+ * if there was one. $2 is the actor. */
+#define CONNECT_EVENT(type)                                                                        \
+	" INSERT INTO audit.auth_event_log (tenant_id, tenant, type, connection_id, connection,"   \
+	" subject, actor, attempt_id, error_code) SELECT a.tenant_id, t.name, '" type              \
+	"', a.connection_id, c.name, a.subject, $2, a.id, a.error_code FROM changed a"             \
+	" JOIN tollgate.tenants t ON t.id = a.tenant_id JOIN tollgate.connections c"               \
+	" ON c.tenant_id = a.tenant_id AND c.id = a.connection_id"
+const char *connect_actor(struct connect_op *op); /* "user:<name>", in the arena; or NULL */
 
 #endif

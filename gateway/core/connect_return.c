@@ -87,7 +87,7 @@ static const char *shown(struct connect_op *op, const char *text)
 	size_t n = 0;
 
 	for (const char *p = text; *p != '\0' && n < ERROR_DESCRIPTION_BYTES; p++)
-		copy[n++] = *p >= 0x20 && *p < 0x7f ? *p : '?';
+		copy[n++] = (char)(*p >= 0x20 && *p < 0x7f ? *p : '?');
 	copy[n] = '\0';
 	return copy;
 }

@@ -197,21 +197,30 @@ enum connect_result connect_take_attempt(struct connect_op *op)
 	return CONNECT_NEXT;
 }
 
-size_t connect_failure_statements(struct connect_op *op, struct db_statement statements[2])
+const char *connect_actor(struct connect_op *op)
+{
+	const char *user = op->principal != NULL ? op->principal->user_name : NULL;
+
+	return user != NULL ? arena_printf(op->arena, "user:%s", user) : NULL;
+}
+
+struct db_statement connect_failure(struct connect_op *op)
 {
 	static const char sql[] =
-		"UPDATE tollgate.connect_attempts a SET state = 'failed', error_code = $2,"
-		" error_text = $3, finished_at = now(), state_hash = NULL, verifier = NULL,"
-		" client_secret = NULL, held = NULL" CONNECT_ATTEMPT
-		" AND a.state IN ('open', 'pending')";
-	const char *code = connect_errors[op->failure].code;
-	const struct span params[] = { span_of(op->attempt.id), span_of(code),
-				       span_of(op->failure_text) };
+		"WITH changed AS (UPDATE tollgate.connect_attempts a SET state = 'failed',"
+		" error_code = $3, error_text = $4, finished_at = now(), state_hash = NULL,"
+		" verifier = NULL, client_secret = NULL, held = NULL" CONNECT_ATTEMPT
+		" AND a.state IN ('open', 'pending') RETURNING a.*)" CONNECT_EVENT(
+			"connect_failed");
+	const struct span params[] = {
+		span_of(op->attempt.id),
+		span_of(connect_actor(op)),
+		span_of(connect_errors[op->failure].code),
+		span_of(op->failure_text),
+	};
 
-	statements[0] = (struct db_statement){ sql, arena_dup(op->arena, params, sizeof(params)),
-					       COUNT(params) };
-	statements[1] = connect_event(op, "connect_failed", code);
-	return 2;
+	return (struct db_statement){ sql, arena_dup(op->arena, params, sizeof(params)),
+				      COUNT(params) };
 }
 
 /* --- sealed values --------------------------------------------------------------------------- */
@@ -269,25 +278,4 @@ int connect_open(struct connect_op *op, const struct connect_place *place, struc
 			return seal_open(&op->tenant->keys[i], &at, sealed, plain, err);
 	}
 	return err_set(err, ERR_INTERNAL, "the data key of a stored secret is missing");
-}
-
-/* --- events ---------------------------------------------------------------------------------- */
-
-struct db_statement connect_event(struct connect_op *op, const char *type, const char *error_code)
-{
-	static const char sql[] =
-		"INSERT INTO audit.auth_event_log (tenant_id, tenant, type, connection_id,"
-		" connection, subject, actor, attempt_id, error_code)"
-		" SELECT a.tenant_id, t.name, $2, a.connection_id, c.name, a.subject, $3, a.id,"
-		" nullif($4, '') FROM tollgate.connect_attempts a"
-		" JOIN tollgate.tenants t ON t.id = a.tenant_id"
-		" JOIN tollgate.connections c ON c.tenant_id = a.tenant_id"
-		" AND c.id = a.connection_id" CONNECT_ATTEMPT;
-	const char *user = op->principal != NULL ? op->principal->user_name : NULL;
-	const char *actor = user != NULL ? arena_printf(op->arena, "user:%s", user) : NULL;
-	const struct span params[] = { span_of(op->attempt.id), span_of(type), span_of(actor),
-				       span_of(error_code) };
-
-	return (struct db_statement){ sql, arena_dup(op->arena, params, sizeof(params)),
-				      COUNT(params) };
 }

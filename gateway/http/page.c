@@ -85,7 +85,9 @@ static bool next_tag(struct span text, struct tag *tag)
 		return false;
 	assert(close != NULL);
 	name = open + 2;
-	tag->kind = strchr("#^/>", *name) != NULL ? *name++ : '\0';
+	tag->kind = '\0';
+	if (strchr("#^/>", *name) != NULL)
+		tag->kind = *name++;
 	n = (size_t)(close - name);
 	assert(n > 0 && n < sizeof(tag->name));
 	memcpy(tag->name, name, n);

@@ -17,7 +17,7 @@ import {
   openSignedIn,
   requestLink,
 } from './lib/connect.mjs';
-import { environment } from './lib/gateway.mjs';
+import { dispose, newDirectory, start } from './lib/gateway.mjs';
 import { Visitor } from './lib/visitor.mjs';
 
 let gateway;
@@ -28,7 +28,7 @@ let server;
 let count = 0;
 
 before(async () => {
-  gateway = await environment();
+  gateway = await start(newDirectory());
   [tenant, other, server] = await Promise.all([
     gateway.newTenant('flow'),
     gateway.newTenant('stranger'),
@@ -40,7 +40,7 @@ before(async () => {
 
 after(async () => {
   await server?.close();
-  await gateway?.close();
+  if (gateway) await dispose(gateway);
 });
 
 beforeEach(() => {

@@ -332,7 +332,8 @@ static void all_who_wait_are_told_once_in_order_and_a_cancelled_one_never(void *
 	assert_int_equal(asked[1].dones, 0);
 	assert_int_equal(asked[2].dones, 0);
 	assert_null(asked[2].op);
-	/* The first has begun one; what the others know of it may have missed. They share the next. */
+	/* The first has begun one; what the others know of it may have missed. They share the next.
+	 */
 	assert_int_equal(world.changes, 2);
 	tenants_free(&world.tenants);
 }
