@@ -17,13 +17,13 @@ struct verdict {
 	const struct err *err;
 };
 
+/* It stands in no list any more. */
 static void op_finish(struct access_op *op, const struct verdict *verdict)
 {
 	struct access_op was = *op;
 	struct access_token token;
 
 	timer_stop(&op->patience);
-	DL_DELETE(*op->list, op);
 	*op->slot = NULL;
 	free(op);
 	token = (struct access_token){ was.entry->authorization.reveal, was.entry->version };
@@ -84,11 +84,11 @@ static void tell(struct entry *entry,
 		op->list = &telling;
 	}
 	while ((op = telling) != NULL) {
+		DL_DELETE(telling, op);
 		if (judge(op, ctx, &verdict)) {
 			op_finish(op, &verdict);
 			continue;
 		}
-		DL_DELETE(telling, op);
 		op->list = &entry->waiting;
 		DL_APPEND(entry->waiting, op);
 	}
@@ -134,6 +134,7 @@ static void on_impatient(void *ctx)
 	const struct verdict verdict = { .err = &err };
 
 	err_set(&err, ERR_TIMEOUT, "no token was there within %d s", ACCESS_WAIT_MS / 1000);
+	DL_DELETE(*op->list, op);
 	op_finish(op, &verdict);
 }
 

@@ -43,10 +43,8 @@ void refresh_take_row(struct refresh *job, const struct grant_row *row)
 	job->row = grant_row_dup(job->arena, row);
 }
 
-static void job_free(struct refresh *job)
+static void job_free(struct access *access, struct refresh *job)
 {
-	struct access *access = job->access;
-
 	timer_stop(&job->timer);
 	grant_cancel(&job->query);
 	token_request_cancel(&job->request);
@@ -98,7 +96,7 @@ static void finish(struct refresh *job)
 	note_outcome(job);
 	if (succeeded && job->above >= 0)
 		entry->refused_ms = loop_now_ms(access->params.loop);
-	job_free(job);
+	job_free(access, job);
 	entry->pins++;
 	entry_settle(entry, outcome, succeeded, &err);
 	entry->pins--;
@@ -531,5 +529,5 @@ bool refresh_is_sending(const struct access *access)
 void refresh_free_all(struct access *access)
 {
 	while (access->jobs != NULL)
-		job_free(access->jobs);
+		job_free(access, access->jobs);
 }

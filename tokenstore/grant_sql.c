@@ -8,7 +8,7 @@
 
 #define TENANT	    "current_setting('app.tenant')::uuid"
 #define MAX_PARAMS  40
-#define MAX_ARRAY   (8 * 1024 * 1024)
+#define MAX_ARRAY   8388608 /* 8 MiB */
 #define TIME(n)	    "to_timestamp($" n "::double precision)"
 #define INTERVAL(n) "make_interval(secs => $" n "::double precision / 1000)"
 #define OF(t, c, s)                                                                                \
@@ -248,6 +248,42 @@ static size_t fail(struct arena *arena, const struct grant_request *request,
 
 /* What was renewed. Only who still holds its lease may write, or who held it last if nobody has
  * sent anything since: what the server has answered is true then too. */
+static const char
+	commit_row
+		[] = "WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE
+		     ", access_token = $10::bytea, refresh_token = $11::bytea, client_secret = "
+		     "$12::bytea,"
+		     " scope = $13, expires_at = " TIME("14") ", refresh_expires_at = " TIME("15") ", next_refresh_at = " TIME(
+			     "16") ", last_refreshed_at = " TIME("17") ", last_error = NULL, "
+								       "last_error_at = NULL, "
+								       "failures = 0, lost_at = "
+								       "NULL,"
+								       " version = g.version + 1 "
+								       "WHERE " OF(
+									       "g", "1",
+									       "2") " AND "
+										    "g.version = "
+										    "$8::bigint "
+										    "AND g.state = "
+										    "'active' AND "
+										    "(g.lease_"
+										    "number = "
+										    "$9::bigint"
+										    " OR "
+										    "g.lease_"
+										    "number > "
+										    "$9::bigint "
+										    "AND g.sent_at "
+										    "IS NULL) "
+										    "RETURNING "
+										    "1)" EVENT
+										    " FROM done";
+static const char commit_same[] = "SELECT 1 FROM tollgate.grants g WHERE " OF(
+	"g", "1", "2") " AND g.access_token = $3::bytea";
+static const char commit_dropped[] =
+	EVENT " WHERE NOT EXISTS (SELECT FROM tollgate.grants g WHERE " OF(
+		"g", "1", "2") " AND g.access_token = $8::bytea)";
+
 static size_t commit(struct arena *arena, const struct grant_request *request,
 		     struct db_statement *out)
 {
@@ -266,74 +302,15 @@ static size_t commit(struct arena *arena, const struct grant_request *request,
 	add_time(&sql, row->grant.refresh_expires_at);
 	add_time(&sql, row->next_refresh_at);
 	add_time(&sql, row->grant.last_refreshed_at);
-	out[0] =
-		statement(
-			&sql, "WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE
-			      ", access_token = $10::bytea, refresh_token = $11::bytea,"
-			      " client_secret = $12::bytea, scope = $13, expires_at = " TIME("14") ", refresh_expires_at = " TIME("15") ", next_refresh_at = " TIME(
-				      "16") ", last_refreshed_at = " TIME("17") ", last_error = "
-										"NULL,"
-										" last_error_at = "
-										"NULL, failures = "
-										"0, lost_at = NULL,"
-										" version = "
-										"g.version + 1 "
-										"WHERE " OF(
-											"g", "1",
-											"2") " AND "
-											     "g."
-											     "versi"
-											     "on = "
-											     "$8::"
-											     "bigin"
-											     "t "
-											     "AND "
-											     "g."
-											     "state"
-											     " = "
-											     "'acti"
-											     "ve'"
-											     " AND "
-											     "(g."
-											     "lease"
-											     "_numb"
-											     "er = "
-											     "$9::"
-											     "bigin"
-											     "t"
-											     " OR "
-											     "g."
-											     "lease"
-											     "_numb"
-											     "er > "
-											     "$9::"
-											     "bigin"
-											     "t "
-											     "AND "
-											     "g."
-											     "sent_"
-											     "at "
-											     "IS "
-											     "NULL)"
-											     " RETU"
-											     "RNING"
-											     " 1"
-											     ")" EVENT
-											     " FROM"
-											     " don"
-											     "e");
+	out[0] = statement(&sql, commit_row);
 	add_key(&same, &request->key);
 	add_bytes(&same, row->access_token);
-	out[1] = statement(&same, "SELECT 1 FROM tollgate.grants g WHERE " OF(
-					  "g", "1", "2") " AND "
-							 "g.access_token = $3::bytea");
+	out[1] = statement(&same, commit_same);
 	if (request->dropped.type == NULL)
 		return 2;
 	add_event(&lost, &request->key, &request->dropped);
 	add_bytes(&lost, row->access_token);
-	out[2] =
-		statement(&lost, EVENT " WHERE NOT EXISTS (SELECT FROM tollgate.grants g WHERE " OF(
-					 "g", "1", "2") " AND g.access_token = $8::bytea)");
+	out[2] = statement(&lost, commit_dropped);
 	return 3;
 }
 

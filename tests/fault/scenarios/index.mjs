@@ -8,6 +8,7 @@
 import { kill } from './kill.mjs';
 import { neighbours } from './neighbours.mjs';
 import { postgresKilled, postgresStopped } from './postgres.mjs';
+import { refreshKill, refreshStorm } from './refresh.mjs';
 import { restart, rollingGateways, rollingWorkers } from './restart.mjs';
 
 export const scenarios = {
@@ -34,6 +35,18 @@ export const scenarios = {
     run: neighbours,
     sample: { seconds: 4, rounds: 1, patient: false },
     full: { seconds: 60, rounds: 4 },
+  },
+  'refresh-storm': {
+    shows: 'a token that expires under many callers of two gateways is renewed exactly once',
+    run: refreshStorm,
+    sample: { rounds: 7 },
+    full: { rounds: 125 },
+  },
+  'refresh-kill': {
+    shows: 'a worker that dies while it renews loses no grant but where the answer was lost',
+    run: refreshKill,
+    sample: { count: 5 },
+    full: { count: 50 },
   },
   restart: {
     shows: 'sessions outlive the gateway',

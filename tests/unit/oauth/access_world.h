@@ -37,9 +37,10 @@ struct access_world {
 	struct access *access;
 	struct grant_key key;
 	bool tenant_there;
-	size_t n_taken;	 /* and not given back */
-	char *url;	 /* of the token endpoint; until the next play */
-	const char *dir; /* of the spool; NULL: none */
+	size_t n_taken;	  /* and not given back */
+	char *url;	  /* of the token endpoint; until the next play */
+	const char *dir;  /* of the spool; NULL: none */
+	const char *node; /* NULL: NODE */
 };
 
 struct seen {
@@ -91,7 +92,7 @@ static inline void access_begin(struct access_world *world, bool background)
 			.store = world->store,
 			.client = world->as->world->client,
 			.deployment = "test",
-			.node_id = NODE,
+			.node_id = world->node != NULL ? world->node : NODE,
 			.spool = world->dir != NULL ? &spool : NULL,
 			.refresh_grace_ms = GRACE_MS,
 			.stale_max_ms = 60000,
