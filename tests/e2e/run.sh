@@ -18,11 +18,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 node=$here/node_modules/.bin/node
 program=${TOLLGATE_E2E_BINARY:-$here/../../build/tollgate}
 shared="matrix conformance programs wire wrong tenants lifecycle changes secrets cli operate
-  oauth_settings accounts notes_sample book"
+  oauth_settings notes_sample book"
 # These start gateways of their own or leave nothing that the book is asked for later, so they may
 # run beside the others.
 own="fixtures docs upstreams processes restarts cancel away oauth_fixtures oauth_quirks
-  oauth_calls connect connect_flow connect_conformance keyring canaries"
+  accounts oauth_calls connect connect_flow connect_conformance keyring canaries"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
