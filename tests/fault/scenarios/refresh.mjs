@@ -217,14 +217,14 @@ async function callUntil(world, done, problems) {
 }
 
 // Grants that all fall due at once, of one server, while others call.
-export async function refreshMany({ count = 10000 } = {}) {
+export async function refreshMany({ count = 10000, idleMs = 5000 } = {}) {
   const world = await Granted.build({ connections: 1 });
   const mill = await startTokenMill();
   const problems = [];
   try {
     await world.permit(mill.host);
-    await callUntil(world, stopAfter(1000), problems);
-    const idle = await callUntil(world, stopAfter(5000), problems);
+    await callUntil(world, stopAfter(idleMs / 5), problems);
+    const idle = await callUntil(world, stopAfter(idleMs), problems);
     await insertDue(world, mill, count);
     const began = Date.now();
     let left = count;
