@@ -336,7 +336,8 @@ static enum refresh_go step_judge(struct refresh *job)
 		return impossible(job);
 	if (wanted.forced)
 		return refresh_go_to(job, STEP_LEASE);
-	if (loop_now_ms(job->access->params.loop) - job->entry->refused_ms < ACCESS_REFUSED_MS) {
+	if (good &&
+	    loop_now_ms(job->access->params.loop) - job->entry->refused_ms < ACCESS_REFUSED_MS) {
 		job->keep = true;
 		return refresh_end_none(job, "the upstream refuses a token that was renewed a "
 					     "moment ago");

@@ -169,7 +169,7 @@ SELECT results_eq(format('SELECT pg_temp.granted(%L)', change),
                   CASE WHEN said IS NULL THEN 'SELECT NULL::text WHERE false' ELSE
                     format('VALUES (%L)', 'bbbbbbbb-0000-4000-8000-000000000002 '
                       'bbbbbbbb-0000-4000-8000-000000000003 ' || said) END,
-                  'of grants: ' || coalesce(said, 'nothing') || ' after ' || change)
+                  'of grants: ' || coalesce(said, 'nothing') || ' after ' || left(btrim(change), 24))
 FROM (VALUES
   ($$ INSERT INTO tollgate.connections (tenant_id, id, name, url)
       VALUES ('bbbbbbbb-0000-4000-8000-000000000002', 'bbbbbbbb-0000-4000-8000-000000000003',

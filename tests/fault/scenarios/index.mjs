@@ -51,7 +51,7 @@ export const scenarios = {
   'refresh-many': {
     shows: 'grants that all fall due at once are renewed once each, and calls do not wait for them',
     run: refreshMany,
-    sample: { count: 200 },
+    sample: { count: 200, idleMs: 1000 },
     full: { count: 10000 },
   },
   restart: {

@@ -70,13 +70,13 @@ const renewerOf = (world, name) =>
   );
 
 // Calls until that makes somebody renew: a listing of the gateway's own may have been first. Gives
-// the call that did.
+// {calling}, the call that did, which goes on.
 async function makeRenew(world, name, chance, sign) {
   for (;;) {
     world.server.expire();
     const calling = world.call(name, chance.below(2));
     const first = await Promise.race([sign.then(() => 'sign'), calling.then(() => 'answer')]);
-    if (first === 'sign') return calling;
+    if (first === 'sign') return { calling };
     await pause(restMs);
   }
 }
@@ -92,7 +92,7 @@ async function killAt(world, name, { fault, early, delay }, chance) {
   const drop = fault === undefined ? {} : { drop: fault };
   world.server.fault('refresh', { [fault === 'before' ? 'holdBefore' : 'until']: gate, ...drop });
   const renewer = early ? renewerOf(world, name) : arrived.then(() => renewerOf(world, name));
-  const calling = await makeRenew(world, name, chance, early ? renewer : arrived);
+  const { calling } = await makeRenew(world, name, chance, early ? renewer : arrived);
   const pid = await renewer;
   if (fault === undefined) {
     goOn();
@@ -217,14 +217,14 @@ async function callUntil(world, done, problems) {
 }
 
 // Grants that all fall due at once, of one server, while others call.
-export async function refreshMany({ count = 10000 } = {}) {
+export async function refreshMany({ count = 10000, idleMs = 5000 } = {}) {
   const world = await Granted.build({ connections: 1 });
   const mill = await startTokenMill();
   const problems = [];
   try {
     await world.permit(mill.host);
-    await callUntil(world, stopAfter(1000), problems);
-    const idle = await callUntil(world, stopAfter(5000), problems);
+    await callUntil(world, stopAfter(idleMs / 5), problems);
+    const idle = await callUntil(world, stopAfter(idleMs), problems);
     await insertDue(world, mill, count);
     const began = Date.now();
     let left = count;

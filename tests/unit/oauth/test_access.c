@@ -104,6 +104,25 @@ static void what_was_renewed_a_moment_ago_is_not_renewed_because_it_is_refused_t
 	assert_int_equal(row_of(world).state, GRANT_ACTIVE);
 }
 
+static void but_it_is_when_it_has_expired(void **state)
+{
+	static const struct as_answer good[] = {
+		{200,  NULL, REPLY("a2", "r2", "1")   },
+		{ 200, NULL, REPLY("a3", "r3", "3600")},
+	};
+	struct access_world *world = *state;
+	struct seen seen;
+
+	as_play(world->as, good, 2);
+	put_with_lifetime(world, 3600);
+	ask(world);
+	assert_string_equal(refuse(world, 1).token, "Bearer a2");
+	do
+		seen = ask(world);
+	while (strcmp(seen.token, "Bearer a2") == 0);
+	assert_string_equal(seen.token, "Bearer a3");
+}
+
 static void those_who_wait_are_told_one_by_one_and_may_leave(void **state)
 {
 	static const struct as_answer good = { 200, NULL, REPLY("a2", "r2", "3600") };
@@ -360,6 +379,7 @@ int main(void)
 		TEST(without_expires_in_it_is_good_until_the_upstream_refuses_it),
 		TEST(a_refused_version_is_renewed_once_whoever_reports_it),
 		TEST(what_was_renewed_a_moment_ago_is_not_renewed_because_it_is_refused_too),
+		TEST(but_it_is_when_it_has_expired),
 		TEST(those_who_wait_are_told_one_by_one_and_may_leave),
 		TEST(a_renewal_goes_on_when_nobody_waits_for_it_any_more),
 		TEST(a_tenant_is_waited_for),

@@ -24,7 +24,9 @@ struct world {
 	char resettled[UUID_TEXT_BYTES]; /* the connection that it was told of last */
 	int hints;
 	int cancel_hints;
+	int grant_hints;
 	char hinted[64];
+	char granted[256];
 };
 
 /* How one tenants_start ended. */
@@ -73,6 +75,14 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	snprintf(world->hinted, sizeof(world->hinted), "%s", tenant_id != NULL ? tenant_id : "all");
 }
 
+static void on_grant_hint(void *ctx, const char *payload)
+{
+	struct world *world = ctx;
+
+	world->grant_hints++;
+	snprintf(world->granted, sizeof(world->granted), "%s", payload != NULL ? payload : "all");
+}
+
 static bool is_listening(void *ctx)
 {
 	const struct world *world = ctx;
@@ -93,6 +103,7 @@ static struct tenants *new_tenants(struct world *world)
 		.settings_changed = on_settings_changed,
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
+		.grant_hint = on_grant_hint,
 		.ctx = world,
 	});
 }
@@ -382,6 +393,28 @@ static void who_starts_anew_while_it_is_told_gets_an_answer_of_its_own(void **st
 	tenants_free(&world.tenants);
 }
 
+static bool was_granted(void *ctx)
+{
+	const struct world *world = ctx;
+
+	return world->grant_hints > 0;
+}
+
+static void grants_have_a_channel_of_their_own(void **state)
+{
+	struct world world;
+
+	begin(state, &world);
+	assert_string_equal(world.granted, "all"); /* what was said before was not heard */
+	world.grant_hints = 0;
+	gate_db_do(world.gate, "SELECT pg_notify('tollgate_grants', 'a b 1 active ')::text AS v");
+	gate_db_until(world.gate, was_granted, &world);
+	assert_string_equal(world.granted, "a b 1 active ");
+	assert_int_equal(world.hints, 0);
+	assert_int_equal(world.cancel_hints, 0);
+	tenants_free(&world.tenants);
+}
+
 static void free_cancels_nothing_of_others_and_may_come_at_any_time(void **state)
 {
 	struct asked asked = { 0 };
@@ -532,6 +565,7 @@ int main(void)
 		GATE_DB_TEST(what_is_wanted_is_loaded_and_then_there),
 		GATE_DB_TEST(all_who_wait_are_told_once_in_order_and_a_cancelled_one_never),
 		GATE_DB_TEST(who_starts_anew_while_it_is_told_gets_an_answer_of_its_own),
+		GATE_DB_TEST(grants_have_a_channel_of_their_own),
 		GATE_DB_TEST(free_cancels_nothing_of_others_and_may_come_at_any_time),
 		GATE_DB_TEST(anybodys_notification_is_a_hint_and_no_more),
 		GATE_DB_TEST(a_cancelled_request_is_told_apart_from_changes),
