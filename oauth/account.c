@@ -71,14 +71,15 @@ static bool is_by(const struct document *document, const char *issuer)
 /* The middle one of three parts, decoded; absent if it is none. room is as long as the token. */
 static struct span payload_of(const struct secret *token, char *room)
 {
+	const struct span none = { 0 };
 	const char *start = strchr(token->reveal, '.');
 	const char *end = start != NULL ? strchr(start + 1, '.') : NULL;
 	long n;
 
 	if (end == NULL || strchr(end + 1, '.') != NULL)
-		return (struct span){ 0 };
+		return none;
 	n = base64url_decode((struct span){ start + 1, (size_t)(end - start) - 1 }, room);
-	return n < 0 ? (struct span){ 0 } : (struct span){ room, (size_t)n };
+	return n < 0 ? none : (struct span){ room, (size_t)n };
 }
 
 const char *account_of_id_token(const struct secret *id_token, const char *issuer,

@@ -13,8 +13,8 @@
 #include "gateway/http/api_body.h"
 #include "tokenstore/grant.h"
 
-#define API_MAX_TOKEN	   65536	      /* bytes */
-#define API_MAX_EXPIRES_IN (10 * 366 * 86400) /* seconds */
+#define API_MAX_TOKEN	   65536     /* bytes */
+#define API_MAX_EXPIRES_IN 316224000 /* seconds: ten years */
 
 struct oauth_token_params {
 	const json_t *body;

@@ -18,6 +18,7 @@ void *model_list_remove(void *head, const void *element);
 #define DL_APPEND_ELEM(head, before, element)                                                      \
 	((head) = model_list_insert((head), (before), (element)))
 #define DL_DELETE(head, element) ((head) = model_list_remove((head), (element)))
+#define DL_CONCAT(head, other)	 ((head) = model_list_insert((head), NULL, (other)))
 #define DL_FOREACH2(head, element, next)                                                           \
 	for ((element) = (head); (element) != NULL; (element) = (element)->next)
 #define DL_FOREACH(head, element) DL_FOREACH2(head, element, next)
