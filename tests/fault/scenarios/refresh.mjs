@@ -9,6 +9,8 @@ import { startTokenMill } from '../lib/token_mill.mjs';
 
 // A token that was renewed because it was refused is not renewed for that again at once.
 const restMs = 1100;
+// What a worker has sent before it died may still have to be read.
+const lateMs = 50;
 
 // All tokens expire at once, and many callers at both gateways find out together.
 export async function refreshStorm({ rounds = 125, grants = 8, callers = 64 } = {}) {
@@ -100,8 +102,11 @@ async function killAt(world, name, { fault, early, delay }, chance) {
   }
   process.kill(pid, 'SIGKILL');
   goOn();
-  if (early) world.server.faults.length = 0; // it may never have been sent
   await calling; // which may have been on the worker that died
+  if (early) {
+    await pause(lateMs);
+    world.server.faults.length = 0; // it was never sent
+  }
   return pid;
 }
 
