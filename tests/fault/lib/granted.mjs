@@ -72,6 +72,12 @@ export class Granted {
     await this.tenant.must(200, 'POST', `/connections/${name}/oauth/ingest`, json);
   }
 
+  // The tokens of one connection expire.
+  expire(name) {
+    for (const [token, { grant }] of this.server.access)
+      if (grant.subject === name) this.server.access.delete(token);
+  }
+
   // One call through one of the gateways. Gives a sentence if it failed.
   async call(name, at) {
     const url = at % 2 === 0 ? this.first.mcp() : this.second.mcp();

@@ -9,6 +9,8 @@ import { startTokenMill } from '../lib/token_mill.mjs';
 
 // A token that was renewed because it was refused is not renewed for that again at once.
 const restMs = 1100;
+// What a worker has sent before it died may still have to be read.
+const lateMs = 50;
 
 // All tokens expire at once, and many callers at both gateways find out together.
 export async function refreshStorm({ rounds = 125, grants = 8, callers = 64 } = {}) {
@@ -71,9 +73,11 @@ const renewerOf = (world, name) =>
 
 // Calls until that makes somebody renew: a listing of the gateway's own may have been first. Gives
 // {calling}, the call that did, which goes on.
-async function makeRenew(world, name, chance, sign) {
+async function makeRenew(world, name, chance, { fault, sign }) {
   for (;;) {
-    world.server.expire();
+    world.server.faults.length = 0;
+    world.server.fault('refresh', fault);
+    world.expire(name);
     const calling = world.call(name, chance.below(2));
     const first = await Promise.race([sign.then(() => 'sign'), calling.then(() => 'answer')]);
     if (first === 'sign') return { calling };
@@ -90,9 +94,12 @@ async function killAt(world, name, { fault, early, delay }, chance) {
   // `then` is asked for when the request has come this far.
   const gate = { then: (resolve) => (reached(), hold.then(resolve)) };
   const drop = fault === undefined ? {} : { drop: fault };
-  world.server.fault('refresh', { [fault === 'before' ? 'holdBefore' : 'until']: gate, ...drop });
+  const held = { [fault === 'before' ? 'holdBefore' : 'until']: gate, ...drop };
   const renewer = early ? renewerOf(world, name) : arrived.then(() => renewerOf(world, name));
-  const { calling } = await makeRenew(world, name, chance, early ? renewer : arrived);
+  const { calling } = await makeRenew(world, name, chance, {
+    fault: held,
+    sign: early ? renewer : arrived,
+  });
   const pid = await renewer;
   if (fault === undefined) {
     goOn();
@@ -100,8 +107,11 @@ async function killAt(world, name, { fault, early, delay }, chance) {
   }
   process.kill(pid, 'SIGKILL');
   goOn();
-  if (early) world.server.faults.length = 0; // it may never have been sent
   await calling; // which may have been on the worker that died
+  if (early) {
+    await pause(lateMs);
+    world.server.faults.length = 0; // it was never sent
+  }
   return pid;
 }
 
