@@ -88,6 +88,7 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 	tokens->acquires = acquires_new(&(struct acquires_params){
 		.loop = params->loop,
 		.access = tokens->access,
+		.db = params->db,
 		.allow_http = params->allow_http,
 		.want = want_tenant,
 		.ctx = tokens,

@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "gateway/core/client_issuer.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/connect_page.h"
 #include "gateway/core/probe.h"
@@ -114,6 +115,7 @@ struct connect_op {
 	struct discovery *discovery;
 	struct registration_request *registration;
 	struct token_request *token;
+	struct client_issuer_op *binding;
 	struct fetch *fetch;
 	struct probe *probe;
 	struct access_op *storing;

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Upstreams, users and edits that try to send a secret, a token or a name to where it does not
+// belong. What an answer of an authorization server has to be: connect_flow.test.mjs.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+
+import { startAuthorizationServer } from './lib/authorization_server.mjs';
+import { agree, attemptOf, openSignedIn, requestLink } from './lib/connect.mjs';
+import { dispose, newDirectory, start } from './lib/gateway.mjs';
+import { Visitor } from './lib/visitor.mjs';
+import { eventually } from './lib/wait.mjs';
+
+const CLIENT = { known: 's3cret' };
+
+let gateway;
+let tenant;
+let server;
+let thief; // another authorization server, which the upstream names when it likes
+let count = 0;
+
+before(async () => {
+  gateway = await start(newDirectory());
+  [tenant, server, thief] = await Promise.all([
+    gateway.newTenant('attacked'),
+    startAuthorizationServer({ clients: CLIENT, registration: false }),
+    startAuthorizationServer({ clients: CLIENT, registration: false }),
+  ]);
+  thief.checkAuthorize = () => {};
+});
+
+after(async () => {
+  await Promise.all([server, thief].map((one) => one?.close()));
+  if (gateway) await dispose(gateway);
+});
+
+beforeEach(() => {
+  server.faults.length = 0;
+});
+
+async function addConnection(oauth = {}, url = server.url) {
+  const name = `at${++count}`;
+  const auth = { mode: 'oauth', oauth };
+  await tenant.must(201, 'POST', '/connections', { name, url, auth });
+  return name;
+}
+const edit = (name, oauth) =>
+  tenant.must(200, 'PATCH', `/connections/${name}`, { auth: { oauth } }, { ifMatch: true });
+
+const isCallback = (url) => url.pathname.startsWith('/oauth/callback/');
+
+// From a link to the page at the end, or to the answer of the server: {visitor, link, page, url}.
+async function connect(name, { key = tenant.userKey, visitor = new Visitor(), until } = {}) {
+  const link = await requestLink(gateway, key, name);
+  const page = await openSignedIn(visitor, link.url, key);
+  const end = await agree(visitor, page, { until });
+  return { visitor, link, page: end, url: end.url };
+}
+
+const nameThief = () =>
+  server.fault('resource_metadata', {
+    times: 1000,
+    change: (reply) => ({
+      ...reply,
+      json: { ...reply.json, authorization_servers: [thief.issuer] },
+    }),
+  });
+const stolen = () =>
+  thief.requests.filter((request) => JSON.stringify(request).includes(CLIENT.known));
+
+describe("a client's secret stays with the server that it was first used at", () => {
+  const own = {
+    client_id: 'known',
+    client_secret: CLIENT.known,
+    token_endpoint_auth: 'post',
+  };
+
+  test('whomever the upstream names at the next Connect', async () => {
+    const name = await addConnection({ per: 'user', ...own });
+    assert.match((await connect(name)).page.text, /2 tools/);
+    nameThief();
+    const before = thief.counts.authorize;
+    const { page } = await connect(name);
+    assert.match(page.text, new RegExp(`used at ${server.issuer}`));
+    assert.match(page.text, /Code registration_refused/);
+    assert.equal(thief.counts.authorize, before);
+    assert.deepEqual(stolen(), []);
+    // An edit that is about something else changes nothing.
+    await edit(name, { scope: 'read' });
+    assert.match((await connect(name)).page.text, /Code registration_refused/);
+    // One that names the server does.
+    await edit(name, { issuer: thief.issuer, client_secret: CLIENT.known });
+    await connect(name);
+    assert.equal(thief.asked('code').at(-1).fields.client_secret, CLIENT.known);
+    thief.requests.length = 0;
+  });
+
+  test('nor is it sent there without a browser', async () => {
+    const name = await addConnection({ grant: 'client_credentials', ...own });
+    await gateway.listed(tenant.adminKey, name);
+    nameThief();
+    const { status, json } = await tenant.api('POST', `/connections/${name}/oauth/reacquire`);
+    assert.equal(status, 502);
+    assert.match(json.detail, new RegExp(`used at ${server.issuer}`));
+    assert.equal(thief.counts.client_credentials, 0);
+    assert.deepEqual(stolen(), []);
+    server.faults.length = 0;
+    await tenant.must(200, 'POST', `/connections/${name}/oauth/reacquire`);
+  });
+});
