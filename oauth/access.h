@@ -112,6 +112,9 @@ struct access_put {
 	const char *event; /* type in audit.auth_events */
 	const char *actor;
 	const char *attempt_id; /* NULL: none */
+	/* Of the connection, that it was granted for; 0: whatever it is now. ERR_UNAVAILABLE: they
+	 * are no more. */
+	int64_t settings_version;
 };
 typedef void access_put_done(void *ctx, const struct err *err);
 void access_put(struct access *access, struct access_op **slot, const struct access_put *put,

@@ -244,8 +244,10 @@ static void store(struct acquisition *acquisition, const struct token_reply *rep
 		grant.expires_at = now_s + reply->expires_in_s;
 	acquisition->state = ACQUIRE_STORING;
 	access_put(acquisition->acquires->params.access, &acquisition->storing,
-		   &(struct access_put){
-			   .grant = &grant, .event = "acquired", .actor = acquisition->actor },
+		   &(struct access_put){ .grant = &grant,
+					 .event = "acquired",
+					 .actor = acquisition->actor,
+					 .settings_version = acquisition->settings_version },
 		   on_stored, acquisition);
 }
 

@@ -17,13 +17,15 @@ const CLIENT = { known: 's3cret' };
 let gateway;
 let tenant;
 let server;
+let open; // the same, but that anybody may register
 let thief; // another authorization server, which the upstream names when it likes
 let count = 0;
 
 before(async () => {
   gateway = await start(newDirectory());
-  [tenant, server, thief] = await Promise.all([
+  [tenant, open, server, thief] = await Promise.all([
     gateway.newTenant('attacked'),
+    startAuthorizationServer(),
     startAuthorizationServer({ clients: CLIENT, registration: false }),
     startAuthorizationServer({ clients: CLIENT, registration: false }),
   ]);
@@ -31,7 +33,7 @@ before(async () => {
 });
 
 after(async () => {
-  await Promise.all([server, thief].map((one) => one?.close()));
+  await Promise.all([open, server, thief].map((one) => one?.close()));
   if (gateway) await dispose(gateway);
 });
 
@@ -107,5 +109,29 @@ describe("a client's secret stays with the server that it was first used at", ()
     assert.deepEqual(stolen(), []);
     server.faults.length = 0;
     await tenant.must(200, 'POST', `/connections/${name}/oauth/reacquire`);
+  });
+});
+
+describe('tokens are for the settings that they were asked with', () => {
+  test('and not for those that came while the tools were listed with them', async () => {
+    const name = await addConnection({ per: 'user' }, open.url);
+    const begun = await connect(name, { until: isCallback });
+    let release;
+    open.faults.length = 0;
+    open.fault('call', { until: new Promise((resolve) => (release = resolve)) });
+    const ending = begun.visitor.open(begun.url);
+    await eventually(() => open.faults[0].times === 0, { what: 'a listing' });
+    await tenant.must(200, 'PATCH', `/connections/${name}`, { url: thief.url }, { ifMatch: true });
+    release();
+    const page = await ending;
+    assert.doesNotMatch(page.text, /is connected/);
+    const [{ n }] = await gateway.owner(
+      `SELECT count(*)::int AS n FROM tollgate.grants g JOIN tollgate.connections c
+       ON c.id = g.connection_id WHERE c.name = $1 AND g.state = 'active'`,
+      [name],
+    );
+    assert.equal(n, 0);
+    const { state, error } = await attemptOf(gateway, tenant.userKey, begun.link.attempt);
+    assert.equal(`${state} ${error?.code ?? error}`, 'failed expired');
   });
 });
