@@ -208,6 +208,7 @@ const char *connect_hex(struct connect_op *op, const void *bytes, size_t n); /* 
 	"', a.connection_id, c.name, a.subject, $2, a.id, a.error_code FROM changed a"             \
 	" JOIN tollgate.tenants t ON t.id = a.tenant_id JOIN tollgate.connections c"               \
 	" ON c.tenant_id = a.tenant_id AND c.id = a.connection_id"
-const char *connect_actor(struct connect_op *op); /* "user:<name>", in the arena; or NULL */
+/* "user:<name>", in the arena; NULL: nobody whom the attempt's tenant knows. */
+const char *connect_actor(struct connect_op *op);
 
 #endif

@@ -135,3 +135,35 @@ describe('tokens are for the settings that they were asked with', () => {
     assert.equal(`${state} ${error?.code ?? error}`, 'failed expired');
   });
 });
+
+describe('whoever brings an answer', () => {
+  test('is named in the record of their own tenant only', async () => {
+    const stranger = await gateway.newTenant('stranger');
+    await stranger.must(201, 'POST', '/users', { name: 'mallory' });
+    const mallory = await gateway.newKey(stranger.name, { name: 'm-key', user: 'mallory' });
+    const name = await addConnection({ per: 'user' }, open.url);
+    const begun = await connect(name, { until: isCallback });
+    const visitor = new Visitor();
+    await openSignedIn(visitor, new URL('/signin', begun.link.url), mallory.key);
+    assert.match((await visitor.open(begun.url)).text, /Code state_mismatch/);
+    const events = await gateway.owner(
+      'SELECT type, actor FROM audit.auth_events WHERE connection = $1 ORDER BY at',
+      [name],
+    );
+    assert.deepEqual(
+      events.map(({ type, actor }) => `${type} ${actor}`),
+      ['connect_started user:ana', 'connect_failed null'],
+    );
+  });
+
+  test('still has to be who may connect it', async () => {
+    await tenant.must(201, 'POST', '/users', { name: 'boss', role: 'admin' });
+    const boss = await gateway.newKey(tenant.name, { name: 'boss', user: 'boss', role: 'admin' });
+    const name = await addConnection({ per: 'shared' }, open.url);
+    const begun = await connect(name, { key: boss.key, until: isCallback });
+    await tenant.must(200, 'PATCH', '/users/boss', { role: 'user' }, { ifMatch: true });
+    const codes = open.counts.code;
+    assert.match((await begun.visitor.open(begun.url)).text, /Code wrong_user/);
+    assert.equal(open.counts.code, codes);
+  });
+});
