@@ -167,3 +167,18 @@ describe('whoever brings an answer', () => {
     assert.equal(open.counts.code, codes);
   });
 });
+
+describe('a sign-in code', () => {
+  test('and what it signs in end with the key that made it', async () => {
+    const { key, id } = await gateway.newKey(tenant.name, { name: 'lost', user: 'ana' });
+    const code = async () =>
+      (await gateway.must(201, 'POST', '/signin-codes', undefined, { key })).json.url;
+    const visitor = new Visitor();
+    const page = await visitor.press(await visitor.open(await code()), /^sign in/i);
+    assert.match(page.text, /signed in as ana/);
+    const unused = await code();
+    await tenant.must(204, 'DELETE', `/keys/${id}`);
+    assert.doesNotMatch((await visitor.open(page.url)).text, /signed in as ana/);
+    assert.equal((await new Visitor().open(unused)).status, 401);
+  });
+});
