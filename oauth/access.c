@@ -122,6 +122,20 @@ bool entry_is_good(const struct entry *entry)
 	       (entry->expires_at == 0 || loop_unix_us() / 1000000 < entry->expires_at);
 }
 
+const struct secret *access_client_secret(const struct access *access,
+					  const struct access_tenant *tenant,
+					  const struct grant *grant)
+{
+	const struct access_params *params = &access->params;
+	const struct secret *now = params->client_secret != NULL
+					   ? params->client_secret(params->ctx, tenant, grant)
+					   : NULL;
+
+	if (now != NULL)
+		return now;
+	return grant->client_secret.n > 0 ? &grant->client_secret : NULL;
+}
+
 enum access_state access_find(struct access *access, const struct grant_key *key,
 			      struct access_token *out)
 {

@@ -62,6 +62,10 @@ struct access_params {
 	 * when it is. */
 	bool (*take)(void *ctx, const char *tenant_id, struct access_tenant *out);
 	void (*give_back)(void *ctx, struct access_tenant *tenant);
+	/* The secret that the grant's client has by now, borrowed with the tenant; NULL: the one
+	 * that is stored with the grant. The function may be NULL: always that. */
+	const struct secret *(*client_secret)(void *ctx, const struct access_tenant *tenant,
+					      const struct grant *grant);
 	void *ctx;
 };
 /* All strings are copied. ERR_INTERNAL: the spool cannot be opened. */

@@ -210,14 +210,13 @@ static void ask_to_revoke(struct access_change *change)
 		.egress = change->tenant.egress,
 		.revocation_url = grant->revocation_url,
 		.oauth_client = {.id = grant->client_id != NULL ? grant->client_id : "",
+				  .secret = access_client_secret(change->access, &change->tenant, grant),
 				  .issuer = grant->issuer},
 		.token = token,
 		.hint = token == &grant->refresh_token ? REVOKE_REFRESH_TOKEN : REVOKE_ACCESS_TOKEN,
 	};
 	struct err err;
 
-	if (grant->client_secret.n > 0)
-		params.oauth_client.secret = &grant->client_secret;
 	if (client_auth_parse(grant->client_auth, &params.oauth_client.auth, &err) < 0)
 		on_revoked(change, &err);
 	else

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
-import { agree, attemptOf, openSignedIn, requestLink } from './lib/connect.mjs';
+import { agree, attemptOf, callThrough, openSignedIn, requestLink } from './lib/connect.mjs';
 import { dispose, newDirectory, start } from './lib/gateway.mjs';
 import { Visitor } from './lib/visitor.mjs';
 import { eventually } from './lib/wait.mjs';
@@ -180,5 +180,51 @@ describe('a sign-in code', () => {
     await tenant.must(204, 'DELETE', `/keys/${id}`);
     assert.doesNotMatch((await visitor.open(page.url)).text, /signed in as ana/);
     assert.equal((await new Visitor().open(unused)).status, 401);
+  });
+});
+
+describe('a secret that is exchanged', () => {
+  const own = { per: 'user', client_id: 'known', token_endpoint_auth: 'post' };
+  const call = (name) => callThrough(gateway, { key: tenant.userKey, name });
+
+  test('is that of the accounts which were connected with the one before', async () => {
+    const name = await addConnection({ ...own, client_secret: CLIENT.known });
+    await connect(name);
+    server.clients.get('known').secret = 'n3w';
+    try {
+      await edit(name, { client_secret: 'n3w' });
+      server.expire();
+      assert.equal((await call(name)).text, 'upstream-ana');
+      server.clients.get('known').secret = 'n3wer';
+      await edit(name, { client_secret: 'n3wer' });
+      const { json } = await gateway.must(
+        200,
+        'POST',
+        `/connections/${name}/oauth/disconnect`,
+        undefined,
+        { key: tenant.userKey },
+      );
+      assert.equal(json.revocation, 'revoked');
+    } finally {
+      server.clients.get('known').secret = CLIENT.known;
+    }
+  });
+
+  test('goes to no server that somebody made up', async () => {
+    const name = await addConnection({ ...own, client_secret: CLIENT.known });
+    await connect(name);
+    thief.requests.length = 0;
+    const token = {
+      access_token: 'expired',
+      refresh_token: 'r1',
+      token_url: `${thief.origin}/token`,
+      client_id: 'known',
+    };
+    await gateway.must(200, 'POST', `/connections/${name}/oauth/ingest`, token, {
+      key: tenant.userKey,
+    });
+    await call(name);
+    assert.equal(thief.asked('refresh').length, 1);
+    assert.deepEqual(stolen(), []);
   });
 });
