@@ -115,8 +115,25 @@ void entry_forget(struct entry *entry)
 
 bool entry_is_good(const struct entry *entry)
 {
+	const struct access_params *params = &entry->access->params;
+
 	return entry->state == ENTRY_TOKEN &&
+	       loop_now_ms(params->loop) - entry->confirmed_ms <= params->stale_max_ms &&
 	       (entry->expires_at == 0 || loop_unix_us() / 1000000 < entry->expires_at);
+}
+
+const struct secret *access_client_secret(const struct access *access,
+					  const struct access_tenant *tenant,
+					  const struct grant *grant)
+{
+	const struct access_params *params = &access->params;
+	const struct secret *now = params->client_secret != NULL
+					   ? params->client_secret(params->ctx, tenant, grant)
+					   : NULL;
+
+	if (now != NULL)
+		return now;
+	return grant->client_secret.n > 0 ? &grant->client_secret : NULL;
 }
 
 enum access_state access_find(struct access *access, const struct grant_key *key,
@@ -130,7 +147,7 @@ enum access_state access_find(struct access *access, const struct grant_key *key
 	now_ms = loop_now_ms(access->params.loop);
 	if (entry->state == ENTRY_NONE)
 		return now_ms < entry->none_until_ms ? ACCESS_NONE : ACCESS_UNKNOWN;
-	if (!entry_is_good(entry) || now_ms - entry->confirmed_ms > access->params.stale_max_ms)
+	if (!entry_is_good(entry))
 		return ACCESS_UNKNOWN;
 	entry->used_ms = now_ms;
 	if (access->recent != entry) {

@@ -62,6 +62,10 @@ struct access_params {
 	 * when it is. */
 	bool (*take)(void *ctx, const char *tenant_id, struct access_tenant *out);
 	void (*give_back)(void *ctx, struct access_tenant *tenant);
+	/* The secret that the grant's client has by now, borrowed with the tenant; NULL: the one
+	 * that is stored with the grant. The function may be NULL: always that. */
+	const struct secret *(*client_secret)(void *ctx, const struct access_tenant *tenant,
+					      const struct grant *grant);
 	void *ctx;
 };
 /* All strings are copied. ERR_INTERNAL: the spool cannot be opened. */
@@ -112,6 +116,9 @@ struct access_put {
 	const char *event; /* type in audit.auth_events */
 	const char *actor;
 	const char *attempt_id; /* NULL: none */
+	/* Of the connection, that it was granted for; 0: whatever it is now. ERR_UNAVAILABLE: they
+	 * are no more. */
+	int64_t settings_version;
 };
 typedef void access_put_done(void *ctx, const struct err *err);
 void access_put(struct access *access, struct access_op **slot, const struct access_put *put,

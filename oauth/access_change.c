@@ -23,6 +23,7 @@ struct access_change {
 	struct arena *arena;
 	struct grant_row *given; /* CHANGE_PUT: what is to be stored, secrets open */
 	struct grant_event event;
+	int64_t settings_version;
 	struct access_tenant tenant;
 	bool has_tenant;
 	unsigned tries;
@@ -119,7 +120,8 @@ static void on_put(void *ctx, const struct grant_result *result, const struct er
 	else if (result->n_done > 0)
 		finish(change, NULL);
 	else if (++change->tries == MAX_TRIES)
-		finish_with(change, ERR_UNAVAILABLE, "the grant is being changed by others");
+		finish_with(change, ERR_UNAVAILABLE,
+			    "the grant, or the settings that it is for, are being changed");
 	else
 		change_load(change);
 }
@@ -136,6 +138,7 @@ static void put(struct access_change *change, const struct grant_row *before)
 		.verb = GRANT_PUT,
 		.key = change->key,
 		.version = before != NULL ? before->grant.version : 0,
+		.settings_version = change->settings_version,
 		.row = row,
 		.event = change->event,
 	};
@@ -207,14 +210,13 @@ static void ask_to_revoke(struct access_change *change)
 		.egress = change->tenant.egress,
 		.revocation_url = grant->revocation_url,
 		.oauth_client = {.id = grant->client_id != NULL ? grant->client_id : "",
+				  .secret = access_client_secret(change->access, &change->tenant, grant),
 				  .issuer = grant->issuer},
 		.token = token,
 		.hint = token == &grant->refresh_token ? REVOKE_REFRESH_TOKEN : REVOKE_ACCESS_TOKEN,
 	};
 	struct err err;
 
-	if (grant->client_secret.n > 0)
-		params.oauth_client.secret = &grant->client_secret;
 	if (client_auth_parse(grant->client_auth, &params.oauth_client.auth, &err) < 0)
 		on_revoked(change, &err);
 	else
@@ -372,6 +374,7 @@ void access_put(struct access *access, struct access_op **slot, const struct acc
 	const struct grant_row row = { .grant = *given->grant };
 	struct grant *grant;
 
+	change->settings_version = given->settings_version;
 	change->put_done = done;
 	change->ctx = ctx;
 	change->given = grant_row_dup(change->arena, &row);

@@ -122,8 +122,12 @@ struct entry *entry_get(struct access *access, const struct grant_key *key);
 void entry_put(struct entry *entry, const struct grant *grant);
 void entry_none(struct entry *entry, const char *why);
 void entry_forget(struct entry *entry);
-/* True if the token has not expired, as far as is known. */
+/* True if the token has not expired, as far as is known, and that is known lately enough. */
 bool entry_is_good(const struct entry *entry);
+/* What the grant's client shows itself with, in the tenant or in the grant; NULL: nothing. */
+const struct secret *access_client_secret(const struct access *access,
+					  const struct access_tenant *tenant,
+					  const struct grant *grant);
 /* Removes it if nobody uses it. */
 void entry_drop(struct entry *entry);
 /* Tells who drains, if there is nothing left to wait for. */

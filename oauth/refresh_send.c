@@ -169,6 +169,18 @@ static enum refresh_go cannot_ask(struct refresh *job, const struct err *err)
 	return refresh_go_to(job, STEP_FAIL);
 }
 
+/* One that was exchanged serves what was granted with the one before, and is stored with it. */
+static void take_client_secret(struct refresh *job)
+{
+	struct grant *grant = &job->row->grant;
+	const struct secret *secret = access_client_secret(job->access, &job->tenant, grant);
+
+	if (secret == NULL || secret == &grant->client_secret)
+		return;
+	secret_fini(&grant->client_secret);
+	grant->client_secret = secret_new(secret->reveal, secret->n);
+}
+
 enum refresh_go refresh_step_ask(struct refresh *job)
 {
 	const struct access_params *access = &job->access->params;
@@ -188,6 +200,7 @@ enum refresh_go refresh_step_ask(struct refresh *job)
 	};
 	struct err err;
 
+	take_client_secret(job);
 	/* What the tenant's own policy forbids says nothing about the server. */
 	if (client_auth_parse(grant->client_auth, &request.oauth_client.auth, &err) < 0 ||
 	    egress_check_url(job->tenant.egress, grant->token_url, &err) < 0)

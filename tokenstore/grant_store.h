@@ -62,7 +62,8 @@ enum grant_verb {
 	 * which nothing was sent yet. n_done is 1 as well if exactly this was stored before; else
 	 * `dropped` is recorded. */
 	GRANT_COMMIT,
-	/* row: all of it, sealed for its version, over what is there of `version`; 0: nothing. */
+	/* row: all of it, sealed for its version, over what is there of `version`; 0: nothing. Only
+	 * while the connection has, or still serves with, settings_version; 0: any. */
 	GRANT_PUT,
 	GRANT_DISCONNECT, /* what is there of `version` loses its secrets */
 	/* What came of it at the server: row->grant.last_error, into last_revocation. */
@@ -85,6 +86,7 @@ struct grant_request {
 	enum grant_verb verb;
 	struct grant_key key;
 	int64_t version;
+	int64_t settings_version;
 	int64_t lease_number;
 	const char *owner; /* a node's id */
 	int64_t lease_ms;

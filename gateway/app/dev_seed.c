@@ -240,9 +240,9 @@ static void add_signin_code(struct seeding *seeding, struct provision *provision
 	browser_token_hash(seeding->seed->signin_code, hash);
 
 	const struct span params[] = { span_of(hash), span_of(seeding->user_id),
-				       SPAN("tollgate dev") };
+				       SPAN("tollgate dev"), span_of(NULL) };
 
-	provision_add(provision, browser_insert_code, params, 3);
+	provision_add(provision, browser_insert_code, params, 4);
 }
 
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)

@@ -45,6 +45,13 @@ static void on_give_back(void *ctx, struct access_tenant *taken)
 	*taken = (struct access_tenant){ .held = NULL };
 }
 
+static const struct secret *on_client_secret(void *ctx, const struct access_tenant *taken,
+					     const struct grant *grant)
+{
+	(void)ctx;
+	return credential_client_secret(taken->held, grant);
+}
+
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 {
 	struct tokens *tokens = ctx;
@@ -78,6 +85,7 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 			.background = true,
 			.take = on_take,
 			.give_back = on_give_back,
+			.client_secret = on_client_secret,
 			.ctx = tokens,
 		},
 		err);
@@ -88,6 +96,7 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 	tokens->acquires = acquires_new(&(struct acquires_params){
 		.loop = params->loop,
 		.access = tokens->access,
+		.db = params->db,
 		.allow_http = params->allow_http,
 		.want = want_tenant,
 		.ctx = tokens,

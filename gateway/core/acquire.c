@@ -12,6 +12,7 @@
 #include "base/http_client.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/core/client_issuer.h"
 #include "oauth/access.h"
 #include "oauth/discovery.h"
 #include "oauth/token.h"
@@ -24,7 +25,8 @@
 
 enum acquire_state {
 	ACQUIRE_DISCOVERING,
-	ACQUIRE_ASKING, /* the token endpoint */
+	ACQUIRE_BINDING, /* whether the client is for that server */
+	ACQUIRE_ASKING,	 /* the token endpoint */
 	ACQUIRE_STORING,
 	ACQUIRE_PAUSING, /* it has failed: the timer, until it may be tried again */
 };
@@ -40,6 +42,7 @@ struct acquisition {
 	char *actor;
 	struct arena *arena;
 	struct discovery *discovery;
+	struct client_issuer_op *binding;
 	struct token_request *request;
 	struct access_op *storing;
 	struct oauth_server server;
@@ -82,6 +85,7 @@ static void stop(struct acquisition *acquisition)
 {
 	timer_stop(&acquisition->timer);
 	discovery_cancel(&acquisition->discovery);
+	client_issuer_cancel(&acquisition->binding);
 	token_request_cancel(&acquisition->request);
 	access_cancel(&acquisition->storing);
 	tenant_unref(&acquisition->tenant);
@@ -240,8 +244,10 @@ static void store(struct acquisition *acquisition, const struct token_reply *rep
 		grant.expires_at = now_s + reply->expires_in_s;
 	acquisition->state = ACQUIRE_STORING;
 	access_put(acquisition->acquires->params.access, &acquisition->storing,
-		   &(struct access_put){
-			   .grant = &grant, .event = "acquired", .actor = acquisition->actor },
+		   &(struct access_put){ .grant = &grant,
+					 .event = "acquired",
+					 .actor = acquisition->actor,
+					 .settings_version = acquisition->settings_version },
 		   on_stored, acquisition);
 }
 
@@ -302,6 +308,33 @@ static void ask(struct acquisition *acquisition)
 			    on_reply, acquisition);
 }
 
+static void on_bound(void *ctx, const struct err *err)
+{
+	struct acquisition *acquisition = ctx;
+
+	if (err != NULL)
+		fail(acquisition, err, ACQUIRE_PAUSE_MS);
+	else
+		ask(acquisition);
+}
+
+static void bind_client(struct acquisition *acquisition)
+{
+	const struct client_issuer_request request = {
+		.tenant_id = acquisition->tenant->id,
+		.connection_id = acquisition->connection->id,
+		.issuer = acquisition->server.issuer,
+	};
+
+	if (!client_issuer_is_open(acquisition->connection->oauth)) {
+		ask(acquisition);
+		return;
+	}
+	acquisition->state = ACQUIRE_BINDING;
+	client_issuer_bind(acquisition->acquires->params.db, &acquisition->binding, &request,
+			   on_bound, acquisition);
+}
+
 static void on_discovered(void *ctx, const struct oauth_server *server, const struct err *err)
 {
 	struct acquisition *acquisition = ctx;
@@ -319,7 +352,7 @@ static void on_discovered(void *ctx, const struct oauth_server *server, const st
 	acquisition->server = *server; /* its texts lie in the arena */
 	if (scope != NULL)
 		acquisition->server.scope = scope;
-	ask(acquisition);
+	bind_client(acquisition);
 }
 
 static void discover(struct acquisition *acquisition)

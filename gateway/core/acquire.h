@@ -22,12 +22,14 @@
 #define ACQUIRE_MAX_PAUSE_MS 60000 /* of what a server may ask for with Retry-After */
 
 struct access;
+struct db;
 struct acquires;   /* those of this worker */
 struct acquire_op; /* one who waits: the slot */
 
 struct acquires_params {
 	struct loop *loop;
 	struct access *access;
+	struct db *db;
 	bool allow_http; /* authorization servers on loopback without TLS: development */
 	/* A new reference to the snapshot in memory, or NULL: what was got for settings that are
 	 * superseded is not stored. */

@@ -38,8 +38,8 @@ struct browser_op {
 };
 
 const char browser_insert_code[] =
-	"INSERT INTO tollgate.signin_codes (tenant_id, code_hash, user_id, created_by, expires_at)"
-	" SELECT u.tenant_id, $1::bytea, u.id, $3, now() + " SECONDS(
+	"INSERT INTO tollgate.signin_codes (tenant_id, code_hash, user_id, created_by, api_key_id,"
+	" expires_at) SELECT u.tenant_id, $1::bytea, u.id, $3, $4::uuid, now() + " SECONDS(
 		BROWSER_CODE_S) " FROM tollgate.users u WHERE u.tenant_id = "
 				"current_setting('app.tenant')::uuid"
 				" AND u.id = $2::uuid AND u.enabled"

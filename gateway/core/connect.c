@@ -29,6 +29,7 @@ static void op_free(struct connect_op *op)
 	discovery_cancel(&op->discovery);
 	registration_cancel(&op->registration);
 	token_request_cancel(&op->token);
+	client_issuer_cancel(&op->binding);
 	fetch_cancel(&op->fetch);
 	revoke_cancel(&op->revocation);
 	probe_cancel(&op->probe);

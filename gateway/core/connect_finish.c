@@ -144,6 +144,7 @@ static enum connect_result store(struct connect_op *op)
 		.event = "connect_completed",
 		.actor = arena_printf(op->arena, "user:%s", op->principal->user_name),
 		.attempt_id = attempt->id,
+		.settings_version = attempt->settings_version,
 	};
 
 	*grant = (struct grant){

@@ -122,6 +122,33 @@ static enum connect_result choose_client(struct connect_op *op)
 			    "id");
 }
 
+static void on_bound(void *ctx, const struct err *err)
+{
+	struct connect_op *op = ctx;
+
+	if (err == NULL)
+		connect_resume(op);
+	else
+		connect_resume_with(op, err->code == ERR_UNAVAILABLE
+						? connect_refuse(op, err->code, "%s", err->text)
+						: connect_fail(op, CONNECT_REGISTRATION_REFUSED,
+							       "%s", err->text));
+}
+
+static enum connect_result bind_client(struct connect_op *op)
+{
+	const struct client_issuer_request request = {
+		.tenant_id = op->tenant_id,
+		.connection_id = op->connection->id,
+		.issuer = connect_issuer_of(&op->attempt.server),
+	};
+
+	if (!client_issuer_is_open(op->connection->oauth))
+		return CONNECT_NEXT;
+	client_issuer_bind(op->connects->params.db, &op->binding, &request, on_bound, op);
+	return CONNECT_WAIT;
+}
+
 static enum connect_result use_known_client(struct connect_op *op)
 {
 	const struct db_result *rows;
@@ -315,9 +342,10 @@ static connect_step *const go_steps[] = {
 	connect_check_viewer, check_agreed,
 	connect_load_tenant,  connect_take_connection,
 	check_seen,	      choose_client,
-	use_known_client,     register_client,
-	save_client,	      compose_url,
-	save_state,	      go,
+	use_known_client,     bind_client,
+	register_client,      save_client,
+	compose_url,	      save_state,
+	go,
 };
 
 void connect_go(struct connects *connects, struct connect_op **slot, const char *attempt_id,

@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "gateway/core/client_issuer.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/connect_page.h"
 #include "gateway/core/probe.h"
@@ -115,6 +116,7 @@ struct connect_op {
 	struct discovery *discovery;
 	struct registration_request *registration;
 	struct token_request *token;
+	struct client_issuer_op *binding;
 	struct fetch *fetch;
 	struct revoke *revocation;
 	struct probe *probe;
@@ -209,6 +211,7 @@ const char *connect_hex(struct connect_op *op, const void *bytes, size_t n); /* 
 	"', a.connection_id, c.name, a.subject, $2, a.id, a.error_code FROM changed a"             \
 	" JOIN tollgate.tenants t ON t.id = a.tenant_id JOIN tollgate.connections c"               \
 	" ON c.tenant_id = a.tenant_id AND c.id = a.connection_id"
-const char *connect_actor(struct connect_op *op); /* "user:<name>", in the arena; or NULL */
+/* "user:<name>", in the arena; NULL: nobody whom the attempt's tenant knows. */
+const char *connect_actor(struct connect_op *op);
 
 #endif

@@ -231,6 +231,7 @@ static connect_step *const return_steps[] = {
 	connect_load_attempt,
 	connect_take_attempt,
 	check_binding,
+	connect_check_viewer, /* may have been an administrator when it began */
 	check_issuer,
 	check_answer,
 	connect_load_tenant,

@@ -199,7 +199,10 @@ enum connect_result connect_take_attempt(struct connect_op *op)
 
 const char *connect_actor(struct connect_op *op)
 {
-	const char *user = op->principal != NULL ? op->principal->user_name : NULL;
+	const struct principal *principal = op->principal;
+	const char *user = principal != NULL && strcmp(principal->tenant_id, op->tenant_id) == 0
+				   ? principal->user_name
+				   : NULL;
 
 	return user != NULL ? arena_printf(op->arena, "user:%s", user) : NULL;
 }

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "gateway/core/acquire.h"
 #include "oauth/access.h"
+#include "oauth/client.h"
 
 struct credentials {
 	struct access *access;
@@ -74,6 +75,42 @@ bool credential_ready(const struct credentials *credentials, const struct tenant
 	struct upstream_token ignored;
 
 	return credential_find(credentials->access, tenant->id, connection->id, subject, &ignored);
+}
+
+static bool is_same(const char *configured, const char *granted)
+{
+	return granted != NULL && strcmp(configured, granted) == 0;
+}
+
+/* The secret of a client goes where somebody consented to, or the settings say: not where whoever
+ * brought a token from elsewhere would have it. */
+static bool is_client_of(const struct connection *connection, const struct grant *grant)
+{
+	const struct connection_oauth *oauth = connection->oauth;
+
+	if (oauth == NULL || oauth->client_id == NULL || oauth->client_secret.n == 0 ||
+	    !is_same(oauth->client_id, grant->client_id) ||
+	    !is_same(client_auth_name(oauth->client_auth), grant->client_auth))
+		return false;
+	if ((oauth->issuer != NULL && !is_same(oauth->issuer, grant->issuer)) ||
+	    (oauth->token_url != NULL && !is_same(oauth->token_url, grant->token_url)))
+		return false;
+	return grant->kind == GRANT_AUTHORIZATION_CODE || oauth->token_url != NULL;
+}
+
+const struct secret *credential_client_secret(const struct tenant *tenant,
+					      const struct grant *grant)
+{
+	for (size_t i = 0; i < tenant->n_connections; i++) {
+		const struct connection *connection = &tenant->connections[i];
+
+		if (strcmp(connection->id, grant->key.connection_id) != 0)
+			continue;
+		if (connection->trial != NULL && is_client_of(connection->trial, grant))
+			return &connection->trial->oauth->client_secret;
+		return is_client_of(connection, grant) ? &connection->oauth->client_secret : NULL;
+	}
+	return NULL;
 }
 
 static void op_free(struct credential_op *op)

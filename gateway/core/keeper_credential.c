@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whose token lists an OAuth connection. There is one catalog for each connection, also where each
- * user has a grant of their own (docs/decisions/019): any of those will do, and the one that was
- * connected last is the likeliest to be good.
+ * user has a grant of their own (docs/decisions/019): any of a user who is enabled will do, and the
+ * one that was connected last is the likeliest to be good.
  */
 
 #include <assert.h>
@@ -54,10 +54,11 @@ static void find_subject(struct keeper_credential *credential, struct db *db)
 	const struct span id = span_of(credential->connection->id);
 
 	db_query(db, &credential->query, &setting,
-		 "SELECT subject FROM tollgate.grants"
-		 " WHERE tenant_id = current_setting('app.tenant')::uuid"
-		 " AND connection_id = $1::uuid AND subject <> '' AND state = 'active'"
-		 " ORDER BY authenticated_at DESC NULLS LAST LIMIT 1",
+		 "SELECT g.subject FROM tollgate.grants g JOIN tollgate.users u"
+		 " ON u.tenant_id = g.tenant_id AND u.id = g.user_id AND u.enabled"
+		 " WHERE g.tenant_id = current_setting('app.tenant')::uuid"
+		 " AND g.connection_id = $1::uuid AND g.state = 'active'"
+		 " ORDER BY g.authenticated_at DESC NULLS LAST LIMIT 1",
 		 &id, 1, on_found, credential);
 }
 

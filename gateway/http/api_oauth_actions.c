@@ -280,6 +280,7 @@ static enum api_result start_put(struct api_request *request)
 	grant.authenticated_by =
 		principal->user_name != NULL ? principal->user_name : principal->api_key;
 	put.grant = &grant;
+	put.settings_version = action->connection->settings_version;
 	access_put(request->app->access, &request->accessing, &put, on_put, request);
 	return API_WAIT;
 }

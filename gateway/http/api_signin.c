@@ -46,7 +46,8 @@ static enum api_result insert_code(struct api_request *request)
 	request->work = code;
 
 	const struct span params[] = { span_of(hash), span_of(principal->user_id),
-				       span_of(principal->api_key) };
+				       span_of(principal->api_key),
+				       span_of(principal->api_key_id) };
 
 	return api_query(request, browser_insert_code, params, COUNT(params));
 }

@@ -102,10 +102,34 @@ FROM tollgate.use_browser_session(sha256('key'), '30 minutes');
 RESET SESSION AUTHORIZATION;
 SELECT is(last_used_at, now(), 'and has been used now')
 FROM tollgate.browser_sessions WHERE token_hash = sha256('key');
+INSERT INTO tollgate.signin_codes (tenant_id, code_hash, user_id, api_key_id, expires_at)
+  SELECT :tenant_a, sha256(code::bytea), :'ana', :'laptop', now() + interval '1 minute'
+  FROM unnest(ARRAY['by key', 'by key 2', 'by old key']) code;
+UPDATE tollgate.api_keys SET expires_at = now() + interval '1 hour' WHERE id = :'laptop';
+UPDATE tollgate.users SET role = 'admin' WHERE id = :'ana';
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT isnt_empty(
+  $$ SELECT * FROM tollgate.sign_in_by_code(sha256('by key'), sha256('key2'), '12 hours') $$,
+  'a code that a key made');
+RESET SESSION AUTHORIZATION;
+SELECT results_eq($$ SELECT role, expires_at FROM tollgate.browser_sessions
+                     WHERE token_hash = sha256('key2') $$,
+                  $$ VALUES ('user', now() + interval '1 hour') $$, 'gives no more than the key has');
+UPDATE tollgate.api_keys SET expires_at = now() WHERE id = :'laptop';
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT is_empty(
+  $$ SELECT * FROM tollgate.sign_in_by_code(sha256('by old key'), sha256('key3'), '12 hours') $$,
+  'and nothing if the key has none any more');
+RESET SESSION AUTHORIZATION;
+UPDATE tollgate.users SET role = 'user' WHERE id = :'ana';
 SELECT lives_ok(format('DELETE FROM tollgate.api_keys WHERE id = %L', :'laptop'), 'a key may go');
 SET SESSION AUTHORIZATION tollgate_app;
 SELECT is_empty($$ SELECT * FROM tollgate.use_browser_session(sha256('key'), '30 minutes') $$,
                 'and takes its sessions along');
+SELECT is_empty($$ SELECT * FROM tollgate.use_browser_session(sha256('key2'), '30 minutes') $$,
+                'those of its codes too');
+SELECT is_empty($$ SELECT * FROM tollgate.find_signin_code(sha256('by key 2')) $$,
+                'and the codes themselves');
 RESET SESSION AUTHORIZATION;
 UPDATE tollgate.users SET enabled = false WHERE id = :'ana';
 INSERT INTO tollgate.signin_codes (tenant_id, code_hash, user_id, expires_at)

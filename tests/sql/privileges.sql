@@ -34,6 +34,7 @@ SELECT bag_eq($$
   ('tollgate.browser_sessions tollgate_app DELETE INSERT SELECT'),
   ('tollgate.cancellations tollgate_app INSERT SELECT UPDATE'),
   ('tollgate.catalogs tollgate_app DELETE INSERT SELECT UPDATE'),
+  ('tollgate.client_issuers tollgate_app DELETE INSERT SELECT'),
   ('tollgate.connect_attempts tollgate_app INSERT SELECT UPDATE'),
   ('tollgate.connection_status tollgate_app DELETE INSERT SELECT UPDATE'),
   ('tollgate.connections tollgate_app DELETE INSERT SELECT UPDATE'),

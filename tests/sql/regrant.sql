@@ -80,6 +80,36 @@ RESET SESSION AUTHORIZATION;
 SELECT is(string_agg(DISTINCT state, ','), 'active', 'nor is another tenant')
 FROM tollgate.grants WHERE tenant_id = :tenant_b;
 
+-- Where a client was used is known until it is another one, or for another server.
+UPDATE tollgate.connections SET auth_mode = 'oauth', oauth = '{"client_id":"me"}', version = 8
+  WHERE tenant_id = :tenant_b;
+DELETE FROM tollgate.client_issuers;
+INSERT INTO tollgate.client_issuers (tenant_id, connection_id, issuer)
+  SELECT tenant_id, id, 'https://as' FROM tollgate.connections;
+CREATE FUNCTION pg_temp.bound_after(edit text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  bound text;
+BEGIN
+  EXECUTE 'UPDATE tollgate.connections SET ' || edit || ', version = version + 1';
+  SELECT string_agg(issuer, ' ') INTO bound FROM tollgate.client_issuers;
+  RAISE 'undone' USING ERRCODE = 'TG000';
+EXCEPTION WHEN SQLSTATE 'TG000' THEN
+  RETURN bound;
+END
+$$;
+SET SESSION AUTHORIZATION tollgate_app;
+SELECT set_config('app.tenant', :tenant_b, true) \g /dev/null
+SELECT is(pg_temp.bound_after(edit), 'https://as', 'a client stays bound: ' || edit)
+FROM unnest(ARRAY['description = ''x''', 'url = url || ''/more''', 'oauth_secret = ''\x07''',
+                  'oauth = oauth || ''{"scope":"b","per":"shared","audience":"x"}''']) edit;
+SELECT is(pg_temp.bound_after(edit), NULL, 'a client is bound anew: ' || edit)
+FROM unnest(ARRAY['url = ''https://evil.example.com/mcp''',
+                  'auth_mode = ''none'', oauth = NULL, oauth_secret = NULL',
+                  'oauth = oauth || ''{"client_id":"you"}''',
+                  'oauth = oauth || ''{"issuer":"https://as2"}''',
+                  'oauth = oauth || ''{"token_url":"https://as/t"}''']) edit;
+RESET SESSION AUTHORIZATION;
+
 -- A mode that used no grant in between makes no difference.
 UPDATE tollgate.grants SET state = 'active', last_error = NULL WHERE tenant_id = :tenant_a;
 UPDATE tollgate.connections SET auth_mode = 'none', oauth = NULL, oauth_secret = NULL, version = 5 WHERE :crm;

@@ -227,7 +227,9 @@ static inline struct grant grant_of(struct access_world *world, int64_t lifetime
 static inline void put(struct access_world *world, const struct grant *grant)
 {
 	struct seen seen = { .world = world };
-	const struct access_put what = { grant, "connect_completed", "user:ana", NULL };
+	const struct access_put what = { .grant = grant,
+					 .event = "connect_completed",
+					 .actor = "user:ana" };
 
 	access_put(world->access, &seen.op, &what, on_put_done, &seen);
 	wait_for(&seen);

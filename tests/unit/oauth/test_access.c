@@ -42,6 +42,30 @@ static void who_never_connected_has_none(void **state)
 	assert_string_equal(ask(world).token, "Bearer a1");
 }
 
+static void what_is_known_too_long_is_read_again_or_is_nothing(void **state)
+{
+	static const struct grant_row ended = { .next_refresh_at = 0 };
+	struct access_world *world = *state;
+	struct access_token token;
+	struct seen seen;
+
+	as_play(world->as, NULL, 0);
+	put_with_lifetime(world, 3600);
+	ask(world);
+	entry_find(world->access, &world->key)->confirmed_ms -= 60001;
+	assert_int_equal(find(world, &token), ACCESS_UNKNOWN);
+	assert_string_equal(ask(world).token, "Bearer a1");
+	assert_int_equal(find(world, &token), ACCESS_READY);
+	/* Somebody else has ended it, and nobody could say so. */
+	entry_find(world->access, &world->key)->confirmed_ms -= 60001;
+	store_do(world, (struct grant_request){ .verb = GRANT_DISCONNECT,
+						.version = 1,
+						.row = &ended,
+						.event = { .type = "disconnected" } });
+	seen = ask(world);
+	assert_int_equal(seen.state, ACCESS_NONE);
+}
+
 static void without_expires_in_it_is_good_until_the_upstream_refuses_it(void **state)
 {
 	static const struct as_answer good = { 200, NULL, REPLY("a2", "r2", "3600") };
@@ -376,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_loaded_once_is_found_in_memory),
 		TEST(who_never_connected_has_none),
+		TEST(what_is_known_too_long_is_read_again_or_is_nothing),
 		TEST(without_expires_in_it_is_good_until_the_upstream_refuses_it),
 		TEST(a_refused_version_is_renewed_once_whoever_reports_it),
 		TEST(what_was_renewed_a_moment_ago_is_not_renewed_because_it_is_refused_too),

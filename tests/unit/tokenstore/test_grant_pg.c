@@ -235,6 +235,35 @@ static void two_do_not_store_over_the_same_version(void **state)
 	arena_free(&arena);
 }
 
+static void nothing_is_stored_for_settings_that_are_no_more(void **state)
+{
+	struct arena *arena = arena_new();
+	struct world world;
+	struct grant_request put = { .verb = GRANT_PUT, .event = connected };
+
+	begin(state, &world);
+	gate_db_do(world.gate, "UPDATE tollgate.connections SET settings_version = 7");
+	put.row = full_row(&world, arena, 1);
+	put.settings_version = 6;
+	assert_int_equal(ask(&world, arena, put)->n_done, 0);
+	assert_null(load(&world, arena));
+	/* Those that serve while newer ones are tried out are as good. */
+	gate_db_do(world.gate,
+		   "INSERT INTO tollgate.serving_connections (tenant_id, connection_id, transport,"
+		   " url, era, auth_mode, connect_timeout_ms, call_timeout_ms, version,"
+		   " settings_version) SELECT tenant_id, id, transport, url, era, 'none', 1000,"
+		   " 1000, 6, 6 FROM tollgate.connections");
+	assert_int_equal(ask(&world, arena, put)->n_done, 1);
+	put.version = 1;
+	put.row = full_row(&world, arena, 2);
+	put.settings_version = 5;
+	assert_int_equal(ask(&world, arena, put)->n_done, 0);
+	put.settings_version = 7;
+	assert_int_equal(ask(&world, arena, put)->n_done, 1);
+	end(&world);
+	arena_free(&arena);
+}
+
 static void what_does_not_open_is_said_and_kept(void **state)
 {
 	static const char *const changes[] = {
@@ -575,6 +604,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		GATE_DB_TEST(a_grant_comes_back_as_it_was_stored),
 		GATE_DB_TEST(two_do_not_store_over_the_same_version),
+		GATE_DB_TEST(nothing_is_stored_for_settings_that_are_no_more),
 		GATE_DB_TEST(what_does_not_open_is_said_and_kept),
 		GATE_DB_TEST(a_lease_is_taken_once_and_only_for_the_version_that_is_there),
 		GATE_DB_TEST(a_renewal_is_stored_by_who_holds_the_lease),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/core/acquire.h"
 
+#include "gateway/core/client_issuer.h"
 #include "tests/fakes/as_world.h"
 #include "tests/unit/gateway/core/access_fakes.h"
 
@@ -13,6 +14,61 @@
 		as_play((world)->as, answers_, sizeof(answers_) / sizeof(answers_[0]));            \
 		take_origin(world);                                                                \
 	} while (0)
+
+/* client_issuer_bind, played: what it was asked, and what it is to say. */
+struct client_issuer_op {
+	struct deferred turn;
+	struct client_issuer_op **slot;
+	client_issuer_bound *done;
+	void *ctx;
+};
+
+static struct {
+	struct loop *loop;
+	char issuer[64]; /* of the last request; "": none */
+	bool refuses;
+} binding;
+
+bool client_issuer_is_open(const struct connection_oauth *oauth)
+{
+	return oauth->token_url == NULL;
+}
+
+static void on_binding(void *ctx)
+{
+	struct client_issuer_op was = *(struct client_issuer_op *)ctx;
+	struct err err;
+
+	err_set(&err, ERR_UNAUTHENTICATED, "it was used elsewhere");
+	client_issuer_cancel(was.slot);
+	was.done(was.ctx, binding.refuses ? &err : NULL);
+}
+
+void client_issuer_bind(struct db *db, struct client_issuer_op **slot,
+			const struct client_issuer_request *request, client_issuer_bound *done,
+			void *ctx)
+{
+	struct client_issuer_op *op = mem_new(sizeof(*op));
+
+	assert_null(db);
+	assert_string_equal(request->tenant_id, TENANT);
+	assert_string_equal(request->connection_id, CONNECTION);
+	snprintf(binding.issuer, sizeof(binding.issuer), "%s", request->issuer);
+	*op = (struct client_issuer_op){ .slot = slot, .done = done, .ctx = ctx };
+	*slot = op;
+	loop_defer(binding.loop, &op->turn, on_binding, op);
+}
+
+void client_issuer_cancel(struct client_issuer_op **slot)
+{
+	struct client_issuer_op *op = *slot;
+
+	if (op == NULL)
+		return;
+	*slot = NULL;
+	deferred_cancel(&op->turn);
+	free(op);
+}
 
 struct scene {
 	struct as_world *as;
@@ -54,6 +110,9 @@ static int set_up(void **state)
 	world->as = *state;
 	*state = world;
 	access_fake_init(&world->access);
+	binding.loop = world->as->world->loop;
+	binding.issuer[0] = '\0';
+	binding.refuses = false;
 	world->acquires = acquires_new(&(struct acquires_params){ .loop = world->as->world->loop,
 								  .access = &world->access,
 								  .allow_http = true,
@@ -245,12 +304,32 @@ static void without_endpoints_they_are_discovered(void **state)
 	assert_string_equal(as_asked(world->as),
 			    "POST /mcp\nGET /prm\nGET /.well-known/oauth-authorization-server\n"
 			    "POST /t\n");
+	assert_string_equal(binding.issuer, as_text(world->as, "$O"));
 	assert_non_null(strstr(as_request(world->as, 0), "\"method\":\"tools/list\""));
 	assert_non_null(strstr(as_body(world->as, 3), "scope=asked"));
 	assert_non_null(strstr(buf_str(&world->access.journal), as_text(world->as, "issuer $O ")));
 	access_stores(&world->access);
 	await_ends(world, 1);
 	expect_ok(&wish);
+}
+
+static void a_server_that_the_client_is_not_for_does_not_see_it(void **state)
+{
+	struct scene *world = *state;
+	struct wish wish = { .world = world };
+
+	PLAY(world, { 404, AS_HTML, NULL }, { 404, AS_HTML, NULL }, { 404, AS_HTML, NULL },
+	     { 200, AS_JSON, "{\"issuer\":\"$O\",\"token_endpoint\":\"$O/t\"}" });
+	world->connection.url = as_text(world->as, "$O/mcp");
+	binding.refuses = true;
+	start(&wish, false);
+	await_ends(world, 1);
+	expect_failure(&wish, ERR_UNAUTHENTICATED, "it was used elsewhere");
+	assert_null(strstr(as_asked(world->as), "POST /t\n"));
+	/* Whoever is asked while it is left in peace says the same. */
+	start(&wish, false);
+	await_ends(world, 1);
+	expect_failure(&wish, ERR_UNAUTHENTICATED, "it was used elsewhere");
 }
 
 static void all_who_ask_wait_for_one(void **state)
@@ -415,6 +494,7 @@ int main(void)
 		TEST(typed_in_endpoints_are_asked_as_they_are),
 		TEST(what_is_not_wanted_is_not_sent),
 		TEST(without_endpoints_they_are_discovered),
+		TEST(a_server_that_the_client_is_not_for_does_not_see_it),
 		TEST(all_who_ask_wait_for_one),
 		TEST(a_failure_is_told_to_all_and_leaves_the_server_in_peace),
 		TEST(a_server_that_is_not_found_is_told_of),

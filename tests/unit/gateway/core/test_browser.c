@@ -147,10 +147,11 @@ static void new_code(struct world *world, char code[BROWSER_TOKEN_BYTES])
 	browser_token_new(code);
 	browser_token_hash(code, hash);
 
-	const struct span params[] = { span_of(hash), span_of(world->user), span_of("test") };
+	const struct span params[] = { span_of(hash), span_of(world->user), span_of("test"),
+				       span_of(NULL) };
 
 	provision_init(&provision, arena, world->tenant);
-	provision_add(&provision, browser_insert_code, params, 3);
+	provision_add(&provision, browser_insert_code, params, 4);
 	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
 	arena_free(&arena);
 }

@@ -2,11 +2,14 @@
 #include "gateway/core/credential.h"
 
 #include "gateway/core/acquire.h"
+#include "oauth/client.h"
 #include "tests/unit/gateway/core/access_fakes.h"
+#include "tokenstore/grant.h"
 
 #define TENANT	   "11111111-1111-4111-8111-111111111111"
 #define CONNECTION "22222222-2222-4222-8222-222222222222"
 #define ANA	   "user:33333333-3333-4333-8333-333333333333"
+#define AS	   "https://as"
 #define KEY	   TENANT "/" CONNECTION "/"
 
 /* One acquisition at a time, which ends when the test says so. */
@@ -238,6 +241,60 @@ static void cancel_means_silence(void **state)
 	assert_int_equal(world->dones, 0);
 }
 
+static void a_secret_of_the_settings_is_for_what_was_granted_there(void **state)
+{
+	static const struct {
+		const char *issuer, *token_url; /* of the settings */
+		enum grant_kind kind;
+		const char *client_id, *client_auth, *granted_by, *renewed_at;
+		bool given;
+	} table[] = {
+		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/t", true },
+		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/t", true },
+		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me", "post", NULL, AS "/t", true },
+		{ NULL, AS "/t", GRANT_INGESTED, "me", "post", NULL, AS "/t", true },
+		/* Another client, another way, another server, or one that a body made up. */
+		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "you", "post", AS, AS "/t", false },
+		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, NULL, "post", AS, AS "/t", false },
+		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", "basic", AS, AS "/t", false },
+		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", NULL, AS, AS "/t", false },
+		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS "/", AS "/t", false },
+		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", NULL, AS "/t", false },
+		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/u", false },
+		{ NULL, NULL, GRANT_INGESTED, "me", "post", AS, AS "/t", false },
+		{ AS, NULL, GRANT_INGESTED, "me", "post", AS, "https://evil/t", false },
+		{ NULL, AS "/t", GRANT_INGESTED, "me", "post", AS, "https://evil/t", false },
+	};
+	struct connection other = { .id = TENANT };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct connection_oauth oauth = { .issuer = table[i].issuer,
+							.token_url = table[i].token_url,
+							.client_id = "me",
+							.client_auth = OAUTH_AUTH_POST,
+							.client_secret = { (char *)"s", 1 } };
+		const struct connection old = { .id = CONNECTION, .oauth = &oauth };
+		const struct connection none = { .id = CONNECTION, .trial = &old };
+		const struct tenant serving = { .connections = (struct connection[]){ other, old },
+						.n_connections = 2 };
+		const struct tenant trying = { .connections = (struct connection[]){ other, none },
+					       .n_connections = 2 };
+		struct grant grant = { .kind = table[i].kind,
+				       .client_id = table[i].client_id,
+				       .client_auth = table[i].client_auth,
+				       .issuer = table[i].granted_by,
+				       .token_url = table[i].renewed_at };
+
+		snprintf(grant.key.connection_id, sizeof(grant.key.connection_id), CONNECTION);
+		if ((credential_client_secret(&serving, &grant) != NULL) != table[i].given ||
+		    (credential_client_secret(&trying, &grant) != NULL) != table[i].given)
+			fail_msg("row %zu", i);
+		snprintf(grant.key.connection_id, sizeof(grant.key.connection_id), UUID_NIL);
+		assert_null(credential_client_secret(&serving, &grant));
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -248,6 +305,7 @@ int main(void)
 		TEST(client_credentials_are_got_if_there_are_none),
 		TEST(once_is_enough),
 		TEST(cancel_means_silence),
+		TEST(a_secret_of_the_settings_is_for_what_was_granted_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,8 @@ static void of_users_the_one_who_connected_last_lists_it(void **state)
 	connect_user(&world, "early", "active", 9);
 	connect_user(&world, "late", "active", 5);
 	connect_user(&world, "gone", "needs_reauth", 1);
+	connect_user(&world, "barred", "active", 1);
+	gate_db_do(world.gate, "UPDATE tollgate.users SET enabled = false WHERE name = 'barred'");
 	keeper_grants_changed(world.nodes[0].keeper, world.tenant);
 	assert_string_equal(asked(&world, 1)->subject, subject_of(&world, "late"));
 	receives(asked(&world, 1), CREDENTIAL_READY, NULL, NULL);
