@@ -83,6 +83,26 @@ static enum connect_result check_choosing(struct connect_op *op)
 	return CONNECT_NEXT;
 }
 
+/* Of two choices at once one is made: the other would keep what this one gives back. */
+static enum connect_result take_held(struct connect_op *op)
+{
+	static const char sql[] =
+		"UPDATE tollgate.connect_attempts a SET held = NULL" CONNECT_ATTEMPT
+		" AND a.tries = $2::int AND a.held IS NOT NULL";
+	const struct span params[] = {
+		span_of(op->attempt.id),
+		span_of(arena_printf(op->arena, "%lld", (long long)op->attempt.tries)),
+	};
+
+	op->committed = true;
+	return connect_query(op, sql, params, COUNT(params));
+}
+
+static enum connect_result check_taken(struct connect_op *op)
+{
+	return db_affected(op->results[0]) == 1 ? CONNECT_NEXT : CONNECT_END;
+}
+
 static int read_held(struct connect_op *op, const struct secret *text, struct err *err)
 {
 	json_t *json = json_parse((struct span){ text->reveal, text->n }, err);
@@ -168,7 +188,6 @@ static enum connect_result open_held(struct connect_op *op)
 	    (attempt->client_secret.p != NULL &&
 	     connect_open(op, &place, attempt->client_secret, &op->client_secret, &op->err) < 0))
 		return CONNECT_REFUSE;
-	op->committed = true;
 	op->step = op->choice == CONNECT_REPLACE ? connect_store_steps : keep_steps;
 	return CONNECT_NEXT;
 }
@@ -180,6 +199,8 @@ static connect_step *const choose_steps[] = {
 	check_choosing,
 	connect_load_tenant,
 	connect_take_connection,
+	take_held,
+	check_taken,
 	open_held,
 };
 

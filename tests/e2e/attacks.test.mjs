@@ -228,3 +228,26 @@ describe('a secret that is exchanged', () => {
     assert.deepEqual(stolen(), []);
   });
 });
+
+describe('a choice between two accounts', () => {
+  test('is made once: what is given back is not kept as well', async () => {
+    const asking = await startAuthorizationServer({ userinfo: true });
+    try {
+      const name = await addConnection({ per: 'user' }, asking.url);
+      const { visitor } = await connect(name);
+      asking.settings.subject = 'upstream-ben';
+      const { page } = await connect(name, { visitor });
+      let release;
+      asking.fault('revoke', { until: new Promise((resolve) => (release = resolve)) });
+      const keeping = visitor.press(page, /^keep/i);
+      await eventually(() => asking.faults[0].times === 0, { what: 'a revocation' });
+      await visitor.press(page, /^(use|replace)/i);
+      release();
+      assert.match((await keeping).text, /Code account_mismatch/);
+      const { text } = await callThrough(gateway, { key: tenant.userKey, name });
+      assert.equal(text, 'upstream-ana');
+    } finally {
+      await asking.close();
+    }
+  });
+});
