@@ -179,14 +179,33 @@ static void one_that_fails_for_good_does(void **state)
 	world->token_in_memory = true;
 	send_call(world, &asks);
 	upstream_refuses(world, 401, "", 41);
+	world->token_in_memory = false;
 	credential_says(world, CREDENTIAL_NONE, "access was taken back");
 	connect_gives(world);
 	expect_journal(world, "token of crm for user:u-1, refused 41\nlink to crm, scope as it is\n"
 			      "outcome needs_auth\n");
 	expect_end(world, 200);
-	assert_non_null(
-		strstr(world->body, "connected again: access was taken back. Open " LINK_URL));
+	assert_non_null(strstr(world->body,
+			       "crm needs its account to be connected again: access was "
+			       "taken back. Open " LINK_URL));
 	assert_string_equal(world->connect_url, LINK_URL);
+}
+
+static void one_that_was_renewed_and_is_refused_may_need_it(void **state)
+{
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	be_oauth(world);
+	world->token_in_memory = true;
+	send_call(world, &asks);
+	upstream_refuses(world, 401, "", 41);
+	credential_says(world, CREDENTIAL_NONE, "it was renewed a moment ago");
+	connect_gives(world);
+	expect_end(world, 200);
+	assert_non_null(strstr(world->body,
+			       "crm may need its account to be connected again: it was "
+			       "renewed a moment ago. Open " LINK_URL));
 }
 
 static void a_scope_that_is_missing_is_asked_for(void **state)
@@ -259,6 +278,7 @@ int main(void)
 		CALL_TEST(a_token_that_was_gone_when_it_was_to_be_sent_is_got_again),
 		CALL_TEST(a_renewal_that_fails_for_now_asks_nobody_to_connect),
 		CALL_TEST(one_that_fails_for_good_does),
+		CALL_TEST(one_that_was_renewed_and_is_refused_may_need_it),
 		CALL_TEST(a_scope_that_is_missing_is_asked_for),
 		CALL_TEST(another_refusal_is_the_accounts),
 		CALL_TEST(a_client_that_leaves_takes_the_waiting_along),
