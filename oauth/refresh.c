@@ -15,14 +15,6 @@ static int64_t now_s(void)
 	return loop_unix_us() / 1000000;
 }
 
-static int64_t chance(int64_t most)
-{
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return (int64_t)(random % (uint64_t)(most + 1));
-}
-
 /* --- how it ends ----------------------------------------------------------------------------- */
 
 static void drop_row(struct refresh *job)
@@ -401,8 +393,8 @@ static enum refresh_go step_busy(struct refresh *job)
 	}
 	if (job->entry->waiting == NULL)
 		return unavailable(job, "nobody waits for it");
-	timer_start(job->access->params.loop, &job->timer, job->busy_ms + chance(job->busy_ms),
-		    on_look_again, job);
+	timer_start(job->access->params.loop, &job->timer,
+		    job->busy_ms + crypto_chance(job->busy_ms), on_look_again, job);
 	job->busy_ms =
 		job->busy_ms * 2 < REFRESH_BUSY_MAX_MS ? job->busy_ms * 2 : REFRESH_BUSY_MAX_MS;
 	return GO_WAIT;

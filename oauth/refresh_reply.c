@@ -9,14 +9,6 @@
 
 #define MAX_DETAIL_BYTES 2048
 
-static int64_t chance(int64_t most)
-{
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return most <= 0 ? 0 : (int64_t)(random % (uint64_t)(most + 1));
-}
-
 bool refresh_is_possible(const struct grant *grant)
 {
 	int64_t now_s = loop_unix_us() / 1000000;
@@ -38,9 +30,9 @@ int64_t refresh_due_at(const struct grant *grant, int64_t now_s)
 		return 0;
 	if (lead < REFRESH_LEAD_MIN_S)
 		lead = REFRESH_LEAD_MIN_S;
-	lead += chance(lead / 4);
+	lead += crypto_chance(lead / 4);
 	if (lead > lifetime / 2)
-		lead = lifetime / 2 + chance(lifetime / 10);
+		lead = lifetime / 2 + crypto_chance(lifetime / 10);
 	return grant->expires_at - lead;
 }
 
@@ -161,7 +153,7 @@ int64_t refresh_backoff_s(int64_t failures, bool expired)
 
 	if (wait > most)
 		wait = most;
-	return wait - chance(wait / 2);
+	return wait - crypto_chance(wait / 2);
 }
 
 /* Nobody has to sign in again because of a server that renews by asking again: its client is
