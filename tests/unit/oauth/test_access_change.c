@@ -133,7 +133,9 @@ static struct seen put(struct world *world, int connection, const char *token)
 		.kind = GRANT_INGESTED,
 		.access_token = {(char *)token, strlen(token)},
 	};
-	const struct access_put what = { &grant, "token_ingested", "user:ana", NULL };
+	const struct access_put what = { .grant = &grant,
+					 .event = "token_ingested",
+					 .actor = "user:ana" };
 	struct seen seen = { .world = world };
 
 	access_put(world->access, &seen.op, &what, on_put, &seen);
