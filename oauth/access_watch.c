@@ -162,10 +162,7 @@ static int note_parse(const char *payload, struct note *note, struct err *err)
 		return err_set(err, ERR_BAD_REQUEST, "not a notification of a grant");
 	if (text_uint(version, 0, INT64_MAX, &number, err) < 0)
 		return -1;
-	memset(&note->key, 0, sizeof(note->key));
-	memcpy(note->key.tenant_id, tenant, strlen(tenant));
-	memcpy(note->key.connection_id, connection, strlen(connection));
-	memcpy(note->key.subject, subject, strlen(subject));
+	note->key = grant_key_of(tenant, connection, subject);
 	note->version = (int64_t)number;
 	return 0;
 }
