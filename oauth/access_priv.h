@@ -128,6 +128,9 @@ bool entry_is_good(const struct entry *entry);
 const struct secret *access_client_secret(const struct access *access,
 					  const struct access_tenant *tenant,
 					  const struct grant *grant);
+/* What seals and opens the tenant's grants, in `room`; NULL: the store keeps them as they are. */
+const struct grant_keys *access_keys(const struct access *access,
+				     const struct access_tenant *tenant, struct grant_keys *room);
 /* Removes it if nobody uses it. */
 void entry_drop(struct entry *entry);
 /* Tells who drains, if there is nothing left to wait for. */

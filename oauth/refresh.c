@@ -8,8 +8,6 @@
 #include "base/log.h"
 #include "oauth/refresh_priv.h"
 
-#define BACKGROUND "system:background-refresh"
-
 static int64_t now_s(void)
 {
 	return loop_unix_us() / 1000000;
@@ -214,15 +212,6 @@ static enum refresh_go step_load(struct refresh *job)
 	return GO_WAIT;
 }
 
-struct grant_keys refresh_keys(const struct refresh *job)
-{
-	return (struct grant_keys){
-		.deployment = job->access->deployment,
-		.keys = job->tenant.keys,
-		.n_keys = job->tenant.n_keys,
-	};
-}
-
 /* What does not open harms nobody else, and is kept: its key may come back. */
 static enum refresh_go unreadable(struct refresh *job, const struct err *err)
 {
@@ -235,7 +224,7 @@ static enum refresh_go unreadable(struct refresh *job, const struct err *err)
 	if (before != NULL && strcmp(before, err->text) == 0 && !job->leased)
 		return refresh_end_none(job, err->text);
 	job->error = (struct token_error){ .kind = TOKEN_CLIENT };
-	snprintf(job->error.code, sizeof(job->error.code), "undecryptable");
+	snprintf(job->error.code, sizeof(job->error.code), REFRESH_UNDECRYPTABLE);
 	snprintf(job->error.text, sizeof(job->error.text), "%.*s", (int)sizeof(job->error.text) - 1,
 		 err->text);
 	job->failed_event = "refresh_failed_client";
@@ -270,8 +259,8 @@ static enum refresh_go impossible(struct refresh *job)
 
 static enum refresh_go step_open(struct refresh *job)
 {
-	const struct grant_keys keys = refresh_keys(job);
 	const struct grant *grant = &job->row->grant;
+	struct grant_keys keys;
 	struct err err;
 
 	job->entry->row_state = grant->state;
@@ -283,7 +272,7 @@ static enum refresh_go step_open(struct refresh *job)
 						     ? grant->last_error
 						     : "the authorization server does not renew it "
 						       "any more");
-	if (grant_open(job->access->params.store->plain ? NULL : &keys, job->row, &err) < 0)
+	if (grant_open(access_keys(job->access, &job->tenant, &keys), job->row, &err) < 0)
 		return unreadable(job, &err);
 	if (job->leased && !refresh_is_possible(grant))
 		return impossible(job);
@@ -464,7 +453,7 @@ void refresh_start_leased(struct entry *entry, const struct grant_row *row)
 
 	job->background = true;
 	job->leased = true;
-	snprintf(job->actor, sizeof(job->actor), BACKGROUND);
+	snprintf(job->actor, sizeof(job->actor), ACCESS_BACKGROUND);
 	entry->access->n_background++;
 	refresh_take_row(job, row);
 	refresh_run(job);

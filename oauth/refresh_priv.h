@@ -8,6 +8,9 @@
 #include "base/spool.h"
 #include "oauth/access_priv.h"
 
+/* error.code of a grant whose stored secrets do not open. */
+#define REFRESH_UNDECRYPTABLE "undecryptable"
+
 enum refresh_step {
 	STEP_TENANT, /* its keys and egress policy are in memory */
 	STEP_LOAD,   /* the row as it is now */
@@ -65,7 +68,6 @@ struct refresh {
 };
 
 void refresh_run(struct refresh *job);
-struct grant_keys refresh_keys(const struct refresh *job);
 /* Where the result comes from; each returns GO_END. */
 enum refresh_go refresh_end_token(struct refresh *job, const struct grant *grant);
 enum refresh_go refresh_end_none(struct refresh *job, const char *why);

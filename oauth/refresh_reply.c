@@ -8,6 +8,7 @@
 #include "oauth/access_priv.h"
 
 #define MAX_DETAIL_BYTES 2048
+#define MAX_DOUBLINGS	 10 /* of one second: more is longer than any wait */
 
 bool refresh_is_possible(const struct grant *grant)
 {
@@ -36,19 +37,25 @@ int64_t refresh_due_at(const struct grant *grant, int64_t now_s)
 	return grant->expires_at - lead;
 }
 
+static bool is_rotated(const struct grant *before, const struct grant *after)
+{
+	return after->refresh_token.n > 0 &&
+	       (before->refresh_token.n != after->refresh_token.n ||
+		memcmp(before->refresh_token.reveal, after->refresh_token.reveal,
+		       after->refresh_token.n) != 0);
+}
+
 /* RFC 6749 6: a reply without a refresh token leaves the old one good. */
 static void apply_refresh_token(const struct grant *before, const struct token_reply *reply,
 				int64_t now_s, struct grant *after)
 {
 	const struct secret *old = &before->refresh_token;
 	const struct secret *new = reply->refresh_token.n > 0 ? &reply->refresh_token : old;
-	bool rotated =
-		new->n != old->n || (old->n > 0 && memcmp(new->reveal, old->reveal, old->n) != 0);
 
 	after->refresh_token = secret_new(new->reveal, new->n);
 	if (reply->refresh_expires_in_s > 0)
 		after->refresh_expires_at = now_s + reply->refresh_expires_in_s;
-	else if (rotated)
+	else if (is_rotated(before, after))
 		after->refresh_expires_at = 0; /* what was said was said of the old one */
 }
 
@@ -110,14 +117,6 @@ static void add_error(struct buf *out, const struct token_error *error)
 	buf_add_json_string(out, error->code, strlen(error->code));
 }
 
-static bool is_rotated(const struct grant *before, const struct grant *after)
-{
-	return after->refresh_token.n > 0 &&
-	       (before->refresh_token.n != after->refresh_token.n ||
-		memcmp(before->refresh_token.reveal, after->refresh_token.reveal,
-		       after->refresh_token.n) != 0);
-}
-
 const char *refresh_detail(struct arena *arena, const struct refresh_story *story)
 {
 	const struct grant *before = &story->before->grant;
@@ -149,7 +148,7 @@ const char *refresh_detail(struct arena *arena, const struct refresh_story *stor
 int64_t refresh_backoff_s(int64_t failures, bool expired)
 {
 	int64_t most = expired ? REFRESH_BACKOFF_EXPIRED_S : REFRESH_BACKOFF_MAX_S;
-	int64_t wait = failures < 10 ? INT64_C(1) << failures : most;
+	int64_t wait = failures < MAX_DOUBLINGS ? INT64_C(1) << failures : most;
 
 	if (wait > most)
 		wait = most;
