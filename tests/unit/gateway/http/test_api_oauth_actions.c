@@ -18,19 +18,20 @@ static void make_acme(struct acme *acme)
 {
 	struct err err;
 
-	*acme = (struct acme){
-		.tenant = {.refs = 1,						     .id = OWN_TENANT, .name = "acme"},
-		.connection = { .id = ROW_ID,
-				.name = "crm",
-				.url = "https://crm.example.com/mcp",
-				.auth_mode = AUTH_OAUTH },
-		.oauth = {										  .per_user = true,
-			   .resource = true,
-			   .token_url = "https://as.example.com/t",
-			   .client_id = "gate",
-			   .client_auth = OAUTH_AUTH_POST,
-			   .client_secret = { client_secret, sizeof(client_secret) - 1 } },
-	};
+	memset(acme, 0, sizeof(*acme));
+	acme->tenant.refs = 1;
+	acme->tenant.id = OWN_TENANT;
+	acme->tenant.name = "acme";
+	acme->connection.id = ROW_ID;
+	acme->connection.name = "crm";
+	acme->connection.url = "https://crm.example.com/mcp";
+	acme->connection.auth_mode = AUTH_OAUTH;
+	acme->oauth.per_user = true;
+	acme->oauth.resource = true;
+	acme->oauth.token_url = "https://as.example.com/t";
+	acme->oauth.client_id = "gate";
+	acme->oauth.client_auth = OAUTH_AUTH_POST;
+	acme->oauth.client_secret = (struct secret){ client_secret, sizeof(client_secret) - 1 };
 	acme->connection.oauth = &acme->oauth;
 	acme->tenant.connections = &acme->connection;
 	acme->tenant.n_connections = 1;
