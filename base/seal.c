@@ -108,8 +108,8 @@ int seal_ids(struct span sealed, uint32_t *kek_id, uint64_t *dek_id, struct err 
 const struct seal_key *seal_find_key(const struct seal_key *keys, size_t n_keys, struct span sealed,
 				     struct err *err)
 {
-	uint32_t kek_id;
-	uint64_t dek_id;
+	uint32_t kek_id = 0;
+	uint64_t dek_id = 0;
 
 	if (seal_ids(sealed, &kek_id, &dek_id, err) < 0)
 		return NULL;

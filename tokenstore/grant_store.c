@@ -2,16 +2,16 @@
 #include "tokenstore/grant_store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 static void put_text(char *out, size_t room, const char *text)
 {
-	size_t n = strlen(text);
+	int n = snprintf(out, room, "%s", text);
 
-	assert(n < room);
-	memcpy(out, text, n);
+	assert(n >= 0 && (size_t)n < room);
 }
 
 struct grant_key grant_key_of(const char *tenant_id, const char *connection_id, const char *subject)
