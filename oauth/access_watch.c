@@ -155,6 +155,10 @@ static int note_parse(const char *payload, struct note *note, struct err *err)
 	char subject[GRANT_SUBJECT_BYTES] = "";
 	uint64_t number;
 
+	_Static_assert(UUID_TEXT_BYTES == 36 + 1 && sizeof(version) == 20 + 1 &&
+			       sizeof(note->state) == 15 + 1 && GRANT_SUBJECT_BYTES == 41 + 1,
+		       "the widths below");
+
 	if (strlen(payload) > MAX_PAYLOAD_BYTES ||
 	    sscanf(payload, "%36s %36s %20s %15s %41s", tenant, connection, version, note->state,
 		   subject) < 4 ||
