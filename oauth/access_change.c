@@ -11,6 +11,7 @@
 
 #define MAX_TRIES	 5 /* somebody else may change the row between reading and writing it */
 #define REVOCATION_BYTES 256
+#define FAILED		 "failed: "
 
 enum change_kind { CHANGE_PUT, CHANGE_DISCONNECT };
 
@@ -172,6 +173,12 @@ static void on_noted(void *ctx, const struct grant_result *result, const struct 
 	finish(change, NULL);
 }
 
+static void note_failure(struct access_change *change, const struct err *err)
+{
+	snprintf(change->revocation, sizeof(change->revocation), FAILED "%.*s",
+		 (int)(sizeof(change->revocation) - sizeof(FAILED)), err->text);
+}
+
 static void on_revoked(void *ctx, const struct err *err)
 {
 	struct access_change *change = ctx;
@@ -188,8 +195,7 @@ static void on_revoked(void *ctx, const struct err *err)
 	if (err == NULL)
 		snprintf(change->revocation, sizeof(change->revocation), "revoked");
 	else
-		snprintf(change->revocation, sizeof(change->revocation), "failed: %.*s",
-			 (int)sizeof(change->revocation) - 9, err->text);
+		note_failure(change, err);
 	grant_start(change->access->params.store, &change->query, &request, on_noted, change);
 }
 
@@ -266,8 +272,7 @@ static void disconnect(struct access_change *change, const struct grant_row *bef
 	snprintf(change->revocation, sizeof(change->revocation), "none");
 	/* Tokens that do not open cannot be revoked, but can be forgotten. */
 	if (grant_open(access_keys(access, &change->tenant, &keys), change->row, &err) < 0)
-		snprintf(change->revocation, sizeof(change->revocation), "failed: %.*s",
-			 (int)sizeof(change->revocation) - 9, err.text);
+		note_failure(change, &err);
 	if (!can_revoke(change))
 		note.grant.last_error = change->revocation;
 	grant_start(access->params.store, &change->query, &request, on_disconnected, change);

@@ -108,21 +108,20 @@ static bool is_good(const struct grant *grant)
 static enum refresh_go impossible(struct refresh *job)
 {
 	const struct grant *grant = &job->row->grant;
-	bool good = is_good(grant);
+	bool useless = !is_good(grant) || job->above >= grant->version;
 	bool expired = grant->refresh_token.n > 0 && grant->token_url != NULL;
+	const char *why = useless ? "it has no refresh token, and the token is not good any more"
+				  : "it has no refresh token";
 
+	if (expired)
+		why = "the refresh token has expired";
 	job->error = (struct token_error){ .kind = TOKEN_TERMINAL };
-	snprintf(job->error.text, sizeof(job->error.text), "%s",
-		 expired ? "the refresh token has expired"
-			 : "it has no refresh token, and the token is not good any more");
+	snprintf(job->error.text, sizeof(job->error.text), "%s", why);
 	job->failed_event = expired ? "refresh_skipped_expired" : "refresh_skipped_no_token";
-	if (!good || job->above >= grant->version)
+	if (useless)
 		return refresh_go_to(job, STEP_FAIL);
 	job->keep = true;
-	if (job->leased)
-		return refresh_go_to(job, STEP_YIELD);
-	return refresh_end_none(job, expired ? "the refresh token has expired"
-					     : "it has no refresh token");
+	return job->leased ? refresh_go_to(job, STEP_YIELD) : refresh_end_none(job, why);
 }
 
 enum refresh_go refresh_step_open(struct refresh *job)
