@@ -36,6 +36,16 @@ void crypto_random(void *out, size_t n)
 	}
 }
 
+int64_t crypto_chance(int64_t most)
+{
+	uint64_t random;
+
+	if (most <= 0)
+		return 0;
+	crypto_random(&random, sizeof(random));
+	return (int64_t)(random % ((uint64_t)most + 1));
+}
+
 void crypto_sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES])
 {
 	must(EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) == 1, "SHA-256");

@@ -18,6 +18,8 @@
 #define GCM_TAG_BYTES	16
 
 void crypto_random(void *out, size_t n);
+/* 0 to most, both included; 0 if there is no room. For spreading in time, not for secrets. */
+int64_t crypto_chance(int64_t most);
 void crypto_sha256(const void *p, size_t n, uint8_t out[SHA256_BYTES]);
 void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
 			uint8_t out[SHA256_BYTES]);

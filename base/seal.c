@@ -105,6 +105,22 @@ int seal_ids(struct span sealed, uint32_t *kek_id, uint64_t *dek_id, struct err 
 	return 0;
 }
 
+const struct seal_key *seal_find_key(const struct seal_key *keys, size_t n_keys, struct span sealed,
+				     struct err *err)
+{
+	uint32_t kek_id = 0;
+	uint64_t dek_id = 0;
+
+	if (seal_ids(sealed, &kek_id, &dek_id, err) < 0)
+		return NULL;
+	for (size_t i = 0; i < n_keys; i++) {
+		if (keys[i].dek_id == dek_id)
+			return &keys[i];
+	}
+	err_set(err, ERR_INTERNAL, "its data key is missing");
+	return NULL;
+}
+
 /* The key-encryption key's id is authenticated but need not be key->kek_id: a data key that was
  * wrapped anew still opens what it sealed before. */
 int seal_open(const struct seal_key *key, const struct seal_place *place, struct span sealed,

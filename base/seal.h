@@ -51,5 +51,9 @@ int seal_open(const struct seal_key *key, const struct seal_place *place, struct
 	      struct secret *plain, struct err *err) MUST_CHECK;
 /* The ids in a sealed value's prefix: hints for finding the key. */
 int seal_ids(struct span sealed, uint32_t *kek_id, uint64_t *dek_id, struct err *err) MUST_CHECK;
+/* That of the keys which the prefix names. NULL with ERR_INTERNAL: it is none of them, or no sealed
+ * value. */
+const struct seal_key *seal_find_key(const struct seal_key *keys, size_t n_keys, struct span sealed,
+				     struct err *err) MUST_CHECK;
 
 #endif

@@ -201,7 +201,7 @@ COMMENT ON COLUMN audit.auth_event_log.attempt_id IS 'Connect attempt that it be
 COMMENT ON COLUMN audit.auth_event_log.error_code IS
   'error as the authorization server named it (RFC 6749 5.2), or our own word.';
 COMMENT ON COLUMN audit.auth_event_log.detail IS
-  'Of a renewal: before_expires_at, before_refresh_expires_at, after_expires_at, after_refresh_expires_at, rotated_refresh, duration_ms, error_class, idp_error_code.';
+  'Of a renewal: before_expires_at, before_refresh_expires_at, after_expires_at, after_refresh_expires_at, rotated_refresh, duration_ms, error_class, http_status, sent (whether the request may have arrived), error (one sentence), idp_error_code.';
 ALTER TABLE audit.auth_event_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit.auth_event_log FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner_all ON audit.auth_event_log TO tollgate_owner USING (true) WITH CHECK (true);

@@ -136,6 +136,19 @@ const struct secret *access_client_secret(const struct access *access,
 	return grant->client_secret.n > 0 ? &grant->client_secret : NULL;
 }
 
+const struct grant_keys *access_keys(const struct access *access,
+				     const struct access_tenant *tenant, struct grant_keys *room)
+{
+	if (access->params.store->plain)
+		return NULL;
+	*room = (struct grant_keys){
+		.deployment = access->deployment,
+		.keys = tenant->keys,
+		.n_keys = tenant->n_keys,
+	};
+	return room;
+}
+
 enum access_state access_find(struct access *access, const struct grant_key *key,
 			      struct access_token *out)
 {

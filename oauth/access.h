@@ -28,6 +28,10 @@ struct grant_store;
 #define ACCESS_MAX_BYTES  67108864 /* 64 MiB, of their tokens */
 #define ACCESS_WAIT_MS	  30000	   /* the longest that an operation takes */
 
+/* Actors of events that nobody has asked for by name. */
+#define ACCESS_TOOL_CALL  "system:tool-call"
+#define ACCESS_BACKGROUND "system:background-refresh"
+
 /* What is needed of a tenant to speak to its authorization servers and to open its secrets.
  * Borrowed until it is given back. */
 struct access_tenant {

@@ -11,6 +11,7 @@
 
 #define MAX_TRIES	 5 /* somebody else may change the row between reading and writing it */
 #define REVOCATION_BYTES 256
+#define FAILED		 "failed: "
 
 enum change_kind { CHANGE_PUT, CHANGE_DISCONNECT };
 
@@ -130,8 +131,6 @@ static void on_put(void *ctx, const struct grant_result *result, const struct er
 static void put(struct access_change *change, const struct grant_row *before)
 {
 	struct access *access = change->access;
-	const struct grant_keys keys = { access->deployment, change->tenant.keys,
-					 change->tenant.n_keys };
 	struct grant_row *row = change->given;
 	int64_t now_s = loop_unix_us() / 1000000;
 	struct grant_request request = {
@@ -142,6 +141,7 @@ static void put(struct access_change *change, const struct grant_row *before)
 		.row = row,
 		.event = change->event,
 	};
+	struct grant_keys keys;
 	struct err err;
 
 	row->grant.version = request.version + 1;
@@ -152,7 +152,7 @@ static void put(struct access_change *change, const struct grant_row *before)
 		memcpy(row->id, before->id, sizeof(row->id));
 	else
 		uuid_v4(row->id);
-	if (grant_seal(access->params.store->plain ? NULL : &keys, change->arena, row, &err) < 0) {
+	if (grant_seal(access_keys(access, &change->tenant, &keys), change->arena, row, &err) < 0) {
 		finish(change, &err);
 		return;
 	}
@@ -173,6 +173,12 @@ static void on_noted(void *ctx, const struct grant_result *result, const struct 
 	finish(change, NULL);
 }
 
+static void note_failure(struct access_change *change, const struct err *err)
+{
+	snprintf(change->revocation, sizeof(change->revocation), FAILED "%.*s",
+		 (int)(sizeof(change->revocation) - sizeof(FAILED)), err->text);
+}
+
 static void on_revoked(void *ctx, const struct err *err)
 {
 	struct access_change *change = ctx;
@@ -189,8 +195,7 @@ static void on_revoked(void *ctx, const struct err *err)
 	if (err == NULL)
 		snprintf(change->revocation, sizeof(change->revocation), "revoked");
 	else
-		snprintf(change->revocation, sizeof(change->revocation), "failed: %.*s",
-			 (int)sizeof(change->revocation) - 9, err->text);
+		note_failure(change, err);
 	grant_start(change->access->params.store, &change->query, &request, on_noted, change);
 }
 
@@ -250,8 +255,6 @@ static void on_disconnected(void *ctx, const struct grant_result *result, const 
 static void disconnect(struct access_change *change, const struct grant_row *before)
 {
 	struct access *access = change->access;
-	const struct grant_keys keys = { access->deployment, change->tenant.keys,
-					 change->tenant.n_keys };
 	struct grant_row note = { .grant = { .last_error = NULL } };
 	struct grant_request request = {
 		.verb = GRANT_DISCONNECT,
@@ -260,6 +263,7 @@ static void disconnect(struct access_change *change, const struct grant_row *bef
 		.row = &note,
 		.event = change->event,
 	};
+	struct grant_keys keys;
 	struct err err;
 
 	if (change->row != NULL)
@@ -267,9 +271,8 @@ static void disconnect(struct access_change *change, const struct grant_row *bef
 	change->row = grant_row_dup(change->arena, before);
 	snprintf(change->revocation, sizeof(change->revocation), "none");
 	/* Tokens that do not open cannot be revoked, but can be forgotten. */
-	if (grant_open(access->params.store->plain ? NULL : &keys, change->row, &err) < 0)
-		snprintf(change->revocation, sizeof(change->revocation), "failed: %.*s",
-			 (int)sizeof(change->revocation) - 9, err.text);
+	if (grant_open(access_keys(access, &change->tenant, &keys), change->row, &err) < 0)
+		note_failure(change, &err);
 	if (!can_revoke(change))
 		note.grant.last_error = change->revocation;
 	grant_start(access->params.store, &change->query, &request, on_disconnected, change);

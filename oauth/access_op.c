@@ -8,8 +8,6 @@
 #include "base/log.h"
 #include "oauth/access_priv.h"
 
-#define TOOL_CALL "system:tool-call"
-
 /* What one who waits is told. */
 struct verdict {
 	enum access_state state;
@@ -52,7 +50,7 @@ static bool is_satisfied(const struct access_op *op)
 
 struct wanted entry_wanted(const struct entry *entry)
 {
-	struct wanted wanted = { .above = -1, .actor = TOOL_CALL };
+	struct wanted wanted = { .above = -1, .actor = ACCESS_TOOL_CALL };
 	const struct access_op *op;
 
 	DL_FOREACH(entry->waiting, op)

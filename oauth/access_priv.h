@@ -5,8 +5,8 @@
 /*
  * What the files behind oauth/access.h share: access (the table in memory), access_op (who waits
  * for a token), access_change (put and disconnect), access_watch (what changed elsewhere), refresh
- * (one renewal, step by step), refresh_reply (what an answer means), refresh_due (the background),
- * refresh_spool (answers on disk).
+ * (one renewal, step by step; refresh_take and refresh_send have the steps), refresh_reply (what an
+ * answer means), refresh_due (the background), refresh_spool (answers on disk).
  */
 
 #include <uthash.h>
@@ -128,6 +128,9 @@ bool entry_is_good(const struct entry *entry);
 const struct secret *access_client_secret(const struct access *access,
 					  const struct access_tenant *tenant,
 					  const struct grant *grant);
+/* What seals and opens the tenant's grants, in `room`; NULL: the store keeps them as they are. */
+const struct grant_keys *access_keys(const struct access *access,
+				     const struct access_tenant *tenant, struct grant_keys *room);
 /* Removes it if nobody uses it. */
 void entry_drop(struct entry *entry);
 /* Tells who drains, if there is nothing left to wait for. */
@@ -159,7 +162,7 @@ void changes_tenant_loaded(struct access *access, const char *tenant_id);
 void watch_start_polling(struct access *access);
 void watch_stop_polling(struct access *access);
 
-/* refresh.c */
+/* refresh.c, and of refresh_take.c refresh_kick */
 
 struct refresh;
 /* For those who wait at the entry. */

@@ -155,6 +155,10 @@ static int note_parse(const char *payload, struct note *note, struct err *err)
 	char subject[GRANT_SUBJECT_BYTES] = "";
 	uint64_t number;
 
+	_Static_assert(UUID_TEXT_BYTES == 36 + 1 && sizeof(version) == 20 + 1 &&
+			       sizeof(note->state) == 15 + 1 && GRANT_SUBJECT_BYTES == 41 + 1,
+		       "the widths below");
+
 	if (strlen(payload) > MAX_PAYLOAD_BYTES ||
 	    sscanf(payload, "%36s %36s %20s %15s %41s", tenant, connection, version, note->state,
 		   subject) < 4 ||
@@ -162,10 +166,7 @@ static int note_parse(const char *payload, struct note *note, struct err *err)
 		return err_set(err, ERR_BAD_REQUEST, "not a notification of a grant");
 	if (text_uint(version, 0, INT64_MAX, &number, err) < 0)
 		return -1;
-	memset(&note->key, 0, sizeof(note->key));
-	memcpy(note->key.tenant_id, tenant, strlen(tenant));
-	memcpy(note->key.connection_id, connection, strlen(connection));
-	memcpy(note->key.subject, subject, strlen(subject));
+	note->key = grant_key_of(tenant, connection, subject);
 	note->version = (int64_t)number;
 	return 0;
 }

@@ -5,23 +5,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "base/log.h"
 #include "oauth/refresh_priv.h"
-
-#define BACKGROUND "system:background-refresh"
-
-static int64_t now_s(void)
-{
-	return loop_unix_us() / 1000000;
-}
-
-static int64_t chance(int64_t most)
-{
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return (int64_t)(random % (uint64_t)(most + 1));
-}
 
 /* --- how it ends ----------------------------------------------------------------------------- */
 
@@ -143,271 +127,6 @@ enum refresh_go refresh_go_to(struct refresh *job, enum refresh_step step)
 	return GO_ON;
 }
 
-static enum refresh_go unavailable(struct refresh *job, const char *why)
-{
-	struct err err;
-
-	err_set(&err, ERR_UNAVAILABLE, "%s", why);
-	return refresh_end_failed(job, &err);
-}
-
-static enum refresh_go store_failed(struct refresh *job, const struct err *err)
-{
-	struct err problem = *err;
-
-	err_prefix(&problem, "the grant cannot be read now");
-	problem.code = err->code == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE;
-	return refresh_end_failed(job, &problem);
-}
-
-/* --- the steps until it is ours -------------------------------------------------------------- */
-
-static void on_no_tenant(void *ctx)
-{
-	struct refresh *job = ctx;
-
-	unavailable(job, "the tenant cannot be read now");
-	finish(job);
-}
-
-static enum refresh_go step_tenant(struct refresh *job)
-{
-	struct access *access = job->access;
-
-	job->has_tenant =
-		access->params.take(access->params.ctx, job->entry->key.tenant_id, &job->tenant);
-	if (!job->has_tenant) {
-		if (job->timer.loop == NULL)
-			timer_start(access->params.loop, &job->timer, REFRESH_TENANT_MS,
-				    on_no_tenant, job);
-		return GO_WAIT;
-	}
-	timer_stop(&job->timer);
-	return refresh_go_to(job, job->leased ? STEP_OPEN : STEP_LOAD);
-}
-
-static void run_after(struct refresh *job, enum refresh_go go)
-{
-	if (go == GO_ON)
-		refresh_run(job);
-	else if (go == GO_END)
-		finish(job);
-}
-
-static void on_loaded(void *ctx, const struct grant_result *result, const struct err *err)
-{
-	struct refresh *job = ctx;
-
-	if (err != NULL) {
-		run_after(job, store_failed(job, err));
-		return;
-	}
-	if (result->n_rows == 0) {
-		run_after(job, refresh_end_none(job, NULL));
-		return;
-	}
-	refresh_take_row(job, &result->rows[0]);
-	run_after(job, refresh_go_to(job, STEP_OPEN));
-}
-
-static enum refresh_go step_load(struct refresh *job)
-{
-	const struct grant_request request = {
-		.verb = GRANT_LOAD,
-		.key = job->entry->key,
-		.grace_ms = job->access->params.refresh_grace_ms,
-	};
-
-	grant_start(job->access->params.store, &job->query, &request, on_loaded, job);
-	return GO_WAIT;
-}
-
-struct grant_keys refresh_keys(const struct refresh *job)
-{
-	return (struct grant_keys){
-		.deployment = job->access->deployment,
-		.keys = job->tenant.keys,
-		.n_keys = job->tenant.n_keys,
-	};
-}
-
-/* What does not open harms nobody else, and is kept: its key may come back. */
-static enum refresh_go unreadable(struct refresh *job, const struct err *err)
-{
-	const char *before = job->row->grant.last_error;
-
-	log_error(&(struct log_subject){ .component = "oauth",
-					 .tenant = job->row->grant.key.tenant_id,
-					 .connection = job->row->grant.key.connection_id },
-		  "%s", err->text);
-	if (before != NULL && strcmp(before, err->text) == 0 && !job->leased)
-		return refresh_end_none(job, err->text);
-	job->error = (struct token_error){ .kind = TOKEN_CLIENT };
-	snprintf(job->error.code, sizeof(job->error.code), "undecryptable");
-	snprintf(job->error.text, sizeof(job->error.text), "%.*s", (int)sizeof(job->error.text) - 1,
-		 err->text);
-	job->failed_event = "refresh_failed_client";
-	return refresh_go_to(job, STEP_FAIL);
-}
-
-static bool is_good(const struct grant *grant)
-{
-	return grant->access_token.n > 0 && (grant->expires_at == 0 || now_s() < grant->expires_at);
-}
-
-/* It cannot be renewed without a person: that is so from now on if it is of no use as it is. */
-static enum refresh_go impossible(struct refresh *job)
-{
-	const struct grant *grant = &job->row->grant;
-	bool good = is_good(grant);
-	bool expired = grant->refresh_token.n > 0 && grant->token_url != NULL;
-
-	job->error = (struct token_error){ .kind = TOKEN_TERMINAL };
-	snprintf(job->error.text, sizeof(job->error.text), "%s",
-		 expired ? "the refresh token has expired"
-			 : "it has no refresh token, and the token is not good any more");
-	job->failed_event = expired ? "refresh_skipped_expired" : "refresh_skipped_no_token";
-	if (!good || job->above >= grant->version)
-		return refresh_go_to(job, STEP_FAIL);
-	job->keep = true;
-	if (job->leased)
-		return refresh_go_to(job, STEP_YIELD);
-	return refresh_end_none(job, expired ? "the refresh token has expired"
-					     : "it has no refresh token");
-}
-
-static enum refresh_go step_open(struct refresh *job)
-{
-	const struct grant_keys keys = refresh_keys(job);
-	const struct grant *grant = &job->row->grant;
-	struct err err;
-
-	job->entry->row_state = grant->state;
-	job->entry->version = grant->version;
-	if (grant->state == GRANT_DISCONNECTED)
-		return refresh_end_none(job, "it was disconnected");
-	if (grant->state == GRANT_NEEDS_REAUTH)
-		return refresh_end_none(job, grant->last_error != NULL
-						     ? grant->last_error
-						     : "the authorization server does not renew it "
-						       "any more");
-	if (grant_open(job->access->params.store->plain ? NULL : &keys, job->row, &err) < 0)
-		return unreadable(job, &err);
-	if (job->leased && !refresh_is_possible(grant))
-		return impossible(job);
-	return refresh_go_to(job, job->leased ? STEP_SENT : STEP_JUDGE);
-}
-
-/* After failures it is left alone for a while, shorter if calls wait for it. 0: it is not. */
-static int64_t rests_until(const struct grant_row *row)
-{
-	int64_t soon = row->grant.last_error_at + REFRESH_BACKOFF_EXPIRED_S;
-
-	if (row->failures == 0)
-		return 0;
-	return row->next_refresh_at != 0 && row->next_refresh_at < soon ? row->next_refresh_at
-									: soon;
-}
-
-static enum refresh_go rest(struct refresh *job, int64_t until)
-{
-	job->entry->backoff_until_ms =
-		loop_now_ms(job->access->params.loop) + (until - now_s()) * 1000;
-	return unavailable(job, job->row->grant.last_error != NULL ? job->row->grant.last_error
-								   : "it cannot be renewed now");
-}
-
-static enum refresh_go step_judge(struct refresh *job)
-{
-	const struct grant *grant = &job->row->grant;
-	struct wanted wanted = entry_wanted(job->entry);
-	bool good = is_good(grant);
-	int64_t rested = rests_until(job->row);
-
-	if (!wanted.forced && good && grant->version > wanted.above)
-		return refresh_end_token(job, grant);
-	if (!wanted.any)
-		return unavailable(job, "nobody waits for it");
-	if (good && job->entry->state != ENTRY_TOKEN)
-		entry_put(job->entry, grant); /* whatever becomes of its renewal */
-	job->above = wanted.above;
-	snprintf(job->actor, sizeof(job->actor), "%s", wanted.actor);
-	if (!refresh_is_possible(grant))
-		return impossible(job);
-	if (wanted.forced)
-		return refresh_go_to(job, STEP_LEASE);
-	if (good &&
-	    loop_now_ms(job->access->params.loop) - job->entry->refused_ms < ACCESS_REFUSED_MS) {
-		job->keep = true;
-		return refresh_end_none(job, "the upstream refuses a token that was renewed a "
-					     "moment ago");
-	}
-	if (now_s() < rested)
-		return rest(job, rested);
-	if (!server_admits(job->access->servers, grant->token_url))
-		return unavailable(job, "the authorization server has not answered for a while");
-	return refresh_go_to(job, STEP_LEASE);
-}
-
-static void on_leased(void *ctx, const struct grant_result *result, const struct err *err)
-{
-	struct refresh *job = ctx;
-
-	if (err != NULL) {
-		run_after(job, store_failed(job, err));
-		return;
-	}
-	if (result->n_rows == 0) {
-		run_after(job, refresh_go_to(job, STEP_BUSY));
-		return;
-	}
-	job->leased = true;
-	refresh_take_row(job, &result->rows[0]);
-	run_after(job, refresh_go_to(job, STEP_OPEN));
-}
-
-static enum refresh_go step_lease(struct refresh *job)
-{
-	struct access *access = job->access;
-	const struct grant_request request = {
-		.verb = GRANT_LEASE,
-		.key = job->entry->key,
-		.version = job->row->grant.version,
-		.owner = access->node_id,
-		.lease_ms = access->params.refresh_grace_ms,
-		.grace_ms = access->params.refresh_grace_ms,
-	};
-
-	grant_start(access->params.store, &job->query, &request, on_leased, job);
-	return GO_WAIT;
-}
-
-static void on_look_again(void *ctx)
-{
-	struct refresh *job = ctx;
-
-	run_after(job, refresh_go_to(job, STEP_LOAD));
-}
-
-/* Its owner's commit is notified; this is for the case that nobody hears of it. */
-static enum refresh_go step_busy(struct refresh *job)
-{
-	if (job->handed != NULL) {
-		job->leased = true;
-		refresh_take_row(job, job->handed);
-		job->handed = NULL;
-		arena_free(&job->handed_arena);
-		return refresh_go_to(job, STEP_OPEN);
-	}
-	if (job->entry->waiting == NULL)
-		return unavailable(job, "nobody waits for it");
-	timer_start(job->access->params.loop, &job->timer, job->busy_ms + chance(job->busy_ms),
-		    on_look_again, job);
-	job->busy_ms =
-		job->busy_ms * 2 < REFRESH_BUSY_MAX_MS ? job->busy_ms * 2 : REFRESH_BUSY_MAX_MS;
-	return GO_WAIT;
-}
-
 /* --- running --------------------------------------------------------------------------------- */
 
 static enum refresh_go step_end(struct refresh *job)
@@ -417,12 +136,12 @@ static enum refresh_go step_end(struct refresh *job)
 }
 
 static enum refresh_go (*const steps[N_STEPS])(struct refresh *job) = {
-	[STEP_TENANT] = step_tenant,
-	[STEP_LOAD] = step_load,
-	[STEP_OPEN] = step_open,
-	[STEP_JUDGE] = step_judge,
-	[STEP_LEASE] = step_lease,
-	[STEP_BUSY] = step_busy,
+	[STEP_TENANT] = refresh_step_tenant,
+	[STEP_LOAD] = refresh_step_load,
+	[STEP_OPEN] = refresh_step_open,
+	[STEP_JUDGE] = refresh_step_judge,
+	[STEP_LEASE] = refresh_step_lease,
+	[STEP_BUSY] = refresh_step_busy,
 	[STEP_SENT] = refresh_step_sent,
 	[STEP_ASK] = refresh_step_ask,
 	[STEP_SPOOL] = refresh_step_spool,
@@ -440,6 +159,14 @@ void refresh_run(struct refresh *job)
 		go = steps[job->step](job);
 	while (go == GO_ON);
 	if (go == GO_END)
+		finish(job);
+}
+
+void refresh_resume(struct refresh *job, enum refresh_go go)
+{
+	if (go == GO_ON)
+		refresh_run(job);
+	else if (go == GO_END)
 		finish(job);
 }
 
@@ -472,18 +199,10 @@ void refresh_start_leased(struct entry *entry, const struct grant_row *row)
 
 	job->background = true;
 	job->leased = true;
-	snprintf(job->actor, sizeof(job->actor), BACKGROUND);
+	snprintf(job->actor, sizeof(job->actor), ACCESS_BACKGROUND);
 	entry->access->n_background++;
 	refresh_take_row(job, row);
 	refresh_run(job);
-}
-
-void refresh_kick(struct refresh *job)
-{
-	if (job->step != STEP_BUSY)
-		return;
-	timer_stop(&job->timer);
-	on_look_again(job);
 }
 
 void refresh_hand_over(struct refresh *job, const struct grant_row *row)

@@ -25,10 +25,7 @@ static void look_after(struct access *access, int64_t ms)
 
 static int64_t some_time(void)
 {
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return REFRESH_DUE_MS / 2 + (int64_t)(random % REFRESH_DUE_MS);
+	return REFRESH_DUE_MS / 2 + crypto_chance(REFRESH_DUE_MS - 1);
 }
 
 static size_t places(const struct access *access)

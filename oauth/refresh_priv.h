@@ -2,11 +2,14 @@
 #ifndef OAUTH_REFRESH_PRIV_H
 #define OAUTH_REFRESH_PRIV_H
 
-/* One renewal, between refresh.c (what there is and whose it is) and refresh_send.c (what is asked
- * and what becomes of the answer). */
+/* One renewal, between refresh.c (its life), refresh_take.c (what there is and whose it is) and
+ * refresh_send.c (what is asked and what becomes of the answer). */
 
 #include "base/spool.h"
 #include "oauth/access_priv.h"
+
+/* error.code of a grant whose stored secrets do not open. */
+#define REFRESH_UNDECRYPTABLE "undecryptable"
 
 enum refresh_step {
 	STEP_TENANT, /* its keys and egress policy are in memory */
@@ -65,7 +68,8 @@ struct refresh {
 };
 
 void refresh_run(struct refresh *job);
-struct grant_keys refresh_keys(const struct refresh *job);
+/* The step that waited says this; the job may be gone when it returns. */
+void refresh_resume(struct refresh *job, enum refresh_go go);
 /* Where the result comes from; each returns GO_END. */
 enum refresh_go refresh_end_token(struct refresh *job, const struct grant *grant);
 enum refresh_go refresh_end_none(struct refresh *job, const char *why);
@@ -74,6 +78,12 @@ enum refresh_go refresh_go_to(struct refresh *job, enum refresh_step step);
 /* The row is replaced by this one. */
 void refresh_take_row(struct refresh *job, const struct grant_row *row);
 
+enum refresh_go refresh_step_tenant(struct refresh *job);
+enum refresh_go refresh_step_load(struct refresh *job);
+enum refresh_go refresh_step_open(struct refresh *job);
+enum refresh_go refresh_step_judge(struct refresh *job);
+enum refresh_go refresh_step_lease(struct refresh *job);
+enum refresh_go refresh_step_busy(struct refresh *job);
 enum refresh_go refresh_step_sent(struct refresh *job);
 enum refresh_go refresh_step_ask(struct refresh *job);
 enum refresh_go refresh_step_spool(struct refresh *job);

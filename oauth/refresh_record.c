@@ -102,13 +102,10 @@ static int read_key(struct span object, struct arena *arena, struct grant_key *k
 	const char *connection = read_text(object, "connection", arena);
 	const char *subject = read_text(object, "subject", arena);
 
-	memset(key, 0, sizeof(*key));
 	if (tenant == NULL || connection == NULL || subject == NULL || !uuid_valid(tenant) ||
 	    !uuid_valid(connection) || strlen(subject) >= sizeof(key->subject))
 		return -1;
-	memcpy(key->tenant_id, tenant, strlen(tenant));
-	memcpy(key->connection_id, connection, strlen(connection));
-	memcpy(key->subject, subject, strlen(subject));
+	*key = grant_key_of(tenant, connection, subject);
 	return 0;
 }
 

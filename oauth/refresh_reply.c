@@ -8,14 +8,7 @@
 #include "oauth/access_priv.h"
 
 #define MAX_DETAIL_BYTES 2048
-
-static int64_t chance(int64_t most)
-{
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return most <= 0 ? 0 : (int64_t)(random % (uint64_t)(most + 1));
-}
+#define MAX_DOUBLINGS	 10 /* of one second: more is longer than any wait */
 
 bool refresh_is_possible(const struct grant *grant)
 {
@@ -38,10 +31,18 @@ int64_t refresh_due_at(const struct grant *grant, int64_t now_s)
 		return 0;
 	if (lead < REFRESH_LEAD_MIN_S)
 		lead = REFRESH_LEAD_MIN_S;
-	lead += chance(lead / 4);
+	lead += crypto_chance(lead / 4);
 	if (lead > lifetime / 2)
-		lead = lifetime / 2 + chance(lifetime / 10);
+		lead = lifetime / 2 + crypto_chance(lifetime / 10);
 	return grant->expires_at - lead;
+}
+
+static bool is_rotated(const struct grant *before, const struct grant *after)
+{
+	return after->refresh_token.n > 0 &&
+	       (before->refresh_token.n != after->refresh_token.n ||
+		memcmp(before->refresh_token.reveal, after->refresh_token.reveal,
+		       after->refresh_token.n) != 0);
 }
 
 /* RFC 6749 6: a reply without a refresh token leaves the old one good. */
@@ -50,13 +51,11 @@ static void apply_refresh_token(const struct grant *before, const struct token_r
 {
 	const struct secret *old = &before->refresh_token;
 	const struct secret *new = reply->refresh_token.n > 0 ? &reply->refresh_token : old;
-	bool rotated =
-		new->n != old->n || (old->n > 0 && memcmp(new->reveal, old->reveal, old->n) != 0);
 
 	after->refresh_token = secret_new(new->reveal, new->n);
 	if (reply->refresh_expires_in_s > 0)
 		after->refresh_expires_at = now_s + reply->refresh_expires_in_s;
-	else if (rotated)
+	else if (is_rotated(before, after))
 		after->refresh_expires_at = 0; /* what was said was said of the old one */
 }
 
@@ -118,14 +117,6 @@ static void add_error(struct buf *out, const struct token_error *error)
 	buf_add_json_string(out, error->code, strlen(error->code));
 }
 
-static bool is_rotated(const struct grant *before, const struct grant *after)
-{
-	return after->refresh_token.n > 0 &&
-	       (before->refresh_token.n != after->refresh_token.n ||
-		memcmp(before->refresh_token.reveal, after->refresh_token.reveal,
-		       after->refresh_token.n) != 0);
-}
-
 const char *refresh_detail(struct arena *arena, const struct refresh_story *story)
 {
 	const struct grant *before = &story->before->grant;
@@ -157,11 +148,11 @@ const char *refresh_detail(struct arena *arena, const struct refresh_story *stor
 int64_t refresh_backoff_s(int64_t failures, bool expired)
 {
 	int64_t most = expired ? REFRESH_BACKOFF_EXPIRED_S : REFRESH_BACKOFF_MAX_S;
-	int64_t wait = failures < 10 ? INT64_C(1) << failures : most;
+	int64_t wait = failures < MAX_DOUBLINGS ? INT64_C(1) << failures : most;
 
 	if (wait > most)
 		wait = most;
-	return wait - chance(wait / 2);
+	return wait - crypto_chance(wait / 2);
 }
 
 /* Nobody has to sign in again because of a server that renews by asking again: its client is

@@ -100,19 +100,18 @@ static size_t compose(const struct grant *grant, struct oauth_param params[MAX_P
 
 static enum refresh_go renewed(struct refresh *job, const struct token_reply *reply)
 {
-	const struct grant_keys keys = refresh_keys(job);
+	struct grant_row *after = arena_alloc(job->arena, sizeof(*after));
 	const struct refresh_story story = {
 		.before = job->row,
-		.after = arena_alloc(job->arena, sizeof(struct grant_row)),
+		.after = after,
 		.duration_ms = loop_now_ms(job->access->params.loop) - job->asked_ms,
 	};
-	struct grant_row *after = (struct grant_row *)story.after;
-	bool plain = job->access->params.store->plain;
+	struct grant_keys keys;
 	struct err err;
 
 	job->renewed = after;
 	refresh_apply(job->row, reply, loop_unix_us() / 1000000, job->arena, after);
-	if (grant_seal(plain ? NULL : &keys, job->arena, after, &err) < 0)
+	if (grant_seal(access_keys(job->access, &job->tenant, &keys), job->arena, after, &err) < 0)
 		return end_unavailable(job, "what was renewed cannot be sealed", &err);
 	fenced(job, &job->storing, GRANT_COMMIT);
 	job->storing.row = after;
@@ -290,9 +289,8 @@ static void end_with_error(struct refresh *job)
 	struct err err;
 
 	err_set(&err, ERR_UNAVAILABLE, "%s", job->error.text);
-	job->entry->backoff_until_ms =
-		loop_now_ms(job->access->params.loop) +
-		1000 * refresh_backoff_s(job->row->failures < 4 ? job->row->failures : 4, true);
+	job->entry->backoff_until_ms = loop_now_ms(job->access->params.loop) +
+				       1000 * refresh_backoff_s(job->row->failures, true);
 	refresh_end_failed(job, &err);
 }
 
@@ -309,7 +307,7 @@ static void on_failed(void *ctx, const struct grant_result *result, const struct
 	}
 	if (done && job->failed.grant.state == GRANT_NEEDS_REAUTH)
 		refresh_end_none(job, job->failed.grant.last_error);
-	else if (strcmp(job->error.code, "undecryptable") == 0)
+	else if (strcmp(job->error.code, REFRESH_UNDECRYPTABLE) == 0)
 		refresh_end_none(job, job->error.text);
 	else
 		end_with_error(job);
@@ -336,7 +334,7 @@ enum refresh_go refresh_step_fail(struct refresh *job)
 	request.row = &job->failed;
 	request.event = (struct grant_event){
 		.type = event,
-		.actor = job->actor[0] != '\0' ? job->actor : "system:tool-call",
+		.actor = job->actor[0] != '\0' ? job->actor : ACCESS_TOOL_CALL,
 		.error_code = job->error.code[0] != '\0' ? job->error.code : NULL,
 		.detail = refresh_detail(job->arena, &story),
 	};

@@ -10,6 +10,9 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 
+/* Of the shortest pause: with more it is longer than the longest. */
+#define MAX_DOUBLINGS 6
+
 struct server {
 	char *url;
 	size_t n_running;
@@ -72,12 +75,10 @@ static int64_t pause_ms(unsigned failures)
 {
 	unsigned doublings = failures - SERVER_FAILURES;
 	int64_t ms = SERVER_PAUSE_MAX_MS;
-	uint32_t chance;
 
-	if (doublings < 6)
+	if (doublings < MAX_DOUBLINGS)
 		ms = (int64_t)SERVER_PAUSE_MIN_MS << doublings;
-	crypto_random(&chance, sizeof(chance));
-	return ms / 2 + (int64_t)(chance % (uint64_t)(ms / 2 + 1));
+	return ms / 2 + crypto_chance(ms / 2);
 }
 
 bool server_admits(struct servers *servers, const char *url)

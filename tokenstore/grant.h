@@ -22,6 +22,10 @@ struct grant_key {
 	char subject[GRANT_SUBJECT_BYTES]; /* "": shared; "user:<uuid>" */
 };
 
+/* subject NULL: shared. Each text fits, or it is a bug. */
+struct grant_key grant_key_of(const char *tenant_id, const char *connection_id,
+			      const char *subject);
+
 enum grant_state {
 	GRANT_ACTIVE,
 	GRANT_NEEDS_REAUTH, /* the server will not renew it: somebody has to sign in again */

@@ -57,24 +57,27 @@ static void replace(struct memory_row *at, const struct grant_row *row)
 	arena_free(&old);
 }
 
+static struct grant_event event_dup(struct arena *arena, const struct grant_event *event)
+{
+	struct grant_event copy = *event;
+	const char **texts[] = { &copy.type, &copy.actor, &copy.attempt_id, &copy.error_code,
+				 &copy.detail };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (*texts[i] != NULL)
+			*texts[i] = arena_strdup(arena, *texts[i]);
+	}
+	return copy;
+}
+
 static void record(struct memory_store *store, const struct grant_key *key,
 		   const struct grant_event *event)
 {
-	struct grant_memory_event *to;
-	struct arena *arena = store->events_arena;
-
 	store->events = mem_resize(store->events, store->n_events + 1, sizeof(*store->events));
-	to = &store->events[store->n_events++];
-	*to = (struct grant_memory_event){ .key = *key };
-	to->event.type = arena_strdup(arena, event->type);
-	if (event->actor != NULL)
-		to->event.actor = arena_strdup(arena, event->actor);
-	if (event->attempt_id != NULL)
-		to->event.attempt_id = arena_strdup(arena, event->attempt_id);
-	if (event->error_code != NULL)
-		to->event.error_code = arena_strdup(arena, event->error_code);
-	if (event->detail != NULL)
-		to->event.detail = arena_strdup(arena, event->detail);
+	store->events[store->n_events++] = (struct grant_memory_event){
+		.key = *key,
+		.event = event_dup(store->events_arena, event),
+	};
 }
 
 static bool is_free(const struct memory_store *store, const struct memory_row *row,
@@ -394,19 +397,6 @@ static void memory_cancel(struct grant_op *op)
 	deferred_cancel(&self->turn);
 	arena_free(&self->arena);
 	free(self);
-}
-
-static struct grant_event event_dup(struct arena *arena, const struct grant_event *event)
-{
-	struct grant_event copy = *event;
-	const char **texts[] = { &copy.type, &copy.actor, &copy.attempt_id, &copy.error_code,
-				 &copy.detail };
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (*texts[i] != NULL)
-			*texts[i] = arena_strdup(arena, *texts[i]);
-	}
-	return copy;
 }
 
 static struct grant_request *request_dup(struct arena *arena, const struct grant_request *request)

@@ -46,27 +46,15 @@ static struct span bytes_of(struct arena *arena, const struct db_result *rows, s
 	return bytes;
 }
 
-static void copy(char *out, size_t room, const char *text)
-{
-	int n = snprintf(out, room, "%s", text);
-
-	assert(n >= 0 && (size_t)n < room); /* the column's type says so */
-}
-
-static void read_key(const struct db_result *rows, size_t row, struct grant_key *key)
-{
-	copy(key->tenant_id, sizeof(key->tenant_id), db_text(rows, row, "tenant_id"));
-	copy(key->connection_id, sizeof(key->connection_id), db_text(rows, row, "connection_id"));
-	copy(key->subject, sizeof(key->subject), db_text(rows, row, "subject"));
-}
-
 static void read_grant(struct arena *arena, const struct db_result *rows, size_t row,
 		       struct grant *grant)
 {
 	struct err err;
 	int known;
 
-	read_key(rows, row, &grant->key);
+	grant->key =
+		grant_key_of(db_text(rows, row, "tenant_id"), db_text(rows, row, "connection_id"),
+			     db_text(rows, row, "subject"));
 	known = grant_state_parse(db_text(rows, row, "state"), &grant->state, &err) == 0 &&
 		grant_kind_parse(db_text(rows, row, "kind"), &grant->kind, &err) == 0;
 	assert(known); /* the table's checks say so */
@@ -93,7 +81,7 @@ static void read_row(struct arena *arena, const struct db_result *rows, size_t r
 		     struct grant_row *out)
 {
 	read_grant(arena, rows, row, &out->grant);
-	copy(out->id, sizeof(out->id), db_text(rows, row, "id"));
+	snprintf(out->id, sizeof(out->id), "%s", db_text(rows, row, "id"));
 	out->client_secret = bytes_of(arena, rows, row, "client_secret");
 	out->access_token = bytes_of(arena, rows, row, "access_token");
 	out->refresh_token = bytes_of(arena, rows, row, "refresh_token");

@@ -16,23 +16,12 @@ static struct seal_place place_of(const struct grant_keys *keys, const struct gr
 	};
 }
 
-static const struct seal_key *find_key(const struct grant_keys *keys, uint64_t dek_id)
-{
-	for (size_t i = 0; i < keys->n_keys; i++) {
-		if (keys->keys[i].dek_id == dek_id)
-			return &keys->keys[i];
-	}
-	return NULL;
-}
-
 static int open_one(const struct grant_keys *keys, const struct grant_row *row, const char *column,
 		    struct span sealed, struct secret *out, struct err *err)
 {
 	const struct seal_place place =
 		keys != NULL ? place_of(keys, row, column) : (struct seal_place){ 0 };
 	const struct seal_key *key;
-	uint32_t kek_id;
-	uint64_t dek_id;
 
 	if (sealed.p == NULL)
 		return 0;
@@ -40,12 +29,8 @@ static int open_one(const struct grant_keys *keys, const struct grant_row *row, 
 		*out = secret_new(sealed.p, sealed.n);
 		return 0;
 	}
-	if (seal_ids(sealed, &kek_id, &dek_id, err) < 0)
-		return -1;
-	key = find_key(keys, dek_id);
-	if (key == NULL)
-		return err_set(err, ERR_INTERNAL, "its data key is missing");
-	return seal_open(key, &place, sealed, out, err);
+	key = seal_find_key(keys->keys, keys->n_keys, sealed, err);
+	return key != NULL ? seal_open(key, &place, sealed, out, err) : -1;
 }
 
 void grant_wipe(struct grant *grant)

@@ -6,34 +6,35 @@
 
 #include "base/buf.h"
 
-#define TENANT	    "current_setting('app.tenant')::uuid"
-#define MAX_PARAMS  40
-#define MAX_ARRAY   8388608 /* 8 MiB */
-#define TIME(n)	    "to_timestamp($" n "::double precision)"
-#define INTERVAL(n) "make_interval(secs => $" n "::double precision / 1000)"
-#define OF(t, c, s)                                                                                \
-	t ".tenant_id = " TENANT " AND " t ".connection_id = $" c "::uuid AND " t ".subject = $" s
-#define UNDER(v, l) " AND g.version = $" v "::bigint AND g.lease_number = $" l "::bigint"
-#define NO_LEASE    "lease_owner = NULL, lease_until = NULL, sent_at = NULL"
-#define EPOCH(name) "extract(epoch FROM g." name ")::bigint AS " name
-#define FREE(grace)                                                                                \
+#define TENANT	   "current_setting('app.tenant')::uuid"
+#define MAX_PARAMS 40
+#define MAX_ARRAY  8388608 /* 8 MiB */
+#define NO_LEASE   "lease_owner = NULL, lease_until = NULL, sent_at = NULL"
+/* The grant of $1 and $2. */
+#define THIS "g.tenant_id = " TENANT " AND g.connection_id = $1::uuid AND g.subject = $2"
+/* Nobody's, with a grace of $3 milliseconds. */
+#define FREE                                                                                       \
 	"(g.lease_until IS NULL OR g.lease_until < clock_timestamp())"                             \
-	" AND (g.sent_at IS NULL OR g.sent_at < clock_timestamp() - " INTERVAL(grace) ")"
-#define COLUMNS                                                                                                                          \
-	"g.tenant_id, g.connection_id, g.subject, g.id, g.state, g.kind, g.issuer, g.token_url,"                                         \
-	" g.revocation_url, g.client_id, g.client_auth, g.client_secret, g.resource, g.audience,"                                        \
-	" g.scope, g.access_token, g.refresh_token, g.account, g.authenticated_by, g.last_error,"                                        \
-	" g.failures, g.version, g.lease_number, g.lost_at IS NOT NULL AS lost, " EPOCH(                                                 \
-		"expires_at") ", " EPOCH("refresh_expires_at") ", " EPOCH("authenticated_at") ","                                        \
-											      " " EPOCH("last_refreshed_at") ", " EPOCH( \
-												      "last_error_at") ", " EPOCH("next_refresh_at")
+	" AND (g.sent_at IS NULL OR g.sent_at < clock_timestamp()"                                 \
+	" - make_interval(secs => $3::double precision / 1000))"
+#define COLUMNS                                                                                    \
+	"g.tenant_id, g.connection_id, g.subject, g.id, g.state, g.kind, g.issuer, g.token_url,"   \
+	" g.revocation_url, g.client_id, g.client_auth, g.client_secret, g.resource, g.audience,"  \
+	" g.scope, g.access_token, g.refresh_token, g.account, g.authenticated_by, g.last_error,"  \
+	" g.failures, g.version, g.lease_number, g.lost_at IS NOT NULL AS lost,"                   \
+	" extract(epoch FROM g.expires_at)::bigint AS expires_at,"                                 \
+	" extract(epoch FROM g.refresh_expires_at)::bigint AS refresh_expires_at,"                 \
+	" extract(epoch FROM g.authenticated_at)::bigint AS authenticated_at,"                     \
+	" extract(epoch FROM g.last_refreshed_at)::bigint AS last_refreshed_at,"                   \
+	" extract(epoch FROM g.last_error_at)::bigint AS last_error_at,"                           \
+	" extract(epoch FROM g.next_refresh_at)::bigint AS next_refresh_at"
 
 /* $1 to $7 of every statement that records an event. */
 #define EVENT                                                                                      \
-	"INSERT INTO audit.auth_event_log (tenant_id, tenant, connection_id, connection, subject," \
-	" type, actor, attempt_id, error_code, detail)"                                            \
-	" SELECT " TENANT ", (SELECT t.name FROM tollgate.tenants t WHERE t.id = " TENANT ")"      \
-	", $1::uuid, (SELECT c.name FROM tollgate.connections c WHERE c.tenant_id = " TENANT       \
+	"INSERT INTO audit.auth_event_log (tenant_id, tenant, connection_id,"                      \
+	" connection, subject, type, actor, attempt_id, error_code, detail) SELECT " TENANT ","    \
+	" (SELECT t.name FROM tollgate.tenants t WHERE t.id = " TENANT "), $1::uuid,"              \
+	" (SELECT c.name FROM tollgate.connections c WHERE c.tenant_id = " TENANT                  \
 	" AND c.id = $1::uuid), $2, $3, $4, $5::uuid, $6, coalesce($7::jsonb, '{}')"
 
 struct sql {
@@ -124,9 +125,8 @@ static size_t load(struct arena *arena, const struct grant_request *request,
 
 	add_key(&sql, &request->key);
 	add_int(&sql, request->grace_ms);
-	out[0] = statement(&sql, "SELECT " COLUMNS
-				 ", NOT (" FREE("3") ") AS busy FROM tollgate.grants g WHERE " OF(
-					 "g", "1", "2"));
+	out[0] = statement(&sql, "SELECT " COLUMNS ", NOT (" FREE
+				 ") AS busy FROM tollgate.grants g WHERE " THIS);
 	return 1;
 }
 
@@ -141,14 +141,11 @@ static size_t lease(struct arena *arena, const struct grant_request *request,
 	add_text(&sql, request->owner);
 	add_int(&sql, request->lease_ms);
 	out[0] = statement(
-		&sql, "UPDATE tollgate.grants g SET lease_owner = $5::uuid,"
-		      " lease_until = clock_timestamp() + " INTERVAL(
-			      "6") ", lease_number = g.lease_number + 1,"
-				   " lost_at = coalesce(g.lost_at, g.sent_at), sent_at = NULL"
-				   " WHERE " OF("g", "1",
-						"2") " AND g.version = $4::bigint AND g.state = "
-						     "'active' AND " FREE("3") " RETURNING " COLUMNS
-									       ", false AS busy");
+		&sql, "UPDATE tollgate.grants g SET lease_owner = $5::uuid, lease_until ="
+		      " clock_timestamp() + make_interval(secs => $6::double precision / 1000),"
+		      " lease_number = g.lease_number + 1, lost_at = coalesce(g.lost_at,"
+		      " g.sent_at), sent_at = NULL WHERE " THIS " AND g.version = $4::bigint AND"
+		      " g.state = 'active' AND " FREE " RETURNING " COLUMNS ", false AS busy");
 	return 1;
 }
 
@@ -180,13 +177,11 @@ static size_t due(struct arena *arena, const struct grant_request *request,
 	add_int(&sql, (int64_t)request->limit);
 	add_int(&sql, (int64_t)request->per_server);
 	add(&sql, texts(arena, request->not_servers, request->n_not_servers));
-	out[0] = statement(&sql,
-			   "SELECT " COLUMNS
-			   ", false AS busy FROM tollgate.take_due_grants($1::uuid, " INTERVAL(
-				   "2") ", " INTERVAL("3") ", $4::int, $5::int,"
-							   " ARRAY(SELECT "
-							   "json_array_elements_text($6::json))) "
-							   "g");
+	out[0] = statement(
+		&sql, "SELECT " COLUMNS ", false AS busy FROM tollgate.take_due_grants($1::uuid,"
+		      " make_interval(secs => $2::double precision / 1000), make_interval(secs =>"
+		      " $3::double precision / 1000), $4::int, $5::int, ARRAY(SELECT"
+		      " json_array_elements_text($6::json))) g");
 	return 1;
 }
 
@@ -203,8 +198,9 @@ static size_t sent(struct arena *arena, const struct grant_request *request,
 
 	add_key(&sql, &request->key);
 	add_fence(&sql, request);
-	out[0] = statement(&sql, "UPDATE tollgate.grants g SET sent_at = clock_timestamp()"
-				 " WHERE " OF("g", "1", "2") UNDER("3", "4"));
+	out[0] = statement(
+		&sql, "UPDATE tollgate.grants g SET sent_at = clock_timestamp() WHERE " THIS " AND"
+		      " g.version = $3::bigint AND g.lease_number = $4::bigint");
 	return 1;
 }
 
@@ -216,9 +212,10 @@ static size_t yield(struct arena *arena, const struct grant_request *request,
 	add_key(&sql, &request->key);
 	add_fence(&sql, request);
 	add_time(&sql, request->row->next_refresh_at);
-	out[0] = statement(&sql, "UPDATE tollgate.grants g SET " NO_LEASE
-				 ", next_refresh_at = " TIME("5") " WHERE " OF("g", "1", "2")
-					 UNDER("3", "4"));
+	out[0] =
+		statement(&sql, "UPDATE tollgate.grants g SET " NO_LEASE ", next_refresh_at ="
+				" to_timestamp($5::double precision) WHERE " THIS " AND g.version ="
+				" $3::bigint AND g.lease_number = $4::bigint");
 	return 1;
 }
 
@@ -235,54 +232,34 @@ static size_t fail(struct arena *arena, const struct grant_request *request,
 	add_text(&sql, request->row->lost ? "true" : "false");
 	out[0] = statement(
 		&sql,
-		"WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE
-		", state = $10, last_error = $11, last_error_at = now(),"
-		" failures = g.failures + 1, next_refresh_at = " TIME(
-			"12") ", lost_at = CASE WHEN $13::boolean THEN"
-			      " coalesce(g.lost_at, g.sent_at, now()) END"
-			      " WHERE " OF("g", "1", "2")
-				      UNDER("8", "9") " AND g.state = 'active' RETURNING 1)" EVENT
-						      " FROM done");
+		"WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE ", state = $10,"
+		" last_error = $11, last_error_at = now(), failures = g.failures + 1,"
+		" next_refresh_at = to_timestamp($12::double precision), lost_at = CASE"
+		" WHEN $13::boolean THEN coalesce(g.lost_at, g.sent_at, now()) END WHERE " THIS
+		" AND g.version = $8::bigint AND g.lease_number = $9::bigint AND g.state ="
+		" 'active' RETURNING 1)" EVENT " FROM done");
 	return 1;
 }
 
 /* What was renewed. Only who still holds its lease may write, or who held it last if nobody has
  * sent anything since: what the server has answered is true then too. */
-static const char
-	commit_row
-		[] = "WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE
-		     ", access_token = $10::bytea, refresh_token = $11::bytea, client_secret = "
-		     "$12::bytea,"
-		     " scope = $13, expires_at = " TIME("14") ", refresh_expires_at = " TIME("15") ", next_refresh_at = " TIME(
-			     "16") ", last_refreshed_at = " TIME("17") ", last_error = NULL, "
-								       "last_error_at = NULL, "
-								       "failures = 0, lost_at = "
-								       "NULL,"
-								       " version = g.version + 1 "
-								       "WHERE " OF(
-									       "g", "1",
-									       "2") " AND "
-										    "g.version = "
-										    "$8::bigint "
-										    "AND g.state = "
-										    "'active' AND "
-										    "(g.lease_"
-										    "number = "
-										    "$9::bigint"
-										    " OR "
-										    "g.lease_"
-										    "number > "
-										    "$9::bigint "
-										    "AND g.sent_at "
-										    "IS NULL) "
-										    "RETURNING "
-										    "1)" EVENT
-										    " FROM done";
-static const char commit_same[] = "SELECT 1 FROM tollgate.grants g WHERE " OF(
-	"g", "1", "2") " AND g.access_token = $3::bytea";
+static const char commit_row[] =
+	"WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE ", access_token ="
+	" $10::bytea, refresh_token = $11::bytea, client_secret = $12::bytea, scope"
+	" = $13, expires_at = to_timestamp($14::double precision),"
+	" refresh_expires_at = to_timestamp($15::double precision), next_refresh_at"
+	" = to_timestamp($16::double precision), last_refreshed_at ="
+	" to_timestamp($17::double precision), last_error = NULL, last_error_at ="
+	" NULL, failures = 0, lost_at = NULL, version = g.version + 1 WHERE " THIS
+	" AND g.version = $8::bigint AND g.state = 'active' AND (g.lease_number ="
+	" $9::bigint OR g.lease_number > $9::bigint AND g.sent_at IS NULL)"
+	" RETURNING 1)" EVENT " FROM done";
+static const char commit_same[] =
+	"SELECT 1 FROM tollgate.grants g WHERE " THIS " AND g.access_token ="
+	" $3::bytea";
 static const char commit_dropped[] =
-	EVENT " WHERE NOT EXISTS (SELECT FROM tollgate.grants g WHERE " OF(
-		"g", "1", "2") " AND g.access_token = $8::bytea)";
+	EVENT " WHERE NOT EXISTS (SELECT FROM tollgate.grants g WHERE " THIS " AND"
+	      " g.access_token = $8::bytea)";
 
 static size_t commit(struct arena *arena, const struct grant_request *request,
 		     struct db_statement *out)
@@ -315,10 +292,10 @@ static size_t commit(struct arena *arena, const struct grant_request *request,
 }
 
 #define PUT_COLUMNS                                                                                \
-	"id, user_id, kind, issuer, token_url, revocation_url, client_id, client_auth,"            \
-	" client_secret, resource, audience, scope, access_token, refresh_token, expires_at,"      \
-	" refresh_expires_at, account, authenticated_by, authenticated_at, next_refresh_at,"       \
-	" version"
+	"id, user_id, kind, issuer, token_url, revocation_url,"                                    \
+	" client_id, client_auth, client_secret, resource, audience, scope,"                       \
+	" access_token, refresh_token, expires_at, refresh_expires_at, account,"                   \
+	" authenticated_by, authenticated_at, next_refresh_at, version"
 
 static void add_row(struct sql *sql, const struct grant_row *row)
 {
@@ -351,41 +328,32 @@ static void add_row(struct sql *sql, const struct grant_row *row)
  * moment comes before or after all of it. */
 #define MEANT                                                                                      \
 	"meant AS (SELECT FROM tollgate.connections c WHERE c.tenant_id = " TENANT                 \
-	" AND c.id = $1::uuid AND ($30::bigint = 0 OR c.settings_version = $30::bigint"            \
-	" OR EXISTS (SELECT FROM tollgate.serving_connections s WHERE s.tenant_id = " TENANT       \
-	" AND s.connection_id = $1::uuid AND s.settings_version = $30::bigint)) FOR SHARE)"
+	" AND c.id = $1::uuid AND ($30::bigint = 0 OR c.settings_version ="                        \
+	" $30::bigint OR EXISTS (SELECT FROM tollgate.serving_connections s WHERE"                 \
+	" s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND"                             \
+	" s.settings_version = $30::bigint)) FOR SHARE)"
 
 static size_t put(struct arena *arena, const struct grant_request *request,
 		  struct db_statement *out)
 {
 	static const char text[] =
-		"WITH " MEANT ", done AS (INSERT INTO tollgate.grants AS g"
-		" (tenant_id, connection_id, subject, " PUT_COLUMNS ") SELECT " TENANT
-		", $1::uuid, $2, $9::uuid, $10::uuid, $11, $12, $13, $14, $15, $16, $17::bytea,"
-		" $18, $19, $20, $21::bytea, $22::bytea, " TIME("23") ", " TIME(
-			"24") ", $25, $26,"
-			      " " TIME("27") ", " TIME(
-				      "28") ", $29::bigint FROM meant"
-					    " ON CONFLICT (tenant_id, connection_id, subject) DO "
-					    "UPDATE SET (" PUT_COLUMNS ")"
-					    " = ROW (excluded.id, excluded.user_id, excluded.kind, "
-					    "excluded.issuer,"
-					    " excluded.token_url, excluded.revocation_url, "
-					    "excluded.client_id,"
-					    " excluded.client_auth, excluded.client_secret, "
-					    "excluded.resource,"
-					    " excluded.audience, excluded.scope, "
-					    "excluded.access_token, excluded.refresh_token,"
-					    " excluded.expires_at, excluded.refresh_expires_at, "
-					    "excluded.account,"
-					    " excluded.authenticated_by, "
-					    "excluded.authenticated_at, excluded.next_refresh_at,"
-					    " excluded.version), state = 'active', " NO_LEASE
-					    ", lost_at = NULL, failures = 0,"
-					    " last_error = NULL, last_error_at = NULL, "
-					    "last_refreshed_at = NULL,"
-					    " last_revocation = NULL WHERE g.version = $8::bigint "
-					    "RETURNING 1) " EVENT " FROM done";
+		"WITH " MEANT ", done AS (INSERT INTO tollgate.grants AS g (tenant_id,"
+		" connection_id, subject, " PUT_COLUMNS ") SELECT " TENANT ", $1::uuid, $2,"
+		" $9::uuid, $10::uuid, $11, $12, $13, $14, $15, $16, $17::bytea, $18, $19,"
+		" $20, $21::bytea, $22::bytea, to_timestamp($23::double precision),"
+		" to_timestamp($24::double precision), $25, $26, to_timestamp($27::double"
+		" precision), to_timestamp($28::double precision), $29::bigint FROM meant"
+		" ON CONFLICT (tenant_id, connection_id, subject) DO UPDATE SET (" PUT_COLUMNS ")"
+		" = ROW (excluded.id, excluded.user_id, excluded.kind, excluded.issuer,"
+		" excluded.token_url, excluded.revocation_url, excluded.client_id,"
+		" excluded.client_auth, excluded.client_secret, excluded.resource,"
+		" excluded.audience, excluded.scope, excluded.access_token,"
+		" excluded.refresh_token, excluded.expires_at, excluded.refresh_expires_at,"
+		" excluded.account, excluded.authenticated_by, excluded.authenticated_at,"
+		" excluded.next_refresh_at, excluded.version), state = 'active', " NO_LEASE ","
+		" lost_at = NULL, failures = 0, last_error = NULL, last_error_at = NULL,"
+		" last_refreshed_at = NULL, last_revocation = NULL WHERE g.version ="
+		" $8::bigint RETURNING 1) " EVENT " FROM done";
 	struct sql sql = { .arena = arena };
 
 	add_event(&sql, &request->key, &request->event);
@@ -404,15 +372,13 @@ static size_t disconnect(struct arena *arena, const struct grant_request *reques
 	add_event(&sql, &request->key, &request->event);
 	add_int(&sql, request->version);
 	add_text(&sql, request->row != NULL ? request->row->grant.last_error : NULL);
-	out[0] = statement(&sql,
-			   "WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE
-			   ", lost_at = NULL, state = 'disconnected', client_secret = NULL,"
-			   " access_token = NULL, refresh_token = NULL, expires_at = NULL,"
-			   " refresh_expires_at = NULL, next_refresh_at = NULL, failures = 0,"
-			   " last_error = NULL, last_error_at = NULL, last_revocation = $9,"
-			   " version = g.version + 1 WHERE " OF(
-				   "g", "1", "2") " AND g.version = $8::bigint RETURNING 1) " EVENT
-						  " FROM done");
+	out[0] = statement(
+		&sql, "WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE ", lost_at = NULL,"
+		      " state = 'disconnected', client_secret = NULL, access_token = NULL,"
+		      " refresh_token = NULL, expires_at = NULL, refresh_expires_at = NULL,"
+		      " next_refresh_at = NULL, failures = 0, last_error = NULL, last_error_at ="
+		      " NULL, last_revocation = $9, version = g.version + 1 WHERE " THIS " AND"
+		      " g.version = $8::bigint RETURNING 1) " EVENT " FROM done");
 	return 1;
 }
 
@@ -425,9 +391,8 @@ static size_t revoked(struct arena *arena, const struct grant_request *request,
 	add_int(&sql, request->version);
 	add_text(&sql, request->row->grant.last_error);
 	out[0] = statement(
-		&sql, "WITH done AS (UPDATE tollgate.grants g SET last_revocation = $9 WHERE " OF(
-			      "g", "1", "2") " AND g.version = $8::bigint RETURNING 1) " EVENT
-					     " FROM done");
+		&sql, "WITH done AS (UPDATE tollgate.grants g SET last_revocation = $9 WHERE " THIS
+		      " AND g.version = $8::bigint RETURNING 1) " EVENT " FROM done");
 	return 1;
 }
 

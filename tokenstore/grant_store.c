@@ -2,9 +2,28 @@
 #include "tokenstore/grant_store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+static void put_text(char *out, size_t room, const char *text)
+{
+	int n = snprintf(out, room, "%s", text);
+
+	assert(n >= 0 && (size_t)n < room);
+}
+
+struct grant_key grant_key_of(const char *tenant_id, const char *connection_id, const char *subject)
+{
+	struct grant_key key;
+
+	memset(&key, 0, sizeof(key));
+	put_text(key.tenant_id, sizeof(key.tenant_id), tenant_id);
+	put_text(key.connection_id, sizeof(key.connection_id), connection_id);
+	put_text(key.subject, sizeof(key.subject), subject != NULL ? subject : "");
+	return key;
+}
 
 static const char *const states[] = {
 	[GRANT_ACTIVE] = "active",

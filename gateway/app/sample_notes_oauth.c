@@ -28,10 +28,11 @@ void notes_answer_json(struct exchange *exchange, int status, json_t *json)
 {
 	static const struct http_header no_store = { "Cache-Control", "no-store" };
 	struct buf body;
+	int ret;
 
 	buf_init(&body, MAX_REPLY_BYTES);
-	if (json_write(json, &body) < 0)
-		assert(!"all of it is bounded");
+	ret = json_write(json, &body);
+	assert(ret == 0); /* all of it is bounded */
 	exchange_answer(exchange, &(struct exchange_answer){
 					  .status = status,
 					  .content_type = "application/json",

@@ -2,7 +2,6 @@
 #include "gateway/core/acquire.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -405,16 +404,6 @@ static void begin(struct acquisition *acquisition)
 
 /* --- who asks -------------------------------------------------------------------------------- */
 
-static struct grant_key key_of(const struct acquire_request *request)
-{
-	struct grant_key key;
-
-	memset(&key, 0, sizeof(key));
-	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", request->tenant->id);
-	snprintf(key.connection_id, sizeof(key.connection_id), "%s", request->connection->id);
-	return key;
-}
-
 static struct acquisition *find(const struct acquires *acquires, const struct grant_key *key)
 {
 	struct acquisition *acquisition;
@@ -453,7 +442,8 @@ static struct acquisition *acquisition_new(struct acquires *acquires, const stru
 void acquire_start(struct acquires *acquires, struct acquire_op **slot,
 		   const struct acquire_request *request, acquire_done *done, void *ctx)
 {
-	const struct grant_key key = key_of(request);
+	const struct grant_key key =
+		grant_key_of(request->tenant->id, request->connection->id, NULL);
 	struct acquisition *acquisition = find(acquires, &key);
 	struct acquire_op *op = mem_new(sizeof(*op));
 

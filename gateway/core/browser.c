@@ -203,34 +203,35 @@ static void on_row(void *ctx, const struct db_result *const *results, size_t n,
 		tell(op, results[0]);
 }
 
-void browser_find(struct browsers *browsers, struct browser_op **slot, const char *token,
-		  browser_found *done, void *ctx)
+/* What stands in the row of a token or a code; of it the database has the hash only. */
+static void ask_of(struct browser_op *op, const char *sql, const char *token)
 {
-	struct browser_op *op = op_new(browsers, slot, OP_FIND, ctx);
 	char hash[BROWSER_HASH_BYTES];
 	struct span param;
 
-	op->done.found = done;
 	browser_token_hash(token, hash);
 	param = span_of(hash);
-	db_query(browsers->db, &op->query, NULL,
-		 "SELECT * FROM tollgate.use_browser_session($1::bytea, " SECONDS(
-			 BROWSER_IDLE_S) ")",
-		 &param, 1, on_row, op);
+	db_query(op->browsers->db, &op->query, NULL, sql, &param, 1, on_row, op);
+}
+
+void browser_find(struct browsers *browsers, struct browser_op **slot, const char *token,
+		  browser_found *done, void *ctx)
+{
+	static const char sql[] = "SELECT * FROM tollgate.use_browser_session($1::bytea, " SECONDS(
+		BROWSER_IDLE_S) ")";
+	struct browser_op *op = op_new(browsers, slot, OP_FIND, ctx);
+
+	op->done.found = done;
+	ask_of(op, sql, token);
 }
 
 void browser_find_code(struct browsers *browsers, struct browser_op **slot, const char *code,
 		       browser_code_found *done, void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_FIND_CODE, ctx);
-	char hash[BROWSER_HASH_BYTES];
-	struct span param;
 
 	op->done.code_found = done;
-	browser_token_hash(code, hash);
-	param = span_of(hash);
-	db_query(browsers->db, &op->query, NULL,
-		 "SELECT * FROM tollgate.find_signin_code($1::bytea)", &param, 1, on_row, op);
+	ask_of(op, "SELECT * FROM tollgate.find_signin_code($1::bytea)", code);
 }
 
 void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot, const char *code,
@@ -307,14 +308,9 @@ void browser_sign_out(struct browsers *browsers, struct browser_op **slot, const
 		      browser_signed_out *done, void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_OUT, ctx);
-	char hash[BROWSER_HASH_BYTES];
-	struct span param;
 
 	op->done.signed_out = done;
-	browser_token_hash(token, hash);
-	param = span_of(hash);
-	db_query(browsers->db, &op->query, NULL, "SELECT tollgate.end_browser_session($1::bytea)",
-		 &param, 1, on_row, op);
+	ask_of(op, "SELECT tollgate.end_browser_session($1::bytea)", token);
 }
 
 void browser_cancel(struct browser_op **slot)

@@ -19,8 +19,8 @@ struct identity;
 
 #define BROWSER_IDLE_S	    1800  /* 30 minutes without a request */
 #define BROWSER_LIFETIME_S  43200 /* 12 hours, however busy */
-#define BROWSER_CODE_S	    600
-#define BROWSER_TOKEN_BYTES 44 /* 32 random bytes in base64url, and the NUL */
+#define BROWSER_CODE_S	    600	  /* to use a sign-in code */
+#define BROWSER_TOKEN_BYTES 44	  /* 32 random bytes in base64url, and the NUL */
 #define BROWSER_HASH_BYTES  (2 + 2 * SHA256_BYTES + 1) /* "\x", hex and NUL: a bytea */
 
 struct browsers;

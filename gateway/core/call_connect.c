@@ -52,14 +52,23 @@ static int64_t now_s(void)
 
 /* --- the answer ------------------------------------------------------------------------------ */
 
+/* While a good token is there, it is the upstream's refusal alone that speaks for connecting again:
+ * that may help, but the grant stays. For more rights than were granted nothing else will do. */
+static bool may_help(const struct call *call)
+{
+	return call->credential.scope == NULL &&
+	       credential_ready(call->gate->credentials, call->tenant, call->connection,
+				call->credential.subject);
+}
+
 static const char *message_of(const struct call *call, const char *why)
 {
 	const char *name = call->connection->name;
 
 	if (why == NULL)
 		return arena_printf(call->arena, "%s needs an account to be connected.", name);
-	return arena_printf(call->arena, "%s needs its account to be connected again: %.*s.", name,
-			    MAX_MESSAGE, why);
+	return arena_printf(call->arena, "%s %s its account to be connected again: %.*s.", name,
+			    may_help(call) ? "may need" : "needs", MAX_MESSAGE, why);
 }
 
 static void add_string(struct buf *out, const char *text)

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "gateway/core/call_priv.h"
+#include "oauth/access.h"
 #include "oauth/challenge.h"
 #include "tokenstore/grant.h"
 
-#define ACTOR "system:tool-call"
 /* A user who has just said that they are about to connect is waited for. */
 #define LOOK_MS	    1000
 #define LOOK_MAX_MS 20000
@@ -21,7 +21,7 @@ static void start(struct call *call, int64_t refused_version, credential_done *d
 				 .connection = call->connection,
 				 .subject = call->credential.subject,
 				 .refused_version = refused_version,
-				 .actor = ACTOR,
+				 .actor = ACCESS_TOOL_CALL,
 			 },
 			 done, call);
 }

@@ -65,6 +65,13 @@ struct connect_op *connect_op_new(struct connects *connects, struct connect_op *
 	return op;
 }
 
+void connect_op_about(struct connect_op *op, const char *attempt_id, struct principal *principal)
+{
+	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
+	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
+	op->principal = principal_ref(principal);
+}
+
 /* --- what is told ---------------------------------------------------------------------------- */
 
 /* The operation ends: whoever waits for it hears of it. */

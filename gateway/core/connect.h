@@ -16,7 +16,7 @@
 #include "gateway/core/principal.h"
 #include "gateway/core/tenant.h"
 
-#define CONNECT_LIFETIME_S   600
+#define CONNECT_LIFETIME_S   600  /* of an attempt */
 #define CONNECT_MAX_STEP_UPS 2	  /* with the first authorization that makes three */
 #define CONNECT_CHAIN_S	     3600 /* within which they count */
 
@@ -53,8 +53,8 @@ struct connect_request {
 	struct tenant *tenant;
 	const struct connection *connection; /* stands in tenant; auth_mode is AUTH_OAUTH */
 	const struct principal *principal;   /* who asks, and who has to be in the browser */
-	const char
-		*scope; /* of a challenge: asked for beside what is granted and configured; NULL */
+	/* Of a challenge: asked for beside what is granted and configured. NULL: nothing more. */
+	const char *scope;
 };
 struct connect_link {
 	const char *attempt_id;

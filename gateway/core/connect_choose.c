@@ -3,7 +3,6 @@
 /* Somebody came back with another account than the connected one: the tokens wait, sealed, until
  * the user has chosen. */
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -211,9 +210,7 @@ void connect_choose(struct connects *connects, struct connect_op **slot, const c
 	struct connect_op *op = connect_op_new(connects, slot, CONNECT_FOR_VIEW, choose_steps, ctx);
 
 	op->done.viewed = done;
-	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
-	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
-	op->principal = principal_ref(principal);
+	connect_op_about(op, attempt_id, principal);
 	op->choice = choice;
 	connect_op_start(op);
 }

@@ -166,10 +166,7 @@ static enum connect_result store(struct connect_op *op)
 		.authenticated_by = op->principal->user_name,
 		.authenticated_at = loop_unix_us() / 1000000,
 	};
-	snprintf(grant->key.tenant_id, sizeof(grant->key.tenant_id), "%s", op->tenant_id);
-	snprintf(grant->key.connection_id, sizeof(grant->key.connection_id), "%s",
-		 attempt->connection_id);
-	snprintf(grant->key.subject, sizeof(grant->key.subject), "%s", attempt->subject);
+	grant->key = grant_key_of(op->tenant_id, attempt->connection_id, attempt->subject);
 	access_put(op->connects->params.access, &op->storing, &put, on_stored, op);
 	return CONNECT_WAIT;
 }

@@ -2,7 +2,6 @@
 
 /* The user has agreed: who we are at the server, a state and a verifier, and the way there. */
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -352,9 +351,7 @@ void connect_go(struct connects *connects, struct connect_op **slot, const char 
 	struct connect_op *op = connect_op_new(connects, slot, CONNECT_FOR_VIEW, go_steps, ctx);
 
 	op->done.viewed = done;
-	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
-	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
-	op->principal = principal_ref(principal);
+	connect_op_about(op, attempt_id, principal);
 	memcpy(op->browser_hash, browser_hash, sizeof(op->browser_hash));
 	connect_op_start(op);
 }

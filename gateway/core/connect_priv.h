@@ -140,6 +140,8 @@ struct connects {
 
 struct connect_op *connect_op_new(struct connects *connects, struct connect_op **slot,
 				  enum connect_kind kind, connect_step *const *steps, void *ctx);
+/* The attempt that is meant, which is not looked for yet, and who looks at it: referenced. */
+void connect_op_about(struct connect_op *op, const char *attempt_id, struct principal *principal);
 /* Runs the steps from the loop. */
 void connect_op_start(struct connect_op *op);
 /* Runs the steps that are left; the op may be gone when it returns. */

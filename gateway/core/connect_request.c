@@ -168,8 +168,6 @@ void connect_again(struct connects *connects, struct connect_op **slot, const ch
 	struct connect_op *op = connect_op_new(connects, slot, CONNECT_FOR_LINK, again_steps, ctx);
 
 	op->done.requested = done;
-	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
-	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
-	op->principal = principal_ref(principal);
+	connect_op_about(op, attempt_id, principal);
 	connect_op_start(op);
 }

@@ -2,7 +2,6 @@
 
 /* The first look at an attempt: which authorization server it will be, and what is asked of it. */
 
-#include <stdio.h>
 #include <string.h>
 
 #include "gateway/core/connect_priv.h"
@@ -195,8 +194,6 @@ void connect_show(struct connects *connects, struct connect_op **slot, const cha
 	struct connect_op *op = connect_op_new(connects, slot, CONNECT_FOR_VIEW, show_steps, ctx);
 
 	op->done.viewed = done;
-	snprintf(op->tenant_id, sizeof(op->tenant_id), "%s", principal->tenant_id);
-	snprintf(op->attempt.id, sizeof(op->attempt.id), "%s", attempt_id);
-	op->principal = principal_ref(principal);
+	connect_op_about(op, attempt_id, principal);
 	connect_op_start(op);
 }

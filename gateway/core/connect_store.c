@@ -271,14 +271,8 @@ int connect_open(struct connect_op *op, const struct connect_place *place, struc
 		 struct secret *plain, struct err *err)
 {
 	const struct seal_place at = place_of(op, place);
-	uint32_t kek_id;
-	uint64_t dek_id;
+	const struct seal_key *key =
+		seal_find_key(op->tenant->keys, op->tenant->n_keys, sealed, err);
 
-	if (seal_ids(sealed, &kek_id, &dek_id, err) < 0)
-		return -1;
-	for (size_t i = 0; i < op->tenant->n_keys; i++) {
-		if (op->tenant->keys[i].dek_id == dek_id)
-			return seal_open(&op->tenant->keys[i], &at, sealed, plain, err);
-	}
-	return err_set(err, ERR_INTERNAL, "the data key of a stored secret is missing");
+	return key != NULL ? seal_open(key, &at, sealed, plain, err) : -1;
 }

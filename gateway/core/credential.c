@@ -2,7 +2,6 @@
 #include "gateway/core/credential.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,22 +44,10 @@ void credentials_free(struct credentials **credentials)
 	*credentials = NULL;
 }
 
-static struct grant_key key_of(const char *tenant_id, const char *connection_id,
-			       const char *subject)
-{
-	struct grant_key key;
-
-	memset(&key, 0, sizeof(key));
-	snprintf(key.tenant_id, sizeof(key.tenant_id), "%s", tenant_id);
-	snprintf(key.connection_id, sizeof(key.connection_id), "%s", connection_id);
-	snprintf(key.subject, sizeof(key.subject), "%s", subject != NULL ? subject : "");
-	return key;
-}
-
 bool credential_find(void *access, const char *tenant_id, const char *connection_id,
 		     const char *subject, struct upstream_token *token)
 {
-	const struct grant_key key = key_of(tenant_id, connection_id, subject);
+	const struct grant_key key = grant_key_of(tenant_id, connection_id, subject);
 	struct access_token found;
 
 	if (access_find(access, &key, &found) != ACCESS_READY)
@@ -183,7 +170,7 @@ void credential_start(struct credentials *credentials, struct credential_op **sl
 		.credentials = credentials,
 		.tenant = tenant_ref(request->tenant),
 		.connection = request->connection,
-		.key = key_of(request->tenant->id, request->connection->id, request->subject),
+		.key = grant_key_of(request->tenant->id, request->connection->id, request->subject),
 		.actor = mem_strdup(request->actor),
 		.done = done,
 		.ctx = ctx,

@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "gateway/core/keeper_priv.h"
-
-#define ACTOR "system:background-refresh"
+#include "oauth/access.h"
 
 static void on_state(void *ctx, enum credential_state state, const char *why, const struct err *err)
 {
@@ -29,7 +28,7 @@ static void ask(struct keeper_credential *credential, int64_t refused_version)
 				 .connection = credential->connection,
 				 .subject = credential->subject,
 				 .refused_version = refused_version,
-				 .actor = ACTOR,
+				 .actor = ACCESS_BACKGROUND,
 			 },
 			 on_state, credential);
 }

@@ -81,10 +81,7 @@ void watch_fini(struct connection_watch *watch)
 
 int64_t watch_jittered(int64_t delay_ms)
 {
-	uint32_t random;
-
-	crypto_random(&random, sizeof(random));
-	return delay_ms / 2 + (int64_t)(random % (uint32_t)(delay_ms / 2 + 1));
+	return delay_ms / 2 + crypto_chance(delay_ms / 2);
 }
 
 /* Doubles from the minimum to the maximum. */

@@ -69,21 +69,6 @@ int request_state_write(const struct request_state *state, int64_t now_s, struct
 	return buf_add(out, text);
 }
 
-static const struct seal_key *find_key(const struct tenant *tenant, struct span sealed)
-{
-	struct err ignored;
-	uint32_t kek_id;
-	uint64_t dek_id;
-
-	if (seal_ids(sealed, &kek_id, &dek_id, &ignored) < 0)
-		return NULL;
-	for (size_t i = 0; i < tenant->n_keys; i++) {
-		if (tenant->keys[i].dek_id == dek_id)
-			return &tenant->keys[i];
-	}
-	return NULL;
-}
-
 static int open_text(const struct request_state *state, const char *text, struct content *content)
 {
 	const struct seal_place place = place_of(state);
@@ -99,7 +84,8 @@ static int open_text(const struct request_state *state, const char *text, struct
 	n = base64url_decode(span_of(text), sealed);
 	if (n < 0)
 		return -1;
-	key = find_key(state->tenant, (struct span){ sealed, (size_t)n });
+	key = seal_find_key(state->tenant->keys, state->tenant->n_keys,
+			    (struct span){ sealed, (size_t)n }, &ignored);
 	if (key == NULL ||
 	    seal_open(key, &place, (struct span){ sealed, (size_t)n }, &plain, &ignored) < 0)
 		return -1;

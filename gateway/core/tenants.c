@@ -10,10 +10,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/core/tenant.h"
+#include "oauth/access.h"
 
 #define CHANNEL		"tollgate"
 #define CANCEL_CHANNEL	"tollgate_cancel"
-#define GRANT_CHANNEL	"tollgate_grants"
 #define LISTEN_RETRY_MS 100
 
 /* One tenant in memory, on its way there, or waited for. */
@@ -312,7 +312,7 @@ static void on_notified(void *ctx, const char *channel, const char *payload)
 		tell_cancel(tenants, payload);
 		return;
 	}
-	if (strcmp(channel, GRANT_CHANNEL) == 0) {
+	if (strcmp(channel, ACCESS_CHANNEL) == 0) {
 		tell_grant(tenants, payload);
 		return;
 	}
@@ -332,7 +332,7 @@ static void on_connected(void *ctx)
 
 struct tenants *tenants_new(const struct tenants_params *params)
 {
-	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL, GRANT_CHANNEL };
+	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL, ACCESS_CHANNEL };
 	struct tenants *tenants = mem_new(sizeof(*tenants));
 
 	assert(params->stale_max_ms > 0);

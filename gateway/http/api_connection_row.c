@@ -21,22 +21,6 @@ struct writing {
 	struct connection_row *out;
 };
 
-static const struct seal_key *find_key(const struct tenant *tenant, struct span sealed,
-				       struct err *err)
-{
-	uint32_t kek_id;
-	uint64_t dek_id;
-
-	if (seal_ids(sealed, &kek_id, &dek_id, err) < 0)
-		return NULL;
-	for (size_t i = 0; i < tenant->n_keys; i++) {
-		if (tenant->keys[i].dek_id == dek_id)
-			return &tenant->keys[i];
-	}
-	err_set(err, ERR_INTERNAL, "its data key is missing");
-	return NULL;
-}
-
 /* What the row has sealed in a column, into the arena, which wipes it. */
 static int open_column(const struct writing *writing, const char *column, struct span *out,
 		       struct err *err)
@@ -54,7 +38,9 @@ static int open_column(const struct writing *writing, const char *column, struct
 	size_t n;
 	char *sealed = db_bytes(writing->row, 0, column, &n);
 	const struct seal_key *key =
-		sealed == NULL ? NULL : find_key(request->tenant, (struct span){ sealed, n }, err);
+		sealed == NULL ? NULL
+			       : seal_find_key(request->tenant->keys, request->tenant->n_keys,
+					       (struct span){ sealed, n }, err);
 	int ret = -1;
 
 	if (sealed == NULL)

@@ -226,6 +226,22 @@ static void random_bytes_fill_everything_and_differ(void **state)
 	crypto_random(NULL, 0);
 }
 
+static void chance_stays_within_its_bounds(void **state)
+{
+	bool seen[3] = { false };
+
+	(void)state;
+	assert_int_equal(crypto_chance(0), 0);
+	assert_int_equal(crypto_chance(-5), 0);
+	assert_true(crypto_chance(INT64_MAX) >= 0);
+	while (!seen[0] || !seen[1] || !seen[2]) {
+		int64_t n = crypto_chance(2);
+
+		assert_in_range(n, 0, 2);
+		seen[n] = true;
+	}
+}
+
 static void equal_compares_all_bytes(void **state)
 {
 	(void)state;
@@ -276,6 +292,7 @@ int main(void)
 		cmocka_unit_test(gcm_seals_and_opens_the_published_messages),
 		cmocka_unit_test(gcm_opens_nothing_with_one_bit_changed),
 		cmocka_unit_test(random_bytes_fill_everything_and_differ),
+		cmocka_unit_test(chance_stays_within_its_bounds),
 		cmocka_unit_test(equal_compares_all_bytes),
 		cmocka_unit_test(crcs_of_the_published_messages),
 		cmocka_unit_test(a_crc_in_two_pieces_is_the_crc_of_the_whole),

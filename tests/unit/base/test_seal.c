@@ -116,6 +116,25 @@ static void the_wire_form_is_the_documented_one(void **state)
 	buf_fini(&sealed);
 }
 
+static void the_prefix_finds_the_key(void **state)
+{
+	struct seal_key key = some_key();
+	struct seal_key keys[2] = { key, key };
+	struct buf sealed;
+	struct err err;
+
+	(void)state;
+	keys[0].dek_id++;
+	seal_here(&key, "plain", &sealed);
+	assert_ptr_equal(seal_find_key(keys, COUNT(keys), buf_span(&sealed), &err), &keys[1]);
+	assert_null(seal_find_key(keys, 1, buf_span(&sealed), &err));
+	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_string_equal(err.text, "its data key is missing");
+	assert_null(seal_find_key(keys, COUNT(keys), span_of("plain"), &err));
+	assert_string_equal(err.text, "a sealed value does not open");
+	buf_fini(&sealed);
+}
+
 /* Opens by hand what the header comment of seal.h promises, down to the associated data. */
 static void the_associated_data_are_the_documented_list(void **state)
 {
@@ -285,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_sealed_value_opens_in_its_place),
 		cmocka_unit_test(bytes_of_all_values_and_a_megabyte_survive),
 		cmocka_unit_test(the_wire_form_is_the_documented_one),
+		cmocka_unit_test(the_prefix_finds_the_key),
 		cmocka_unit_test(the_associated_data_are_the_documented_list),
 		cmocka_unit_test(the_same_value_is_never_sealed_alike),
 		cmocka_unit_test(a_value_moved_to_any_other_place_does_not_open),

@@ -6,6 +6,17 @@
 
 #define FOUND(subject) "token of crm for " subject ", refused 0\n"
 
+/* A call over OAuth that bore the token of version 41, which the upstream refuses. */
+static void refuse_call(struct world *world, int status, const char *challenge)
+{
+	struct asks asks = legacy_call();
+
+	be_oauth(world);
+	world->token_in_memory = true;
+	send_call(world, &asks);
+	upstream_refuses(world, status, challenge, 41);
+}
+
 static void without_oauth_nobody_is_asked(void **state)
 {
 	struct world *world = *state;
@@ -121,12 +132,8 @@ static void a_refused_token_is_renewed_and_the_call_sent_once_more(void **state)
 static void never_twice(void **state)
 {
 	struct world *world = *state;
-	struct asks asks = legacy_call();
 
-	be_oauth(world);
-	world->token_in_memory = true;
-	send_call(world, &asks);
-	upstream_refuses(world, 401, "Bearer", 41);
+	refuse_call(world, 401, "Bearer");
 	credential_says(world, CREDENTIAL_READY, NULL);
 	buf_clear(&world->journal);
 	upstream_refuses(world, 401, "Bearer", 42);
@@ -136,6 +143,8 @@ static void never_twice(void **state)
 	expect_end(world, 200);
 	assert_int_equal(world->n_heard, 1);
 	assert_false(world->heard_well);
+	assert_non_null(
+		strstr(world->body, "crm may need its account to be connected again: it takes "));
 }
 
 static void a_token_that_was_gone_when_it_was_to_be_sent_is_got_again(void **state)
@@ -159,12 +168,8 @@ static void a_token_that_was_gone_when_it_was_to_be_sent_is_got_again(void **sta
 static void a_renewal_that_fails_for_now_asks_nobody_to_connect(void **state)
 {
 	struct world *world = *state;
-	struct asks asks = legacy_call();
 
-	be_oauth(world);
-	world->token_in_memory = true;
-	send_call(world, &asks);
-	upstream_refuses(world, 401, "", 41);
+	refuse_call(world, 401, "");
 	credential_fails(world, ERR_TIMEOUT);
 	expect_journal(world, "token of crm for user:u-1, refused 41\noutcome unavailable\n");
 	expect_end(world, 200);
@@ -173,20 +178,31 @@ static void a_renewal_that_fails_for_now_asks_nobody_to_connect(void **state)
 static void one_that_fails_for_good_does(void **state)
 {
 	struct world *world = *state;
-	struct asks asks = legacy_call();
 
-	be_oauth(world);
-	world->token_in_memory = true;
-	send_call(world, &asks);
-	upstream_refuses(world, 401, "", 41);
+	refuse_call(world, 401, "");
+	world->token_in_memory = false;
 	credential_says(world, CREDENTIAL_NONE, "access was taken back");
 	connect_gives(world);
 	expect_journal(world, "token of crm for user:u-1, refused 41\nlink to crm, scope as it is\n"
 			      "outcome needs_auth\n");
 	expect_end(world, 200);
-	assert_non_null(
-		strstr(world->body, "connected again: access was taken back. Open " LINK_URL));
+	assert_non_null(strstr(world->body,
+			       "crm needs its account to be connected again: access was "
+			       "taken back. Open " LINK_URL));
 	assert_string_equal(world->connect_url, LINK_URL);
+}
+
+static void one_that_was_renewed_and_is_refused_may_need_it(void **state)
+{
+	struct world *world = *state;
+
+	refuse_call(world, 401, "");
+	credential_says(world, CREDENTIAL_NONE, "it was renewed a moment ago");
+	connect_gives(world);
+	expect_end(world, 200);
+	assert_non_null(strstr(world->body,
+			       "crm may need its account to be connected again: it was "
+			       "renewed a moment ago. Open " LINK_URL));
 }
 
 static void a_scope_that_is_missing_is_asked_for(void **state)
@@ -207,17 +223,15 @@ static void a_scope_that_is_missing_is_asked_for(void **state)
 	expect_journal(world, "link to crm, scope as it is\n");
 	connect_gives(world);
 	expect_end(world, 200);
+	assert_non_null(
+		strstr(world->body, "crm needs its account to be connected again: it asks "));
 }
 
 static void another_refusal_is_the_accounts(void **state)
 {
 	struct world *world = *state;
-	struct asks asks = legacy_call();
 
-	be_oauth(world);
-	world->token_in_memory = true;
-	send_call(world, &asks);
-	upstream_refuses(world, 403, "", 41);
+	refuse_call(world, 403, "");
 	expect_journal(world, "outcome upstream_error\n");
 	expect_end(world, 200);
 	assert_non_null(strstr(world->body, "does not let the connected account do this"));
@@ -259,6 +273,7 @@ int main(void)
 		CALL_TEST(a_token_that_was_gone_when_it_was_to_be_sent_is_got_again),
 		CALL_TEST(a_renewal_that_fails_for_now_asks_nobody_to_connect),
 		CALL_TEST(one_that_fails_for_good_does),
+		CALL_TEST(one_that_was_renewed_and_is_refused_may_need_it),
 		CALL_TEST(a_scope_that_is_missing_is_asked_for),
 		CALL_TEST(another_refusal_is_the_accounts),
 		CALL_TEST(a_client_that_leaves_takes_the_waiting_along),

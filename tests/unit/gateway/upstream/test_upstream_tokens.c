@@ -132,7 +132,7 @@ static void every_request_bears_the_token_of_its_moment(void **state)
 	expect_bears(mcp_peer_find(world.peer, "tools/call", 1), "bearer two");
 	expect_bears(mcp_peer_find(world.peer, "notifications/cancelled", 0), "bearer two");
 	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 1);
-	upstreams_forget(world.upstreams, world.tenant->id, world.connection->id);
+	upstreams_tenant_changed(world.upstreams, world.tenant->id, NULL);
 	await_request(&world, "DELETE", 1);
 	expect_bears(mcp_peer_find(world.peer, "DELETE", 0), "bearer two");
 	end(&world);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_UNIT_TOKENSTORE_GRANT_PG_WORLD_H
-#define TESTS_UNIT_TOKENSTORE_GRANT_PG_WORLD_H
+#ifndef TESTS_UNIT_TOKENSTORE_GRANT_WORLD_H
+#define TESTS_UNIT_TOKENSTORE_GRANT_WORLD_H
 
-/* What tests of grants in Postgres share: a tenant with one connection, one request at a time, and
- * a grant with everything. */
+/* A tenant with a connection in a database, the store of its grants, and one that is asked and
+ * waited for. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,6 @@
 #include "tests/fakes/gate_db.h"
 #include "tokenstore/grant_seal.h"
 #include "tokenstore/grant_store.h"
-#include "tokenstore/keyring.h"
 
 #define CONNECTION  "cccccccc-0000-4000-8000-000000000001"
 #define NODE	    "11111111-0000-4000-8000-000000000001"
@@ -149,6 +148,35 @@ static inline struct grant_row *full_row(struct world *world, struct arena *aren
 	};
 	assert_int_equal(grant_seal(&keys, arena, row, &err), 0);
 	return row;
+}
+
+static const struct grant_event connected = {
+	.type = "connect_completed",
+	.actor = "user:ana",
+	.attempt_id = "77777777-0000-4000-8000-000000000001",
+	.error_code = "x",
+	.detail = "{\"a\":1}",
+};
+
+static inline void store(struct world *world, struct arena *arena)
+{
+	struct answer *answer = ask(world, arena,
+				    (struct grant_request){ .verb = GRANT_PUT,
+							    .row = full_row(world, arena, 1),
+							    .event = connected });
+
+	assert_int_equal(answer->n_done, 1);
+}
+
+static inline struct grant_row *load(struct world *world, struct arena *arena)
+{
+	return ask(world, arena, (struct grant_request){ .verb = GRANT_LOAD })->row;
+}
+
+static inline const char *types(struct world *world)
+{
+	return gate_db_ask(world->gate, "SELECT string_agg(type, ' ' ORDER BY at, type) AS v"
+					" FROM audit.auth_event_log");
 }
 
 #endif
