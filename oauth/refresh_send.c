@@ -305,13 +305,26 @@ static void on_failed(void *ctx, const struct grant_result *result, const struct
 		run_after(job, STEP_LOAD);
 		return;
 	}
-	if (done && job->failed.grant.state == GRANT_NEEDS_REAUTH)
-		refresh_end_none(job, job->failed.grant.last_error);
+	if (done && result->needs_reauth)
+		refresh_end_none(job, job->failed.grant.state == GRANT_NEEDS_REAUTH
+					      ? job->failed.grant.last_error
+					      : job->storing.client_refused);
 	else if (strcmp(job->error.code, REFRESH_UNDECRYPTABLE) == 0)
 		refresh_end_none(job, job->error.text);
 	else
 		end_with_error(job);
 	run_after(job, STEP_END);
+}
+
+/* Why somebody has to sign in, if the client turns out to be one that we registered. */
+static const char *forgotten_client(struct refresh *job)
+{
+	return token_refuses_client(&job->error)
+		       ? arena_printf(job->arena,
+				      "the authorization server does not know our registration any "
+				      "more (%s)",
+				      job->error.text)
+		       : NULL;
 }
 
 enum refresh_go refresh_step_fail(struct refresh *job)
@@ -324,22 +337,23 @@ enum refresh_go refresh_step_fail(struct refresh *job)
 				       : 0,
 		.error = &job->error,
 	};
-	struct grant_request request;
+	struct grant_request *request = &job->storing;
 	const char *event = refresh_judge(job->row, &job->error, loop_unix_us() / 1000000,
 					  job->arena, &job->failed);
 
 	if (job->failed_event != NULL)
 		event = job->failed_event;
-	fenced(job, &request, GRANT_FAIL);
-	request.row = &job->failed;
-	request.event = (struct grant_event){
+	fenced(job, request, GRANT_FAIL);
+	request->row = &job->failed;
+	request->client_refused = forgotten_client(job);
+	request->event = (struct grant_event){
 		.type = event,
 		.actor = job->actor[0] != '\0' ? job->actor : ACCESS_TOOL_CALL,
 		.error_code = job->error.code[0] != '\0' ? job->error.code : NULL,
 		.detail = refresh_detail(job->arena, &story),
 	};
 	log_warn(&subject, "%s: %s", event, job->error.text);
-	grant_start(job->access->params.store, &job->query, &request, on_failed, job);
+	grant_start(job->access->params.store, &job->query, request, on_failed, job);
 	return GO_WAIT;
 }
 

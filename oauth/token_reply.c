@@ -187,3 +187,9 @@ void token_reply_fini(struct token_reply *reply)
 	secret_fini(&reply->refresh_token);
 	secret_fini(&reply->id_token);
 }
+
+bool token_refuses_client(const struct token_error *error)
+{
+	return error->kind == TOKEN_CLIENT && (strcmp(error->code, "invalid_client") == 0 ||
+					       strcmp(error->code, "unauthorized_client") == 0);
+}

@@ -35,8 +35,9 @@ enum token_failure {
 	TOKEN_TRANSIENT, /* try again later: network, egress, 5xx, 429, 408, or the server says so
 			  */
 	TOKEN_TERMINAL,	 /* the grant is dead: somebody has to sign in again */
-	TOKEN_CLIENT,	 /* our registration or settings are refused: signing in does not help */
-	TOKEN_NONSENSE,	 /* no answer of a token endpoint: nothing follows from it */
+	TOKEN_CLIENT, /* our registration or settings are refused: signing in does not help, unless
+		       * as a client that is registered anew: token_refuses_client */
+	TOKEN_NONSENSE, /* no answer of a token endpoint: nothing follows from it */
 };
 
 struct token_error {
@@ -59,5 +60,9 @@ struct token_answer {
 int token_reply_parse(const struct token_answer *answer, struct arena *arena,
 		      struct token_reply *reply, struct token_error *error);
 void token_reply_fini(struct token_reply *reply);
+
+/* RFC 6749 5.2: it is the client that the server does not take. One that registered itself (RFC
+ * 7591) was forgotten, or has expired. */
+bool token_refuses_client(const struct token_error *error);
 
 #endif

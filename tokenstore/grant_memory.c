@@ -207,6 +207,7 @@ static void yield(struct memory_op *op, struct grant_result *out)
 	out->n_done = 1;
 }
 
+/* Registrations are not kept here: whose client it was nobody knows. */
 static void fail(struct memory_op *op, struct grant_result *out)
 {
 	const struct grant_request *request = op->request;
@@ -226,6 +227,7 @@ static void fail(struct memory_op *op, struct grant_result *out)
 	end_lease(row);
 	record(op->store, &request->key, &request->event);
 	out->n_done = 1;
+	out->needs_reauth = changed.grant.state == GRANT_NEEDS_REAUTH;
 }
 
 static bool may_commit(const struct memory_row *row, const struct grant_request *request)

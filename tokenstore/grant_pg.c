@@ -123,6 +123,11 @@ static void take(enum grant_takes takes, struct arena *arena,
 	case GRANT_TAKES_COUNT:
 		out->n_done = db_affected(results[0]);
 		break;
+	case GRANT_TAKES_STATE:
+		out->n_done = db_affected(results[0]);
+		out->needs_reauth = out->n_done > 0 &&
+				    strcmp(db_text(results[0], 0, "state"), "needs_reauth") == 0;
+		break;
 	case GRANT_TAKES_SAME:
 		out->n_done = db_rows(results[1]);
 		break;

@@ -219,6 +219,26 @@ static size_t yield(struct arena *arena, const struct grant_request *request,
 	return 1;
 }
 
+/* Whether `held` was granted to a client that we registered. Many grants may be of one: for all
+ * but the first that is refused the registration is gone already, so that what is neither set by
+ * hand nor a metadata document counts as well. */
+#define OURS                                                                                       \
+	"(EXISTS (SELECT FROM gone) OR NOT EXISTS (SELECT FROM tollgate.connections c"             \
+	" WHERE c.tenant_id = " TENANT " AND c.id = $1::uuid"                                      \
+	" AND c.oauth ->> 'client_id' = g.client_id)"                                              \
+	" AND NOT EXISTS (SELECT FROM tollgate.serving_connections s"                              \
+	" WHERE s.tenant_id = " TENANT " AND s.connection_id = $1::uuid"                           \
+	" AND s.oauth ->> 'client_id' = g.client_id)"                                              \
+	" AND g.client_id !~ '^https?://' AND g.kind = 'authorization_code')"
+/* The row as it was failed with, and our registration that was refused. */
+#define HELD_AND_GONE                                                                              \
+	"WITH held AS (SELECT g.tenant_id, coalesce(g.issuer, g.token_url) AS issuer, g.client_id" \
+	" FROM tollgate.grants g WHERE " THIS " AND g.version = $8::bigint"                        \
+	" AND g.lease_number = $9::bigint AND g.state = 'active' FOR UPDATE),"                     \
+	" gone AS (DELETE FROM tollgate.upstream_clients u USING held h"                           \
+	" WHERE $14::text IS NOT NULL AND u.tenant_id = h.tenant_id AND u.issuer = h.issuer"       \
+	" AND u.client_id = h.client_id RETURNING 1), "
+
 static size_t fail(struct arena *arena, const struct grant_request *request,
 		   struct db_statement *out)
 {
@@ -230,14 +250,18 @@ static size_t fail(struct arena *arena, const struct grant_request *request,
 	add_text(&sql, request->row->grant.last_error);
 	add_time(&sql, request->row->next_refresh_at);
 	add_text(&sql, request->row->lost ? "true" : "false");
+	add_text(&sql, request->client_refused);
 	out[0] = statement(
-		&sql,
-		"WITH done AS (UPDATE tollgate.grants g SET " NO_LEASE ", state = $10,"
-		" last_error = $11, last_error_at = now(), failures = g.failures + 1,"
-		" next_refresh_at = to_timestamp($12::double precision), lost_at = CASE"
-		" WHEN $13::boolean THEN coalesce(g.lost_at, g.sent_at, now()) END WHERE " THIS
-		" AND g.version = $8::bigint AND g.lease_number = $9::bigint AND g.state ="
-		" 'active' RETURNING 1)" EVENT " FROM done");
+		&sql, HELD_AND_GONE
+		"judged AS (SELECT $14::text IS NOT NULL AND coalesce(" OURS ", false) AS again"
+		" FROM tollgate.grants g WHERE " THIS "), done AS (UPDATE tollgate.grants g"
+		" SET " NO_LEASE ", state = CASE WHEN j.again THEN 'needs_reauth' ELSE $10 END,"
+		" last_error = CASE WHEN j.again THEN $14 ELSE $11 END, last_error_at = now(),"
+		" failures = g.failures + 1, next_refresh_at = CASE WHEN NOT j.again THEN"
+		" to_timestamp($12::double precision) END, lost_at = CASE WHEN $13::boolean"
+		" THEN coalesce(g.lost_at, g.sent_at, now()) END FROM held h, judged j"
+		" WHERE " THIS " RETURNING g.state)" EVENT
+		" FROM done RETURNING (SELECT d.state FROM done d) AS state");
 	return 1;
 }
 
@@ -447,7 +471,7 @@ const struct grant_sql grant_sql[N_GRANT_VERBS] = {
 	[GRANT_DUE] = { due,	     false, GRANT_TAKES_ROWS   },
 	[GRANT_SENT] = { sent,       true,  GRANT_TAKES_COUNT  },
 	[GRANT_YIELD] = { yield,	 true,  GRANT_TAKES_COUNT	 },
-	[GRANT_FAIL] = { fail,       true,  GRANT_TAKES_COUNT  },
+	[GRANT_FAIL] = { fail,       true,  GRANT_TAKES_STATE  },
 	[GRANT_COMMIT] = { commit,	   true,	 GRANT_TAKES_SAME	  },
 	[GRANT_PUT] = { put,	     true,  GRANT_TAKES_COUNT  },
 	[GRANT_DISCONNECT] = { disconnect, true,	 GRANT_TAKES_COUNT  },

@@ -12,6 +12,7 @@
 enum grant_takes {
 	GRANT_TAKES_ROWS,    /* of the first statement: grants */
 	GRANT_TAKES_COUNT,   /* n_done is what the first one affected */
+	GRANT_TAKES_STATE,   /* the same, and the `state` that it gives */
 	GRANT_TAKES_SAME,    /* n_done is how many rows the second one has */
 	GRANT_TAKES_NUMBERS, /* of the first one: positions in `seen`, from 1 */
 	GRANT_TAKES_NOTHING,

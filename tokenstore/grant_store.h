@@ -57,7 +57,10 @@ enum grant_verb {
 	/* Those below are done only under `version` and `lease_number`; n_done says whether. */
 	GRANT_SENT,  /* the request is about to go out */
 	GRANT_YIELD, /* the lease is given back, to be due again at row->next_refresh_at */
-	GRANT_FAIL,  /* the same with row->grant.state and .last_error, and an event */
+	/* The same with row->grant.state and .last_error, and an event. With client_refused what a
+	 * client that we registered was granted becomes needs_reauth, for that reason, and our
+	 * registration is forgotten; what other clients were granted is left as row has it. */
+	GRANT_FAIL,
 	/* row: its tokens, times and scope, sealed for version + 1. Also under a newer lease under
 	 * which nothing was sent yet. n_done is 1 as well if exactly this was stored before; else
 	 * `dropped` is recorded. */
@@ -96,6 +99,7 @@ struct grant_request {
 	const char *const *not_servers; /* by their token_url */
 	size_t n_not_servers;
 	const struct grant_row *row;
+	const char *client_refused; /* last_error; NULL: it was not */
 	struct grant_event event;
 	struct grant_event dropped;
 	const struct grant_seen *seen;
@@ -107,6 +111,7 @@ struct grant_result {
 	const struct grant_row *rows;
 	size_t n_rows;
 	size_t n_done;
+	bool needs_reauth;     /* GRANT_FAIL, if it was done: what it is now */
 	const size_t *changed; /* indices into `seen` */
 	size_t n_changed;
 };

@@ -35,6 +35,7 @@ struct browser_op {
 	struct db_op *query;
 	struct identity_op *identity;
 	char token[BROWSER_TOKEN_BYTES]; /* of the session that is made */
+	char former[BROWSER_HASH_BYTES]; /* of the one that it replaces; "": none */
 };
 
 const char browser_insert_code[] =
@@ -234,24 +235,39 @@ void browser_find_code(struct browsers *browsers, struct browser_op **slot, cons
 	ask_of(op, "SELECT * FROM tollgate.find_signin_code($1::bytea)", code);
 }
 
+static void take_former(struct browser_op *op, const char *former)
+{
+	if (former[0] != '\0')
+		browser_token_hash(former, op->former);
+}
+
+/* NULL: none, and none is ended. */
+static struct span former_of(const struct browser_op *op)
+{
+	return span_of(op->former[0] != '\0' ? op->former : NULL);
+}
+
 void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot, const char *code,
-			     browser_signed_in *done, void *ctx)
+			     const char *former, browser_signed_in *done, void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_IN, ctx);
 	char code_hash[BROWSER_HASH_BYTES];
 	char token_hash[BROWSER_HASH_BYTES];
-	struct span params[2];
+	struct span params[3];
 
 	op->done.signed_in = done;
+	take_former(op, former);
 	browser_token_new(op->token);
 	browser_token_hash(code, code_hash);
 	browser_token_hash(op->token, token_hash);
 	params[0] = span_of(code_hash);
 	params[1] = span_of(token_hash);
+	params[2] = former_of(op);
 	db_query(browsers->db, &op->query, NULL,
-		 "SELECT * FROM tollgate.sign_in_by_code($1::bytea, $2::bytea, " SECONDS(
-			 BROWSER_LIFETIME_S) ")",
-		 params, 2, on_row, op);
+		 "SELECT s.*, tollgate.end_browser_session($3::bytea)"
+		 " FROM tollgate.sign_in_by_code($1::bytea, $2::bytea, " SECONDS(
+			 BROWSER_LIFETIME_S) ") s",
+		 params, 3, on_row, op);
 }
 
 /* The session ends with its key, and the key's role is the most that it may. */
@@ -266,17 +282,18 @@ static void make_session(struct browser_op *op, const struct principal *principa
 					    " FROM tollgate.api_keys k WHERE k.tenant_id ="
 					    " current_setting('app.tenant')::uuid"
 					    " AND k.id = $2::uuid AND k.user_id IS NOT NULL"
-					    " RETURNING 1";
+					    " RETURNING tollgate.end_browser_session($4::bytea)";
 	const struct db_setting setting = { "app.tenant", principal->tenant_id };
 	char hash[BROWSER_HASH_BYTES];
-	struct span params[3];
+	struct span params[4];
 
 	browser_token_new(op->token);
 	browser_token_hash(op->token, hash);
 	params[0] = span_of(hash);
 	params[1] = span_of(principal->api_key_id);
 	params[2] = span_of(principal->role >= ROLE_ADMIN ? "admin" : "user");
-	db_query(op->browsers->db, &op->query, &setting, sql, params, 3, on_row, op);
+	params[3] = former_of(op);
+	db_query(op->browsers->db, &op->query, &setting, sql, params, 4, on_row, op);
 }
 
 static void on_identity(void *ctx, struct principal *principal, const struct err *err)
@@ -295,11 +312,12 @@ static void on_identity(void *ctx, struct principal *principal, const struct err
 }
 
 void browser_sign_in_by_key(struct browsers *browsers, struct browser_op **slot, const char *key,
-			    browser_signed_in *done, void *ctx)
+			    const char *former, browser_signed_in *done, void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_IN, ctx);
 
 	op->done.signed_in = done;
+	take_former(op, former);
 	/* Never from memory: a sign-in is rare, and what was revoked a moment ago is no key. */
 	identity_start(browsers->identity, &op->identity, key, on_identity, op);
 }

@@ -54,12 +54,13 @@ void browser_find_code(struct browsers *browsers, struct browser_op **slot, cons
 
 /* token is borrowed: of the new session. */
 typedef void browser_signed_in(void *ctx, const char *token, const struct err *err);
-/* Uses the code up. ERR_UNAUTHENTICATED, ERR_UNAVAILABLE. */
+/* Uses the code up. former: the token that the browser has had until now, whose session ends with
+ * the success of this one; "": none. ERR_UNAUTHENTICATED, ERR_UNAVAILABLE. */
 void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot, const char *code,
-			     browser_signed_in *done, void *ctx);
+			     const char *former, browser_signed_in *done, void *ctx);
 /* The same, and ERR_FORBIDDEN for the key of a service. */
 void browser_sign_in_by_key(struct browsers *browsers, struct browser_op **slot, const char *key,
-			    browser_signed_in *done, void *ctx);
+			    const char *former, browser_signed_in *done, void *ctx);
 
 typedef void browser_signed_out(void *ctx, const struct err *err);
 void browser_sign_out(struct browsers *browsers, struct browser_op **slot, const char *token,

@@ -127,7 +127,8 @@ static void log_failure(const struct connect_op *op)
 static void fail(struct connect_op *op)
 {
 	const struct db_setting setting = { "app.tenant", op->tenant_id };
-	struct db_statement statement;
+	struct db_statement statements[2];
+	struct db_tx tx = { .settings = &setting, .n_settings = 1, .statements = statements };
 
 	log_failure(op);
 	/* Somebody else's attempt does not end because others try to use it. */
@@ -135,9 +136,10 @@ static void fail(struct connect_op *op)
 		finish(op, NULL);
 		return;
 	}
-	statement = connect_failure(op);
-	db_query(op->connects->params.db, &op->query, &setting, statement.sql, statement.params,
-		 statement.n_params, on_failure_saved, op);
+	statements[tx.n_statements++] = connect_failure(op);
+	if (op->client_forgotten)
+		statements[tx.n_statements++] = connect_forget_client(op);
+	db_start(op->connects->params.db, &op->query, &tx, on_failure_saved, op);
 }
 
 void connect_resume_with(struct connect_op *op, enum connect_result result)

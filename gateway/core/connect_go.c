@@ -64,6 +64,14 @@ static const char *metadata_url(struct connect_op *op)
 			    hash);
 }
 
+bool connect_has_registered(struct connect_op *op)
+{
+	const char *url = metadata_url(op);
+
+	return op->connection->oauth->client_id == NULL && op->attempt.client_id != NULL &&
+	       (url == NULL || strcmp(url, op->attempt.client_id) != 0);
+}
+
 static enum connect_result check_agreed(struct connect_op *op)
 {
 	struct attempt *attempt = &op->attempt;

@@ -92,6 +92,7 @@ struct connect_op {
 	struct err err;
 	enum connect_error failure;
 	const char *failure_text;
+	bool client_forgotten; /* with the failure our registration goes too */
 	const char *url;
 	struct connect_link link;
 
@@ -184,6 +185,10 @@ void connect_compose_view(struct connect_op *op, struct connect_view *view);
 
 /* --- connect_store.c ------------------------------------------------------------------------- */
 
+/* connect_go.c: the attempt's client is one that we registered. */
+bool connect_has_registered(struct connect_op *op);
+/* Forgets it. */
+struct db_statement connect_forget_client(struct connect_op *op);
 /* What writes down that the attempt has failed, and its event. */
 struct db_statement connect_failure(struct connect_op *op);
 /* The server as JSON, in the arena. */

@@ -164,6 +164,13 @@ static enum connect_result fail_exchange(struct connect_op *op, const struct tok
 				    error->kind == TOKEN_TRANSIENT ? CONNECT_NETWORK
 								   : CONNECT_TOKEN_EXCHANGE_FAILED,
 				    NULL);
+	if (token_refuses_client(error) && connect_has_registered(op)) {
+		op->client_forgotten = true;
+		return connect_fail(op, CONNECT_REGISTRATION_REFUSED,
+				    "The server does not know the gateway's registration any more "
+				    "(%d %s). Start again: the gateway registers anew.",
+				    error->http_status, error->code);
+	}
 	return connect_fail(op, CONNECT_TOKEN_EXCHANGE_FAILED,
 			    "The token endpoint answered %d%s%s.", error->http_status,
 			    error->code[0] != '\0' ? " " : "", error->code);

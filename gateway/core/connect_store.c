@@ -226,6 +226,20 @@ struct db_statement connect_failure(struct connect_op *op)
 				      COUNT(params) };
 }
 
+struct db_statement connect_forget_client(struct connect_op *op)
+{
+	static const char sql[] =
+		"DELETE FROM tollgate.upstream_clients WHERE tenant_id = " CONNECT_TENANT
+		" AND issuer = $1 AND client_id = $2";
+	const struct span params[] = {
+		span_of(connect_issuer_of(&op->attempt.server)),
+		span_of(op->attempt.client_id),
+	};
+
+	return (struct db_statement){ sql, arena_dup(op->arena, params, sizeof(params)),
+				      COUNT(params) };
+}
+
 /* --- sealed values --------------------------------------------------------------------------- */
 
 static struct seal_place place_of(const struct connect_op *op, const struct connect_place *place)

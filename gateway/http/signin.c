@@ -133,9 +133,11 @@ static enum visit_result sign_in(struct visit *visit)
 
 	visit->attempt_id = attempt_of(visit_field(visit, "attempt"));
 	if (code != NULL && key == NULL && strlen(code) <= MAX_CODE_BYTES)
-		browser_sign_in_by_code(browsers, &visit->asking, code, on_signed_in, visit);
+		browser_sign_in_by_code(browsers, &visit->asking, code, visit->session,
+					on_signed_in, visit);
 	else if (key != NULL && code == NULL)
-		browser_sign_in_by_key(browsers, &visit->asking, key, on_signed_in, visit);
+		browser_sign_in_by_key(browsers, &visit->asking, key, visit->session, on_signed_in,
+				       visit);
 	else
 		return visit_fail(visit, 400, "Nothing to sign in with",
 				  "A one-time code or an API key is needed.",

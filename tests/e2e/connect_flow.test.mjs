@@ -266,6 +266,33 @@ describe('pages', () => {
     assert.doesNotMatch((await tab.open(`${gateway.dev.public_url}/signin`)).text, /signed in as/);
   });
 
+  test('signing in as somebody else ends the session before it, once it succeeds', async () => {
+    const address = `${gateway.dev.public_url}/signin`;
+    const signInBy = {
+      key: async (visitor) => {
+        const origin = gateway.dev.public_url;
+        const body = new URLSearchParams({ key: ben });
+        return visitor.open(address, { method: 'POST', body, headers: { origin } });
+      },
+      code: async (visitor) => {
+        const { json } = await gateway.must(201, 'POST', '/signin-codes', undefined, { key: ben });
+        return visitor.press(await visitor.open(json.url), 'Sign in as ben');
+      },
+    };
+    for (const signIn of Object.values(signInBy)) {
+      const visitor = new Visitor();
+      await openSignedIn(visitor, address, tenant.userKey);
+      const before = new Visitor();
+      before.jars = new Map([...visitor.jars].map(([host, jar]) => [host, new Map(jar)]));
+      const origin = gateway.dev.public_url;
+      const body = new URLSearchParams({ key: 'tgk_nonsense' });
+      await visitor.open(address, { method: 'POST', body, headers: { origin } });
+      assert.match((await before.open(address)).text, /signed in as ana/);
+      assert.match((await signIn(visitor)).text, /signed in as ben/);
+      assert.doesNotMatch((await before.open(address)).text, /signed in as/);
+    }
+  });
+
   test("a service's key, a wrong one and none sign nobody in", async () => {
     for (const [key, status] of [
       [tenant.adminKey, 403],

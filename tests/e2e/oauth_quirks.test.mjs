@@ -7,7 +7,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
-import { becomes, callThrough, connectAccount, linkIn, oauthStatus } from './lib/connect.mjs';
+import {
+  agree,
+  becomes,
+  callThrough,
+  connectAccount,
+  linkIn,
+  oauthStatus,
+} from './lib/connect.mjs';
 import { dispose, newDirectory, start } from './lib/gateway.mjs';
 import { eventually } from './lib/wait.mjs';
 
@@ -213,6 +220,71 @@ describe('an error in a 200', () => {
       await becomes(gateway, tenant.userKey, provider.name, 'needs_reauth');
       await isConnected(provider);
       await works(provider);
+    }));
+});
+
+// Registrations (RFC 7591) come to an end over there without anybody saying so.
+describe('a client that the server has forgotten', () => {
+  const allow = (visitor, page) => visitor.press(page, 'Allow');
+
+  test('is told at a refresh with a link, for everybody whom it served, and registered anew', async () => {
+    await tenant.must(201, 'POST', '/users', { name: 'ben' });
+    const { key: ben } = await gateway.newKey(tenant.name, { name: 'ben-key', user: 'ben' });
+    await withProvider({}, { per: 'user' }, async (provider) => {
+      const { server, name } = provider;
+      const bens = (key = ben) => callThrough(gateway, { key, name });
+      await isConnected(provider);
+      assert.equal((await connectAccount(gateway, { key: ben, name })).attempt.state, 'connected');
+      assert.equal(server.counts.register, 1);
+      server.clients.clear();
+      server.expire();
+      assert.ok(linkIn(await provider.call()));
+      const { last_error: why } = await becomes(gateway, tenant.userKey, name, 'needs_reauth');
+      assert.match(why, /does not know our registration any more \(400 invalid_client/);
+      await isConnected(provider);
+      await works(provider);
+      assert.equal(server.counts.register, 2);
+      // The registration is not there any more by which this one is known to be ours.
+      assert.ok(linkIn(await bens()));
+      await becomes(gateway, ben, name, 'needs_reauth');
+      assert.equal((await connectAccount(gateway, { key: ben, name })).attempt.state, 'connected');
+      assert.equal((await bens()).text, 'upstream-ana');
+      assert.equal(server.counts.register, 2);
+    });
+  });
+
+  test('is told at the code, and registered anew by starting again', () =>
+    withProvider({ consent: false }, {}, async (provider) => {
+      const { server, name } = provider;
+      const { attempt, page, visitor } = await connectAccount(gateway, {
+        key: tenant.userKey,
+        name,
+        atServer: (visitor, page) => {
+          server.clients.clear();
+          return allow(visitor, page);
+        },
+      });
+      assert.equal(attempt.error?.code, 'registration_refused', page.text);
+      assert.match(page.text, /invalid_client/);
+      const again = await visitor.press(page, 'Start again');
+      const done = await allow(visitor, await agree(visitor, again));
+      assert.match(done.text, /2 tools/);
+      assert.equal(server.counts.register, 2);
+      await works(provider);
+    }));
+
+  test('and was set by hand is a matter of the settings: signing in does not help', () =>
+    withProvider({}, client, async (provider) => {
+      await isConnected(provider);
+      provider.server.clients.clear();
+      provider.server.expire();
+      const failed = await provider.call();
+      assert.match(failed.text, /invalid_client/);
+      assert.equal(linkIn(failed), undefined);
+      assert.notEqual((await provider.status()).state, 'needs_reauth');
+      const { attempt } = await connectAccount(gateway, { key: tenant.userKey, name: provider.name });
+      assert.notEqual(attempt.state, 'connected');
+      assert.equal(provider.server.counts.register, 0);
     }));
 });
 

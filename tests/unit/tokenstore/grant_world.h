@@ -37,6 +37,7 @@ struct answer {
 	struct arena *arena;
 	struct grant_row *row; /* the first */
 	size_t n_rows, n_done, n_changed;
+	bool needs_reauth;
 	size_t changed[8];
 };
 
@@ -76,6 +77,7 @@ static inline void on_answer(void *ctx, const struct grant_result *result, const
 	}
 	answer->n_rows = result->n_rows;
 	answer->n_done = result->n_done;
+	answer->needs_reauth = result->needs_reauth;
 	answer->n_changed = result->n_changed;
 	for (size_t i = 0; i < result->n_changed && i < COUNT(answer->changed); i++)
 		answer->changed[i] = result->changed[i];

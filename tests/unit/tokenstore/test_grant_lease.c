@@ -138,6 +138,75 @@ static void a_late_renewal_is_stored_unless_another_was_sent(void **state)
 	arena_free(&arena);
 }
 
+/* One failure as the client c1 of what was granted, with that client registered or set by hand. */
+static void expect_refused_client(void **state, const char *before, enum grant_state becomes,
+				  const char *registrations)
+{
+	struct arena *arena = arena_new();
+	struct grant_row failed = {
+		.grant = {.state = GRANT_ACTIVE, .last_error = "400 invalid_client"},
+		.next_refresh_at = 1900000001,
+	};
+	struct grant_request request = { .verb = GRANT_FAIL,
+					 .version = 1,
+					 .row = &failed,
+					 .client_refused = "it was forgotten",
+					 .event = { .type = "refresh_failed_client" } };
+	bool anew = becomes == GRANT_NEEDS_REAUTH;
+	struct answer *answer;
+	struct world world;
+	struct grant_row *row;
+
+	begin(state, &world);
+	gate_db_do(world.gate, "%s", before);
+	store(&world, arena);
+	/* Not under its lease: nothing of it is done. */
+	request.lease_number = 2;
+	assert_int_equal(ask(&world, arena, request)->n_done, 0);
+	ask(&world, arena, lease_for(NODE, 1, 60000));
+	request.lease_number = 1;
+	answer = ask(&world, arena, request);
+	assert_int_equal(answer->n_done, 1);
+	assert_int_equal(answer->needs_reauth, anew);
+	row = load(&world, arena);
+	assert_int_equal(row->grant.state, becomes);
+	assert_string_equal(row->grant.last_error,
+			    anew ? "it was forgotten" : "400 invalid_client");
+	assert_int_equal(row->next_refresh_at, anew ? 0 : 1900000001);
+	assert_string_equal(gate_db_ask(world.gate,
+					"SELECT coalesce(string_agg(client_id, ' ' ORDER BY 1), '')"
+					" AS v FROM tollgate.upstream_clients"),
+			    registrations);
+	end(&world);
+	arena_free(&arena);
+}
+
+#define REGISTERED                                                                                 \
+	"INSERT INTO tollgate.upstream_clients (tenant_id, issuer, redirect_uri, id, client_id,"   \
+	" client_auth) SELECT t.id, i, r, gen_random_uuid(), c, 'none' FROM tollgate.tenants t,"   \
+	" (VALUES ('https://as.example.com', 'https://g/1', 'c1'),"                                \
+	" ('https://as.example.com', 'https://g/2', 'c2'),"                                        \
+	" ('https://other.example.com', 'https://g/1', 'c3')) v (i, r, c)"
+
+static void a_registration_that_is_refused_is_forgotten(void **state)
+{
+	expect_refused_client(state, REGISTERED, GRANT_NEEDS_REAUTH, "c2 c3");
+}
+
+static void who_else_had_it_has_to_sign_in_too(void **state)
+{
+	expect_refused_client(state, "DELETE FROM tollgate.upstream_clients", GRANT_NEEDS_REAUTH,
+			      "");
+}
+
+static void a_client_that_was_set_by_hand_stays(void **state)
+{
+	expect_refused_client(state,
+			      "UPDATE tollgate.connections SET auth_mode = 'oauth',"
+			      " oauth = '{\"client_id\": \"c1\"}'",
+			      GRANT_ACTIVE, "");
+}
+
 static void a_failure_is_noted_under_its_lease_only(void **state)
 {
 	struct arena *arena = arena_new();
@@ -233,6 +302,9 @@ int main(void)
 		GATE_DB_TEST(a_lease_is_taken_once_and_only_for_the_version_that_is_there),
 		GATE_DB_TEST(a_renewal_is_stored_by_who_holds_the_lease),
 		GATE_DB_TEST(a_late_renewal_is_stored_unless_another_was_sent),
+		GATE_DB_TEST(a_registration_that_is_refused_is_forgotten),
+		GATE_DB_TEST(who_else_had_it_has_to_sign_in_too),
+		GATE_DB_TEST(a_client_that_was_set_by_hand_stays),
 		GATE_DB_TEST(a_failure_is_noted_under_its_lease_only),
 		GATE_DB_TEST(what_is_due_is_leased_and_what_changed_is_told),
 	};

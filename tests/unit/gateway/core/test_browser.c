@@ -124,7 +124,7 @@ static struct told sign_in_by_code(struct world *world, const char *code)
 {
 	struct told told = { 0 };
 
-	browser_sign_in_by_code(world->browsers, &told.op, code, on_signed_in, &told);
+	browser_sign_in_by_code(world->browsers, &told.op, code, "", on_signed_in, &told);
 	await(world, &told);
 	return told;
 }
@@ -133,7 +133,7 @@ static struct told sign_in_by_key(struct world *world, const char *key)
 {
 	struct told told = { 0 };
 
-	browser_sign_in_by_key(world->browsers, &told.op, key, on_signed_in, &told);
+	browser_sign_in_by_key(world->browsers, &told.op, key, "", on_signed_in, &told);
 	await(world, &told);
 	return told;
 }
@@ -191,6 +191,14 @@ static void assert_failed(const struct told *told, enum err_code code)
 	assert_int_equal(told->err.code, code);
 	assert_null(told->principal);
 	assert_string_equal(told->token, "");
+}
+
+static void expect_signed_in(struct world *world, const char *token, bool expected)
+{
+	struct told told = find(world, token);
+
+	assert_int_equal(!told.failed, expected);
+	principal_unref(&told.principal);
 }
 
 static void a_code_signs_its_user_in_once(void **state)
@@ -381,6 +389,41 @@ static void signing_out_ends_the_session(void **state)
 	world_close(&world);
 }
 
+static void a_session_ends_when_its_browser_signs_in_again(void **state)
+{
+	char codes[2][BROWSER_TOKEN_BYTES];
+	struct told first, told = { 0 };
+	struct secret key;
+	struct world world;
+
+	world_open(&world, state, "user");
+	new_code(&world, codes[0]);
+	new_code(&world, codes[1]);
+	key = new_key(&world, world.user, "user", NULL);
+	first = sign_in_by_code(&world, codes[0]);
+	/* Who could not sign in is who it was. */
+	browser_sign_in_by_code(world.browsers, &told.op, "nobody", first.token, on_signed_in,
+				&told);
+	await(&world, &told);
+	assert_failed(&told, ERR_UNAUTHENTICATED);
+	expect_signed_in(&world, first.token, true);
+	told = (struct told){ 0 };
+	browser_sign_in_by_code(world.browsers, &told.op, codes[1], first.token, on_signed_in,
+				&told);
+	await(&world, &told);
+	expect_signed_in(&world, first.token, false);
+	expect_signed_in(&world, told.token, true);
+	first = told;
+	told = (struct told){ 0 };
+	browser_sign_in_by_key(world.browsers, &told.op, key.reveal, first.token, on_signed_in,
+			       &told);
+	await(&world, &told);
+	expect_signed_in(&world, first.token, false);
+	expect_signed_in(&world, told.token, true);
+	secret_fini(&key);
+	world_close(&world);
+}
+
 static void cancel_means_silence(void **state)
 {
 	struct told told = { 0 };
@@ -391,7 +434,7 @@ static void cancel_means_silence(void **state)
 	browser_find(world.browsers, &told.op, "x", on_found, &told);
 	browser_cancel(&told.op);
 	assert_null(told.op);
-	browser_sign_in_by_key(world.browsers, &told.op, "x", on_signed_in, &told);
+	browser_sign_in_by_key(world.browsers, &told.op, "x", "", on_signed_in, &told);
 	browser_cancel(&told.op);
 	gate_db_for(world.gate, 50);
 	assert_int_equal(told.dones, 0);
@@ -422,6 +465,7 @@ int main(void)
 		GATE_DB_TEST(the_key_of_a_service_signs_nobody_in),
 		GATE_DB_TEST(a_session_may_do_what_key_and_user_may),
 		GATE_DB_TEST(signing_out_ends_the_session),
+		GATE_DB_TEST(a_session_ends_when_its_browser_signs_in_again),
 		GATE_DB_TEST(cancel_means_silence),
 		GATE_DB_TEST(without_the_database_nobody_is_signed_out),
 	};
