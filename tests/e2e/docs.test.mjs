@@ -104,7 +104,7 @@ describe('README.md', () => {
   test('its queries, as the reader that it names', async () => {
     const [text] = blocks('README.md', 'sql');
     const queries = text.split(/;\s*$/m).filter((query) => /SELECT/.test(query));
-    assert.equal(queries.length, 3);
+    assert.equal(queries.length, 4);
     for (const query of queries) await sql(gateway.dev.audit_database_url, query);
   });
 });
