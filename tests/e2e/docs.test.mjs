@@ -146,7 +146,7 @@ describe('docs/operations.md', () => {
     const printed = shown.map((text) => bash(settings + text)).join('');
     assert.match(printed, /^key 2 added/m);
     assert.match(printed, /^key 2 is the primary one/m);
-    assert.match(printed, /^[1-9]\d* data keys are wrapped anew$/m);
+    assert.match(printed, /^data keys wrapped anew: [1-9]\d*$/m);
     assert.match(printed, /data keys and \d+ sealed values of \d+ tenants open$/m);
     assert.match(printed, /^key 1 is gone from the file/m);
   });
