@@ -347,8 +347,8 @@ static void add_row(struct sql *sql, const struct grant_row *row)
 	add_int(sql, grant->version);
 }
 
-/* With settings that are no more nothing is granted. The row is held, so that an edit at this moment
- * comes before or after all of it. */
+/* With settings that are no more nothing is granted. The row is held, so that an edit at this
+ * moment comes before or after all of it. */
 #define MEANT                                                                                      \
 	"meant AS (SELECT FROM tollgate.connections c WHERE c.tenant_id = " TENANT                 \
 	" AND c.id = $1::uuid AND ($30::bigint = 0 OR c.settings_version = $30::bigint"            \
@@ -362,19 +362,30 @@ static size_t put(struct arena *arena, const struct grant_request *request,
 		"WITH " MEANT ", done AS (INSERT INTO tollgate.grants AS g"
 		" (tenant_id, connection_id, subject, " PUT_COLUMNS ") SELECT " TENANT
 		", $1::uuid, $2, $9::uuid, $10::uuid, $11, $12, $13, $14, $15, $16, $17::bytea,"
-		" $18, $19, $20, $21::bytea, $22::bytea, " TIME("23") ", " TIME("24") ", $25, $26,"
-		" " TIME("27") ", " TIME("28") ", $29::bigint FROM meant"
-		" ON CONFLICT (tenant_id, connection_id, subject) DO UPDATE SET (" PUT_COLUMNS ")"
-		" = ROW (excluded.id, excluded.user_id, excluded.kind, excluded.issuer,"
-		" excluded.token_url, excluded.revocation_url, excluded.client_id,"
-		" excluded.client_auth, excluded.client_secret, excluded.resource,"
-		" excluded.audience, excluded.scope, excluded.access_token, excluded.refresh_token,"
-		" excluded.expires_at, excluded.refresh_expires_at, excluded.account,"
-		" excluded.authenticated_by, excluded.authenticated_at, excluded.next_refresh_at,"
-		" excluded.version), state = 'active', " NO_LEASE ", lost_at = NULL, failures = 0,"
-		" last_error = NULL, last_error_at = NULL, last_refreshed_at = NULL,"
-		" last_revocation = NULL WHERE g.version = $8::bigint RETURNING 1) " EVENT
-		" FROM done";
+		" $18, $19, $20, $21::bytea, $22::bytea, " TIME("23") ", " TIME(
+			"24") ", $25, $26,"
+			      " " TIME("27") ", " TIME(
+				      "28") ", $29::bigint FROM meant"
+					    " ON CONFLICT (tenant_id, connection_id, subject) DO "
+					    "UPDATE SET (" PUT_COLUMNS ")"
+					    " = ROW (excluded.id, excluded.user_id, excluded.kind, "
+					    "excluded.issuer,"
+					    " excluded.token_url, excluded.revocation_url, "
+					    "excluded.client_id,"
+					    " excluded.client_auth, excluded.client_secret, "
+					    "excluded.resource,"
+					    " excluded.audience, excluded.scope, "
+					    "excluded.access_token, excluded.refresh_token,"
+					    " excluded.expires_at, excluded.refresh_expires_at, "
+					    "excluded.account,"
+					    " excluded.authenticated_by, "
+					    "excluded.authenticated_at, excluded.next_refresh_at,"
+					    " excluded.version), state = 'active', " NO_LEASE
+					    ", lost_at = NULL, failures = 0,"
+					    " last_error = NULL, last_error_at = NULL, "
+					    "last_refreshed_at = NULL,"
+					    " last_revocation = NULL WHERE g.version = $8::bigint "
+					    "RETURNING 1) " EVENT " FROM done";
 	struct sql sql = { .arena = arena };
 
 	add_event(&sql, &request->key, &request->event);

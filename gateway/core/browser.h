@@ -35,8 +35,8 @@ void browser_token_new(char out[BROWSER_TOKEN_BYTES]);
 /* What the database knows it by. */
 void browser_token_hash(const char *token, char out[BROWSER_HASH_BYTES]);
 /* The statement that stores a code: $1 its digest, $2 the id of its user, $3 who made it, $4
- * the id of the key that did, or NULL; the tenant is app.tenant. Returns expires_at, in Unix seconds; no row: there is no such user, or it
- * is disabled. */
+ * the id of the key that did, or NULL; the tenant is app.tenant. Returns expires_at, in Unix
+ * seconds; no row: there is no such user, or it is disabled. */
 extern const char browser_insert_code[];
 
 /* principal is borrowed; its role is never over ROLE_ADMIN, and it has no API key. */

@@ -84,10 +84,9 @@ void client_issuer_bind(struct db *db, struct client_issuer_op **slot,
 	struct client_issuer_op *op = mem_new(sizeof(*op));
 
 	assert(*slot == NULL);
-	*op = (struct client_issuer_op){ .slot = slot,
-					 .issuer = mem_strdup(request->issuer),
-					 .done = done,
-					 .ctx = ctx };
+	*op = (struct client_issuer_op){
+		.slot = slot, .issuer = mem_strdup(request->issuer), .done = done, .ctx = ctx
+	};
 	*slot = op;
 	db_query(db, &op->query, &setting, sql, params, COUNT(params), on_bound, op);
 }

@@ -338,14 +338,11 @@ static enum connect_result go(struct connect_op *op)
 }
 
 static connect_step *const go_steps[] = {
-	connect_load_attempt, connect_take_attempt,
-	connect_check_viewer, check_agreed,
-	connect_load_tenant,  connect_take_connection,
-	check_seen,	      choose_client,
-	use_known_client,     bind_client,
-	register_client,      save_client,
-	compose_url,	      save_state,
-	go,
+	connect_load_attempt, connect_take_attempt, connect_check_viewer,
+	check_agreed,	      connect_load_tenant,  connect_take_connection,
+	check_seen,	      choose_client,	    use_known_client,
+	bind_client,	      register_client,	    save_client,
+	compose_url,	      save_state,	    go,
 };
 
 void connect_go(struct connects *connects, struct connect_op **slot, const char *attempt_id,

@@ -32,8 +32,8 @@ bool credential_find(void *access, const char *tenant_id, const char *connection
 bool credential_ready(const struct credentials *credentials, const struct tenant *tenant,
 		      const struct connection *connection, const char *subject);
 
-/* The secret that the client of a grant of the tenant has in the settings by now, in the tenant; NULL:
- * they know nothing of that client, or of its being used where the grant is renewed. */
+/* The secret that the client of a grant of the tenant has in the settings by now, in the tenant;
+ * NULL: they know nothing of that client, or of its being used where the grant is renewed. */
 struct grant;
 const struct secret *credential_client_secret(const struct tenant *tenant,
 					      const struct grant *grant);

@@ -2,8 +2,8 @@
 
 /*
  * Every address that an upstream or an authorization server can make us ask, in every spelling that
- * leads inside: nobody in there hears of it. One address is excepted, that of the server which names
- * the others; a witness listens beside it, on both loopbacks.
+ * leads inside: nobody in there hears of it. One address is excepted, that of the server which
+ * names the others; a witness listens beside it, on both loopbacks.
  */
 
 #include <setjmp.h>
@@ -64,7 +64,10 @@ static const char *const spellings[] = {
 	"http://127.0.0.1:$W#",
 	"http://127%2e0%2e0%2e1:$W/",
 	"http://%31%32%37.0.0.1:$W/",
-	"http://127\xe3\x80\x82""0\xe3\x80\x82""0\xe3\x80\x82""1:$W/",
+	"http://127\xe3\x80\x82"
+	"0\xe3\x80\x82"
+	"0\xe3\x80\x82"
+	"1:$W/",
 	"http://\xe2\x91\xa0\xe2\x91\xa1\xe2\x91\xa6.0.0.1:$W/",
 	"http:127.0.0.1:$W/",
 	"http:/127.0.0.1:$W/",
@@ -398,14 +401,14 @@ static const struct entry {
 	const char *name;
 	void (*ask)(struct scene *scene, const char *url);
 } entries[] = {
-	{"the resource",		 resource },
-	{ "resource_metadata",     resource_metadata },
-	{ "authorization_servers", issuer },
-	{ "issuer",		 pinned_issuer },
-	{ "token_endpoint",	token_endpoint },
-	{ "registration_endpoint", registration_endpoint },
-	{ "revocation_endpoint",   revocation_endpoint },
-	{ "userinfo_endpoint",	   userinfo_endpoint },
+	{"the resource",		  resource		   },
+	{ "resource_metadata",     resource_metadata	 },
+	{ "authorization_servers", issuer		  },
+	{ "issuer",		    pinned_issuer	  },
+	{ "token_endpoint",	    token_endpoint	   },
+	{ "registration_endpoint", registration_endpoint},
+	{ "revocation_endpoint",	 revocation_endpoint  },
+	{ "userinfo_endpoint",     userinfo_endpoint	 },
 };
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -487,7 +490,8 @@ static void nobody_inside_hears_of_a_redirect(void **state)
 			if (entries[e].ask == issuer)
 				answers[0] = (struct as_answer){
 					200, NULL,
-					"{\"resource\":\"$O/mcp\",\"authorization_servers\":[\"$O\"]}"
+					"{\"resource\":\"$O/"
+					"mcp\",\"authorization_servers\":[\"$O\"]}"
 				};
 			play(scene, answers, COUNT(answers));
 			attack(scene, &entries[e],

@@ -110,9 +110,9 @@ static void of_two_at_once_one_is_first(void **state)
 	gate_db_until(scene.gate, is_told, &here);
 	gate_db_until(scene.gate, is_told, &there);
 	assert_true(here.failed || there.failed);
-	assert_string_equal(gate_db_ask(scene.gate,
-					"SELECT count(*)::text AS v FROM tollgate.client_issuers"),
-			    "1");
+	assert_string_equal(
+		gate_db_ask(scene.gate, "SELECT count(*)::text AS v FROM tollgate.client_issuers"),
+		"1");
 }
 
 static void what_is_not_bound_may_not_see_it(void **state)

@@ -249,37 +249,43 @@ static void a_secret_of_the_settings_is_for_what_was_granted_there(void **state)
 		const char *client_id, *client_auth, *granted_by, *renewed_at;
 		bool given;
 	} table[] = {
-		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/t", true },
-		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/t", true },
-		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me", "post", NULL, AS "/t", true },
-		{ NULL, AS "/t", GRANT_INGESTED, "me", "post", NULL, AS "/t", true },
-		/* Another client, another way, another server, or one that a body made up. */
-		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "you", "post", AS, AS "/t", false },
-		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, NULL, "post", AS, AS "/t", false },
-		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", "basic", AS, AS "/t", false },
-		{ NULL, NULL, GRANT_AUTHORIZATION_CODE, "me", NULL, AS, AS "/t", false },
-		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", AS "/", AS "/t", false },
-		{ AS, NULL, GRANT_AUTHORIZATION_CODE, "me", "post", NULL, AS "/t", false },
-		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me", "post", AS, AS "/u", false },
-		{ NULL, NULL, GRANT_INGESTED, "me", "post", AS, AS "/t", false },
-		{ AS, NULL, GRANT_INGESTED, "me", "post", AS, "https://evil/t", false },
-		{ NULL, AS "/t", GRANT_INGESTED, "me", "post", AS, "https://evil/t", false },
+		{NULL,	NULL,    GRANT_AUTHORIZATION_CODE, "me",  "post",  AS,	  AS "/t",	   true },
+		{ AS,   NULL,    GRANT_AUTHORIZATION_CODE, "me",  "post",  AS,	AS "/t",		 true },
+		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me",	 "post",	 NULL,   AS "/t",		true },
+		{ NULL, AS "/t", GRANT_INGESTED,		 "me",  "post",  NULL,   AS "/t",	      true },
+ /* Another client, another way, another server, or one that a body made up. */
+		{ NULL, NULL,    GRANT_AUTHORIZATION_CODE, "you", "post",  AS,	   AS "/t",	    false},
+		{ NULL, NULL,    GRANT_AUTHORIZATION_CODE, NULL,  "post",  AS,	  AS "/t",	   false},
+		{ NULL, NULL,    GRANT_AUTHORIZATION_CODE, "me",  "basic", AS,	   AS "/t",	    false},
+		{ NULL, NULL,    GRANT_AUTHORIZATION_CODE, "me",  NULL,    AS,	AS "/t",		 false},
+		{ AS,   NULL,    GRANT_AUTHORIZATION_CODE, "me",  "post",  AS "/", AS "/t",	     false},
+		{ AS,   NULL,    GRANT_AUTHORIZATION_CODE, "me",  "post",  NULL,	  AS "/t",	   false},
+		{ NULL, AS "/t", GRANT_AUTHORIZATION_CODE, "me",	 "post",	 AS,     AS "/u",	      false},
+		{ NULL, NULL,    GRANT_INGESTED,	      "me",  "post",  AS,	AS "/t",		 false},
+		{ AS,   NULL,    GRANT_INGESTED,	    "me",  "post",  AS,     "https://evil/t", false},
+		{ NULL, AS "/t", GRANT_INGESTED,		 "me",  "post",  AS,	   "https://evil/t", false},
 	};
 	struct connection other = { .id = TENANT };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		const struct connection_oauth oauth = { .issuer = table[i].issuer,
-							.token_url = table[i].token_url,
-							.client_id = "me",
-							.client_auth = OAUTH_AUTH_POST,
-							.client_secret = { (char *)"s", 1 } };
+		const struct connection_oauth oauth = {
+			.issuer = table[i].issuer,
+			.token_url = table[i].token_url,
+			.client_id = "me",
+			.client_auth = OAUTH_AUTH_POST,
+			.client_secret = {(char *)"s", 1}
+		};
 		const struct connection old = { .id = CONNECTION, .oauth = &oauth };
 		const struct connection none = { .id = CONNECTION, .trial = &old };
-		const struct tenant serving = { .connections = (struct connection[]){ other, old },
-						.n_connections = 2 };
-		const struct tenant trying = { .connections = (struct connection[]){ other, none },
-					       .n_connections = 2 };
+		const struct tenant serving = {
+			.connections = (struct connection[]){other, old},
+			    .n_connections = 2
+		};
+		const struct tenant trying = {
+			.connections = (struct connection[]){other, none},
+			     .n_connections = 2
+		};
 		struct grant grant = { .kind = table[i].kind,
 				       .client_id = table[i].client_id,
 				       .client_auth = table[i].client_auth,

@@ -18,18 +18,21 @@ static void make_acme(struct acme *acme)
 {
 	struct err err;
 
-	*acme = (struct acme){
-		.tenant = {.refs = 1,						     .id = OWN_TENANT, .name = "acme"},
-		.connection = { .id = ROW_ID,
-				.name = "crm",
-				.url = "https://crm.example.com/mcp",
-				.auth_mode = AUTH_OAUTH },
-		.oauth = {										  .per_user = true,
-			   .resource = true,
-			   .token_url = "https://as.example.com/t",
-			   .client_id = "gate",
-			   .client_auth = OAUTH_AUTH_POST,
-			   .client_secret = { client_secret, sizeof(client_secret) - 1 } },
+	/* One by one: clang-format lays a nested initializer out anew each time. */
+	acme->tenant = (struct tenant){ .refs = 1, .id = OWN_TENANT, .name = "acme" };
+	acme->connection = (struct connection){
+		.id = ROW_ID,
+		.name = "crm",
+		.url = "https://crm.example.com/mcp",
+		.auth_mode = AUTH_OAUTH,
+	};
+	acme->oauth = (struct connection_oauth){
+		.per_user = true,
+		.resource = true,
+		.token_url = "https://as.example.com/t",
+		.client_id = "gate",
+		.client_auth = OAUTH_AUTH_POST,
+		.client_secret = {client_secret, sizeof(client_secret) - 1},
 	};
 	acme->connection.oauth = &acme->oauth;
 	acme->tenant.connections = &acme->connection;
