@@ -43,9 +43,21 @@ struct connection_options {
 	bool no_wait;
 	struct oauth_options oauth;
 };
-/* What was given, as the body of a request; in the arena. ERR_BAD_REQUEST. */
+/* What add needs at least. ERR_BAD_REQUEST. */
+int connection_check_new(const struct connection_options *options, struct err *err) MUST_CHECK;
+/* Adds what was given to the body, as a connection or, to change one, as a merge patch.
+ * ERR_BAD_REQUEST. */
+int connection_set_body(struct cli *cli, json_t *body, const struct connection_options *options,
+			bool change, struct err *err) MUST_CHECK;
+/* The text of a body, in the arena, which is wiped: it may hold a credential. */
+struct span connection_text(struct cli *cli, const json_t *body);
+/* Both at once, of a connection. ERR_BAD_REQUEST. */
 int connection_body(struct cli *cli, const struct connection_options *options, struct span *out,
 		    struct err *err) MUST_CHECK;
+/* An object of the texts NAME=VALUE that --option gave, with null for each name that is removed;
+ * *out is a new reference. ERR_BAD_REQUEST. */
+int connection_pairs(const char *option, const struct cli_list *given,
+		     const struct cli_list *removed, json_t **out, struct err *err) MUST_CHECK;
 
 /* cmd_connections_oauth.c: adds the member oauth to the body's auth, if anything of it was given.
  * ERR_BAD_REQUEST. */

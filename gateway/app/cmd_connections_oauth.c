@@ -66,20 +66,10 @@ static int set_params(json_t *oauth, const struct oauth_options *options, struct
 
 	if (options->params.n == 0 && options->params_removed.n == 0)
 		return 0;
-	params = json_object();
+	if (connection_pairs("authorize-param", &options->params, &options->params_removed, &params,
+			     err) < 0)
+		return -1;
 	json_object_set_new(oauth, "authorize_params", params);
-	for (size_t i = 0; i < options->params.n; i++) {
-		const char *text = options->params.items[i];
-		const char *equals = strchr(text, '=');
-
-		if (equals == NULL || equals == text)
-			return err_set(err, ERR_BAD_REQUEST,
-				       "--authorize-param wants NAME=VALUE, not %s", text);
-		json_object_setn_new(params, text, (size_t)(equals - text),
-				     json_string(equals + 1));
-	}
-	for (size_t i = 0; i < options->params_removed.n; i++)
-		json_object_set_new(params, options->params_removed.items[i], json_null());
 	return 0;
 }
 

@@ -9,19 +9,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "gateway/app/cli.h"
 #include "gateway/app/dev_cluster.h"
 #include "gateway/app/dev_dir.h"
-#include "gateway/app/dev_seed.h"
+#include "gateway/app/dev_ready.h"
 #include "gateway/app/listener.h"
 #include "gateway/app/sample_clock.h"
 #include "gateway/app/sample_notes.h"
-#include "gateway/app/supervisor.h"
 #include "gateway/core/browser.h"
-#include "version.h"
 
 #define CLUSTER_START_MS 30000
 #define CLUSTER_END_MS	 10000
@@ -267,121 +263,22 @@ static int prepare(struct dev *dev, struct err *err)
 	return 0;
 }
 
-static json_t *url_of(const struct dev *dev, enum listener_kind kind, const char *path)
-{
-	return json_sprintf("http://127.0.0.1:%d%s", supervisor_port(dev->supervisor, kind), path);
-}
-
-static void set_database(json_t *json, const struct dev *dev, const char *key, const char *role)
-{
-	char *url = dev_cluster_url(&dev->cluster, DEV_DATABASE, role);
-
-	json_object_set_new(json, key, json_string(url));
-	free(url);
-}
-
-/* For tests and scripts; whole or not at all, so that its existence means ready. */
-static int write_dev_json(struct dev *dev, struct err *err)
-{
-	char *path = path_in(dev, "dev.json");
-	char *draft = path_in(dev, "dev.json.new");
-	char admin_key[DEV_KEY_BYTES];
-	char user_key[DEV_KEY_BYTES];
-	json_t *json = json_object();
-	int fd;
-	int ret = 0;
-
-	dev_dir_read_key(dev->seed.admin_key_file, admin_key);
-	dev_dir_read_key(dev->seed.user_key_file, user_key);
-	json_object_set_new(json, "public_url", url_of(dev, LISTENER_PUBLIC, ""));
-	json_object_set_new(json, "mcp_url", url_of(dev, LISTENER_PUBLIC, "/mcp"));
-	json_object_set_new(json, "key_url", url_of(dev, LISTENER_KEY, ""));
-	json_object_set_new(json, "ops_url", url_of(dev, LISTENER_OPS, ""));
-	json_object_set_new(json, "api_url", url_of(dev, LISTENER_PUBLIC, "/api/v1"));
-	json_object_set_new(json, "admin_key", json_string(admin_key));
-	json_object_set_new(json, "user_key", json_string(user_key));
-	json_object_set_new(json, "tenant", json_string(DEV_TENANT));
-	json_object_set_new(json, "notes_url",
-			    json_sprintf("http://127.0.0.1:%d/mcp", listener_port(dev->notes_fd)));
-	set_database(json, dev, "database_url", "tollgate_app");
-	set_database(json, dev, "audit_database_url", DEV_READER);
-	set_database(json, dev, "owner_database_url", "tollgate_owner");
-	json_object_set_new(json, "pid", json_integer(getpid()));
-	mem_wipe(admin_key, sizeof(admin_key));
-	mem_wipe(user_key, sizeof(user_key));
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || json_dumpfd(json, fd, JSON_INDENT(2)) < 0 || write(fd, "\n", 1) != 1 ||
-	    rename(draft, path) < 0)
-		ret = err_set(err, ERR_INTERNAL, "%s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	json_decref(json);
-	return ret;
-}
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
-
-/* The command line looks for .run below the directory where it is started. */
-static void print_call(const struct dev *dev, int public_port)
-{
-	char *usual = realpath(".run", NULL);
-
-	if (usual != NULL && strcmp(usual, dev->dir) == 0)
-		printf("  build/tollgate call clock__now      call a tool\n"
-		       "  build/tollgate connect notes        connect an account, then call "
-		       "notes__list_notes\n");
-	else
-		printf("  TOLLGATE_URL=http://127.0.0.1:%d TOLLGATE_KEY=\"$(cat %s/%s.key)\""
-		       " build/tollgate call clock__now\n",
-		       public_port, dev->home, DEV_USER);
-	free(usual);
-}
-
-static void print_banner(const struct dev *dev)
-{
-	int public_port = supervisor_port(dev->supervisor, LISTENER_PUBLIC);
-	int key_port = supervisor_port(dev->supervisor, LISTENER_KEY);
-	char *psql = dev_cluster_url(&dev->cluster, DEV_DATABASE, DEV_READER);
-
-	printf("\ntollgate " TOLLGATE_VERSION
-	       "  DEVELOPMENT MODE: plain HTTP, loopback only, data in %s"
-	       "        ready in %.1f s\n\n",
-	       dev->dir, seconds_since(&dev->started));
-	printf("  MCP            http://127.0.0.1:%d/mcp\n", public_port);
-	printf("  MCP (API key)  http://127.0.0.1:%d/mcp\n", key_port);
-	printf("  Admin API      http://127.0.0.1:%d/api/v1\n", public_port);
-	if (!dev->is_beside)
-		printf("  Sign-in link   %s/signin?code=%s   %s, once, for 10 minutes\n",
-		       supervisor_public_url(dev->supervisor), dev->signin_code, DEV_USER);
-	printf("  User key       %s/%s.key   user %s of tenant %s\n", dev->home, DEV_USER, DEV_USER,
-	       DEV_TENANT);
-	printf("  Admin key      %s/admin.key\n", dev->home);
-	printf("  SQL            psql '%s'\n", psql);
-	printf("\nNext\n");
-	print_call(dev, public_port);
-	printf("  claude mcp add --transport http tollgate http://127.0.0.1:%d/mcp"
-	       " -H \"Authorization: Bearer $(cat %s/%s.key)\"\n",
-	       key_port, dev->home, DEV_USER);
-	printf(dev->is_beside ? "\nCtrl-C stops.\n"
-			      : "\nCtrl-C stops.  make run-reset erases the data.\n");
-	fflush(stdout);
-	free(psql);
-}
-
 static void on_ready(void *ctx)
 {
 	struct dev *dev = ctx;
+	const struct dev_ready ready = {
+		.dir = dev->dir,
+		.home = dev->home,
+		.is_beside = dev->is_beside,
+		.seed = &dev->seed,
+		.supervisor = dev->supervisor,
+		.started = dev->started,
+	};
 	struct err err;
 
-	if (write_dev_json(dev, &err) < 0)
+	if (dev_ready_save(&ready, path_in(dev, "dev.json"), &err) < 0)
 		complain(EXIT_UNEXPECTED, "%s", err.text);
-	print_banner(dev);
+	dev_ready_print(&ready);
 }
 
 static int reset(struct dev *dev, struct err *err)

@@ -2,8 +2,7 @@
 #ifndef GATEWAY_APP_CMD_KEYRING_H
 #define GATEWAY_APP_CMD_KEYRING_H
 
-/* What the commands `tollgate keyring …` share: cmd_keyring.c (the file), cmd_keyring_walk.c (what
- * is sealed with it). */
+/* What the commands `tollgate keyring …` share. */
 
 #include "gateway/app/cli.h"
 #include "gateway/app/key_walk.h"
@@ -36,7 +35,14 @@ enum key_wait {
 };
 int keyring_command_wait(struct keyring_command *command, uint32_t key_id, enum key_wait what);
 
-/* cmd_keyring_walk.c: the run of two commands. */
+/* How many data keys that key wraps, over all tenants. An exit code, as above. */
+int keyring_command_count(struct keyring_command *command, uint32_t kek_id, size_t *n);
+
+/* The run of each command: cmd_keyring_edit.c has those that change the file. */
+int keyring_create_run(struct cli *cli, const void *options);
+int keyring_add_run(struct cli *cli, const void *options);
+int keyring_promote_run(struct cli *cli, const void *options);
+int keyring_retire_run(struct cli *cli, const void *options);
 int keyring_rewrap_run(struct cli *cli, const void *options);
 int keyring_verify_run(struct cli *cli, const void *options);
 

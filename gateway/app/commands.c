@@ -162,12 +162,14 @@ const struct command commands[] = {
 
 	{ "connect", NULL, "NAME [--no-browser]", "Connect an account to an OAuth connection, in the browser.",
 	  "  --no-browser   only print the address\n"
-	  "Waits until it is done. Exit code 6 if the account is not connected then.\n",
+	  "Waits until it is done. The browser has to be signed in as the user of the key: tollgate\n"
+	  "signin-link prints an address that does that. Exit code 6 if the account is not connected.\n",
 	  NULL, NULL, &cli_connect },
 	{ "accounts", "list", "", "List the connected accounts that the key may see.",
 	  NULL, NULL, NULL, &cli_accounts_list },
 	{ "accounts", "disconnect", "NAME [--user U] [--yes]", "Disconnect an account and revoke its tokens.",
-	  "  --user U   another user's; as administrator\n",
+	  "  --user U   another user's; as administrator\n"
+	  "  --yes      do not ask, as it does at a terminal\n",
 	  NULL, NULL, &cli_accounts_disconnect },
 	{ "signin-link", NULL, "", "Print an address that signs a browser in as the key's user, once.",
 	  NULL, NULL, NULL, &cli_signin_link },
@@ -390,14 +392,43 @@ static const char *nearest_word(const char *noun, const char *word)
 	return nearest.found;
 }
 
+/* The command that this word is the verb of, if one noun alone has it. */
+static const struct command *find_by_verb(const char *verb)
+{
+	const struct command *found = NULL;
+
+	for (const struct command *at = commands; at->noun != NULL; at++) {
+		if (at->verb == NULL || strcmp(at->verb, verb) != 0)
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = at;
+	}
+	return found;
+}
+
+/* What was meant by words that are no command; false: no guess. */
+static bool guess(const char *noun, char **words, size_t n, char name[MAX_NAME])
+{
+	const struct command *command = noun == NULL ? find_by_verb(words[0]) : NULL;
+	const char *near = noun == NULL ? nearest_word(NULL, words[0])
+			   : n > 1	? nearest_word(noun, words[1])
+					: NULL;
+
+	if (command != NULL)
+		name_of(command, name);
+	else
+		snprintf(name, MAX_NAME, "%s", near != NULL ? near : "");
+	return name[0] != '\0';
+}
+
 /* words[0], or words[1] of it, is none. */
 static int no_command(int argc, char **argv, size_t n)
 {
 	const struct cli cli = { .output = wants_json(argc, argv) ? OUTPUT_JSON : OUTPUT_TABLE };
 	const char *noun = is_noun(argv[0]) ? argv[0] : NULL;
-	const char *meant = noun == NULL ? nearest_word(NULL, argv[0])
-			    : n > 1	 ? nearest_word(noun, argv[1])
-					 : NULL;
+	char meant[MAX_NAME];
+	bool has_guess = guess(noun, argv, n, meant);
 
 	if (cli.output == OUTPUT_TABLE && noun == NULL)
 		print_overview(stderr);
@@ -407,8 +438,8 @@ static int no_command(int argc, char **argv, size_t n)
 		return cli_fail(&cli, EXIT_USAGE, "usage", "say what %s shall do", noun);
 	return cli_fail(&cli, EXIT_USAGE, "usage", "there is no command %s%s%s%s%s%s", argv[0],
 			noun != NULL ? " " : "", noun != NULL ? argv[1] : "",
-			meant != NULL ? "; did you mean " : "", meant != NULL ? meant : "",
-			meant != NULL ? "?" : "");
+			has_guess ? "; did you mean " : "", has_guess ? meant : "",
+			has_guess ? "?" : "");
 }
 
 /* What help says for these words: the nearest there is. */

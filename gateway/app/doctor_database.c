@@ -435,7 +435,7 @@ static void check_connections(struct doctor *doctor, struct finding *finding)
 			     (long long)census.n);
 	else
 		doctor_found(doctor, finding, VERDICT_OK, NULL,
-			     "%lld of %zu tenants, none unhealthy", (long long)census.n,
+			     "connections: %lld, tenants: %zu, none unhealthy", (long long)census.n,
 			     census.n_tenants);
 }
 

@@ -212,6 +212,13 @@ const char *member_text(const json_t *object, const char *name, const char *othe
 	return text != NULL ? text : otherwise;
 }
 
+const char *member_filled(const json_t *object, const char *name)
+{
+	const char *text = member_text(object, name, NULL);
+
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
 bool member_flag(const json_t *object, const char *name, bool otherwise)
 {
 	const json_t *value = json_object_get(object, name);

@@ -83,6 +83,8 @@ int members_check(const json_t *object, const char *at, const char *what,
 
 /* The member's text, or `otherwise` if it is absent or null. Borrowed. */
 const char *member_text(const json_t *object, const char *name, const char *otherwise);
+/* NULL also if it is empty, which is as good as absent. */
+const char *member_filled(const json_t *object, const char *name);
 bool member_flag(const json_t *object, const char *name, bool otherwise);
 /* 1 ms to API_MAX_TIMEOUT_MS; absent: *out stays. */
 int member_duration(const json_t *object, const char *name, int64_t *out,

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * What is done to the grants of a connection: connect, ingest, reacquire, disconnect. Each acts on
- * the grant that the caller uses; administrators alone act on one that all share, and may name the
- * user whose they mean.
- */
+/* What is done to the grants of a connection: connect, ingest, reacquire, disconnect. */
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -16,152 +11,17 @@
 #include "gateway/core/connect.h"
 #include "gateway/core/tenant.h"
 #include "gateway/http/api_oauth.h"
+#include "gateway/http/api_oauth_action.h"
 #include "gateway/http/api_oauth_token.h"
 #include "oauth/access.h"
 
 #define TENANT	     "current_setting('app.tenant')::uuid"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define US_PER_S     1000000
-#define MAX_ACTOR    128
-
-struct action {
-	const struct connection *connection; /* in request->tenant */
-	struct grant_key key;
-	char actor[MAX_ACTOR]; /* for the record: "user:ana", "key:ci" */
-	/* What came of it. */
-	const char *attempt_id;
-	const char *url;
-	int64_t expires_at;
-	const char *revocation;
-	bool none;	       /* there is no grant that could be renewed */
-	const char *why;       /* there is none; or NULL */
-	const struct err *err; /* NULL: it went well */
-};
-
-static struct action *action_of(const struct api_request *request)
-{
-	return request->work;
-}
-
-/* --- which connection, whose grant ----------------------------------------------------------- */
 
 static const struct err *keep_err(struct api_request *request, const struct err *err)
 {
 	return err != NULL ? arena_dup(request->arena, err, sizeof(*err)) : NULL;
-}
-
-static enum api_result fail_with(struct api_request *request, const struct err *err)
-{
-	return api_fail(request, err->code, "%s", err->text);
-}
-
-/* While settings are tried out, those are meant: accounts are connected to what is to come. */
-static enum api_result find_oauth(struct api_request *request)
-{
-	const char *name = exchange_param(request->exchange, "name");
-	const struct connection *found = tenant_find_connection(request->tenant, name);
-	const struct principal *principal = request->principal;
-	struct action *action = arena_alloc(request->arena, sizeof(*action));
-
-	if (found == NULL)
-		return api_fail(request, ERR_NOT_FOUND, "there is no connection named %.64s", name);
-	if (found->trial != NULL)
-		found = found->trial;
-	if (found->invalid != NULL)
-		return api_fail(request, ERR_CONFLICT, "the connection cannot be used: %s",
-				found->invalid);
-	if (found->auth_mode != AUTH_OAUTH)
-		return api_fail(request, ERR_CONFLICT,
-				"the connection's auth.mode is not \"oauth\": it has no accounts");
-	action->connection = found;
-	snprintf(action->actor, sizeof(action->actor), "%s:%s",
-		 principal->user_name != NULL ? "user" : "key",
-		 principal->user_name != NULL ? principal->user_name : principal->api_key);
-	request->work = action;
-	return API_NEXT;
-}
-
-static void set_key(struct api_request *request)
-{
-	struct grant_key *key = &action_of(request)->key;
-
-	snprintf(key->tenant_id, sizeof(key->tenant_id), "%s", request->tenant_id);
-	snprintf(key->connection_id, sizeof(key->connection_id), "%s",
-		 action_of(request)->connection->id);
-}
-
-/* The grant that the caller uses. */
-static enum api_result choose_own(struct api_request *request)
-{
-	struct action *action = action_of(request);
-	struct err err;
-
-	set_key(request);
-	if (connect_subject(action->connection, request->principal, action->key.subject, &err) < 0)
-		return fail_with(request, &err);
-	if (action->key.subject[0] == '\0' && request->principal->role < ROLE_ADMIN)
-		return api_fail(request, ERR_FORBIDDEN,
-				"all share the account of this connection: only an administrator "
-				"of the tenant may do this");
-	return API_NEXT;
-}
-
-/* A body is not needed. */
-static enum api_result read_user(struct api_request *request)
-{
-	static const struct member members[] = {
-		{"user", MEMBER_TEXT, MEMBER_NULLABLE, 0, 0, "the name of a user or null"},
-	};
-	struct api_fault fault;
-	enum api_result result;
-
-	if (exchange_body(request->exchange).n == 0)
-		return API_NEXT;
-	result = api_read_text(request);
-	if (result == API_NEXT)
-		result = api_read_body(request);
-	if (result != API_NEXT)
-		return result;
-	if (members_check(request->body, "", "this", members, COUNT(members), &fault) < 0)
-		return api_fail_body(request, &fault);
-	return API_NEXT;
-}
-
-static const char *named_user(const struct api_request *request)
-{
-	return member_text(request->body, "user", NULL);
-}
-
-static enum api_result find_user(struct api_request *request)
-{
-	const struct span name = span_of(named_user(request));
-
-	if (name.p == NULL)
-		return API_NEXT;
-	if (request->principal->role < ROLE_ADMIN)
-		return api_fail(request, ERR_FORBIDDEN,
-				"only an administrator of the tenant may name a user");
-	if (!action_of(request)->connection->oauth->per_user)
-		return api_fail(request, ERR_BAD_REQUEST,
-				"all share the account of this connection: leave user out");
-	return api_query(request,
-			 "SELECT id FROM tollgate.users WHERE tenant_id = " TENANT " AND name = $1",
-			 &name, 1);
-}
-
-static enum api_result choose_grant(struct api_request *request)
-{
-	struct grant_key *key = &action_of(request)->key;
-
-	if (named_user(request) == NULL)
-		return choose_own(request);
-	if (db_rows(request->results[0]) == 0)
-		return api_fail(request, ERR_NOT_FOUND, "there is no user named %.64s",
-				named_user(request));
-	set_key(request);
-	snprintf(key->subject, sizeof(key->subject), "user:%s",
-		 db_text(request->results[0], 0, "id"));
-	return API_NEXT;
 }
 
 /* --- connect --------------------------------------------------------------------------------- */
@@ -169,7 +29,7 @@ static enum api_result choose_grant(struct api_request *request)
 static void on_link(void *ctx, const struct connect_link *link, const struct err *err)
 {
 	struct api_request *request = ctx;
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 
 	action->err = keep_err(request, err);
 	if (err == NULL) {
@@ -184,7 +44,7 @@ static enum api_result start_connect(struct api_request *request)
 {
 	const struct connect_request asked = {
 		.tenant = request->tenant,
-		.connection = action_of(request)->connection,
+		.connection = oauth_action_of(request)->connection,
 		.principal = request->principal,
 	};
 
@@ -194,11 +54,11 @@ static enum api_result start_connect(struct api_request *request)
 
 static enum api_result show_link(struct api_request *request)
 {
-	const struct action *action = action_of(request);
+	const struct oauth_action *action = oauth_action_of(request);
 	char expires_at[TEXT_TIME_BYTES];
 
 	if (action->err != NULL)
-		return fail_with(request, action->err);
+		return oauth_action_fail(request, action->err);
 	text_time(action->expires_at * US_PER_S, expires_at);
 	return api_answer(request, 201,
 			  json_pack("{s:s, s:s, s:s}", "attempt", action->attempt_id, "url",
@@ -208,7 +68,7 @@ static enum api_result show_link(struct api_request *request)
 
 /* The tenant is loaded, not found: what was added a moment ago is what is connected. */
 api_step *const api_oauth_connect[] = {
-	api_load_tenant, find_oauth, start_connect, show_link, NULL,
+	api_load_tenant, oauth_action_begin, start_connect, show_link, NULL,
 };
 
 /* --- after a change -------------------------------------------------------------------------- */
@@ -216,7 +76,7 @@ api_step *const api_oauth_connect[] = {
 /* The trigger tells the node that watches the connection. */
 static enum api_result want_refresh(struct api_request *request)
 {
-	const struct span id = span_of(action_of(request)->connection->id);
+	const struct span id = span_of(oauth_action_of(request)->connection->id);
 
 	return api_query(request,
 			 "UPDATE tollgate.connection_status SET refresh_wanted = refresh_wanted + 1"
@@ -226,7 +86,7 @@ static enum api_result want_refresh(struct api_request *request)
 
 static enum api_result find_grant(struct api_request *request)
 {
-	const struct grant_key *key = &action_of(request)->key;
+	const struct grant_key *key = &oauth_action_of(request)->key;
 	const struct span params[] = { span_of(key->connection_id), span_of(key->subject) };
 
 	return api_query(request,
@@ -252,14 +112,14 @@ static void on_put(void *ctx, const struct err *err)
 {
 	struct api_request *request = ctx;
 
-	action_of(request)->err = keep_err(request, err);
+	oauth_action_of(request)->err = keep_err(request, err);
 	api_resume(request);
 }
 
 static enum api_result start_put(struct api_request *request)
 {
 	const struct principal *principal = request->principal;
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 	const struct oauth_token_params params = {
 		.body = request->body,
 		.connection = action->connection,
@@ -287,14 +147,14 @@ static enum api_result start_put(struct api_request *request)
 
 static enum api_result after_put(struct api_request *request)
 {
-	const struct err *err = action_of(request)->err;
+	const struct err *err = oauth_action_of(request)->err;
 
-	return err != NULL ? fail_with(request, err) : want_refresh(request);
+	return err != NULL ? oauth_action_fail(request, err) : want_refresh(request);
 }
 
 api_step *const api_oauth_ingest[] = {
-	api_read_text, api_read_body, api_load_tenant, find_oauth, choose_own,
-	start_put,     after_put,     find_grant,      show_grant, NULL,
+	api_read_text, api_read_body, api_load_tenant, oauth_action_begin, oauth_action_own,
+	start_put,     after_put,     find_grant,      show_grant,	   NULL,
 };
 
 /* --- reacquire ------------------------------------------------------------------------------- */
@@ -303,7 +163,7 @@ static void on_renewed(void *ctx, enum access_state state, const struct access_t
 		       const char *why, const struct err *err)
 {
 	struct api_request *request = ctx;
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 
 	(void)token;
 	action->err = keep_err(request, err);
@@ -316,13 +176,13 @@ static void on_acquired(void *ctx, const struct err *err)
 {
 	struct api_request *request = ctx;
 
-	action_of(request)->err = keep_err(request, err);
+	oauth_action_of(request)->err = keep_err(request, err);
 	api_resume(request);
 }
 
 static enum api_result start_renewal(struct api_request *request)
 {
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 	const struct acquire_request asked = {
 		.tenant = request->tenant,
 		.connection = action->connection,
@@ -349,7 +209,7 @@ static enum api_result fail_at_server(struct api_request *request, const char *t
  * be. Without a row that can be read the failure is our own. */
 static enum api_result judge_renewal(struct api_request *request)
 {
-	const struct action *action = action_of(request);
+	const struct oauth_action *action = oauth_action_of(request);
 	const struct db_result *row = request->results[0];
 	const char *text = db_rows(row) > 0 ? db_text(row, 0, "oauth_error") : NULL;
 
@@ -361,20 +221,23 @@ static enum api_result judge_renewal(struct api_request *request)
 	if (text != NULL)
 		return fail_at_server(request, text);
 	if (action->err != NULL)
-		return fail_with(request, action->err);
+		return oauth_action_fail(request, action->err);
 	return show_grant(request);
 }
 
 static enum api_result after_renewal(struct api_request *request)
 {
-	const struct action *action = action_of(request);
+	const struct oauth_action *action = oauth_action_of(request);
 
 	return action->err == NULL && !action->none ? want_refresh(request) : API_NEXT;
 }
 
 api_step *const api_oauth_reacquire[] = {
-	read_user,     api_load_tenant, find_oauth, find_user,	   choose_grant,
-	start_renewal, after_renewal,	find_grant, judge_renewal, NULL,
+	oauth_action_read_user, api_load_tenant,
+	oauth_action_begin,	oauth_action_find_user,
+	oauth_action_choose,	start_renewal,
+	after_renewal,		find_grant,
+	judge_renewal,		NULL,
 };
 
 /* --- disconnect ------------------------------------------------------------------------------ */
@@ -382,7 +245,7 @@ api_step *const api_oauth_reacquire[] = {
 static void on_disconnected(void *ctx, const char *revocation, const struct err *err)
 {
 	struct api_request *request = ctx;
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 
 	action->err = keep_err(request, err);
 	action->revocation = revocation != NULL ? arena_strdup(request->arena, revocation) : NULL;
@@ -391,7 +254,7 @@ static void on_disconnected(void *ctx, const char *revocation, const struct err 
 
 static enum api_result start_disconnect(struct api_request *request)
 {
-	struct action *action = action_of(request);
+	struct oauth_action *action = oauth_action_of(request);
 
 	access_disconnect(request->app->access, &request->accessing, &action->key, action->actor,
 			  on_disconnected, request);
@@ -400,18 +263,18 @@ static enum api_result start_disconnect(struct api_request *request)
 
 static enum api_result after_disconnect(struct api_request *request)
 {
-	const struct err *err = action_of(request)->err;
+	const struct err *err = oauth_action_of(request)->err;
 
 	if (err == NULL)
 		return want_refresh(request);
 	return err->code == ERR_NOT_FOUND
 		       ? api_fail(request, ERR_NOT_FOUND, "there is no connected account")
-		       : fail_with(request, err);
+		       : oauth_action_fail(request, err);
 }
 
 static enum api_result show_revocation(struct api_request *request)
 {
-	const struct action *action = action_of(request);
+	const struct oauth_action *action = oauth_action_of(request);
 
 	return api_answer(request, 200,
 			  json_pack("{s:s, s:s, s:b}", "connection", action->connection->name,
@@ -421,6 +284,7 @@ static enum api_result show_revocation(struct api_request *request)
 }
 
 api_step *const api_oauth_disconnect[] = {
-	read_user,	  api_load_tenant,  find_oauth,	     find_user, choose_grant,
-	start_disconnect, after_disconnect, show_revocation, NULL,
+	oauth_action_read_user, api_load_tenant,     oauth_action_begin,
+	oauth_action_find_user, oauth_action_choose, start_disconnect,
+	after_disconnect,	show_revocation,     NULL,
 };

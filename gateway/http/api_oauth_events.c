@@ -110,7 +110,8 @@ api_step *const api_oauth_events[] = { api_read_page, find_events, answer_events
 
 /* --- attempts -------------------------------------------------------------------------------- */
 
-/* Whose it is not does not see that it exists. */
+/* Whose it is not does not see that it exists. One whose time is over counts as expired before the
+ * sweep says so, but not while its answer may still be under way: as in tollgate's own sweep. */
 static enum api_result find_attempt(struct api_request *request)
 {
 	const char *id = exchange_param(request->exchange, "id");

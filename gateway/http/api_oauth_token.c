@@ -29,13 +29,6 @@ static const struct member token_members[] = {
 	{ "token_endpoint_auth", MEMBER_TEXT,   MEMBER_NULLABLE, 0,			  0, "a string such as \"basic\"" },
 };
 
-static const char *text_of(const json_t *body, const char *name)
-{
-	const char *text = member_text(body, name, NULL);
-
-	return text != NULL && text[0] != '\0' ? text : NULL;
-}
-
 /* RFC 6750 section 2.1: what fits in the header behind "Bearer ". */
 static bool is_token(const char *text)
 {
@@ -54,7 +47,7 @@ static struct secret secret_of(const char *text)
 static int read_tokens(const json_t *body, struct grant *out, struct api_fault *fault)
 {
 	static const char *const names[] = { "access_token", "refresh_token" };
-	const char *type = text_of(body, "token_type");
+	const char *type = member_filled(body, "token_type");
 
 	for (size_t i = 0; i < COUNT(names); i++) {
 		const char *text = member_text(body, names[i], NULL);
@@ -69,8 +62,8 @@ static int read_tokens(const json_t *body, struct grant *out, struct api_fault *
 	if (type != NULL && strcasecmp(type, "bearer") != 0)
 		return api_fault_set(fault, "/token_type",
 				     "token_type must be \"Bearer\"; no other is supported");
-	out->access_token = secret_of(text_of(body, "access_token"));
-	out->refresh_token = secret_of(text_of(body, "refresh_token"));
+	out->access_token = secret_of(member_filled(body, "access_token"));
+	out->refresh_token = secret_of(member_filled(body, "refresh_token"));
 	return 0;
 }
 
@@ -95,7 +88,7 @@ static int read_expiry(const struct oauth_token_params *params, const char *name
 static int check_url(const struct oauth_token_params *params, const char *name,
 		     struct api_fault *fault)
 {
-	const char *url = text_of(params->body, name);
+	const char *url = member_filled(params->body, name);
 	char pointer[API_POINTER_BYTES];
 	struct err err;
 	int ret;
@@ -134,7 +127,7 @@ static bool is_own_server(const struct oauth_token_params *params)
 					     "client_id", "client_secret", "token_endpoint_auth" };
 
 	for (size_t i = 0; i < COUNT(names); i++) {
-		if (text_of(params->body, names[i]) != NULL)
+		if (member_filled(params->body, names[i]) != NULL)
 			return false;
 	}
 	return true;
@@ -153,9 +146,9 @@ static void take_settings(const struct connection_oauth *oauth, struct grant *ou
 
 static int take_body(const json_t *body, struct grant *out, struct api_fault *fault)
 {
-	const char *secret = text_of(body, "client_secret");
+	const char *secret = member_filled(body, "client_secret");
 	enum oauth_client_auth auth = secret != NULL ? OAUTH_AUTH_BASIC : OAUTH_AUTH_NONE;
-	const char *method = text_of(body, "token_endpoint_auth");
+	const char *method = member_filled(body, "token_endpoint_auth");
 	struct err err;
 
 	if (method != NULL && client_auth_parse(method, &auth, &err) < 0)
@@ -165,13 +158,13 @@ static int take_body(const json_t *body, struct grant *out, struct api_fault *fa
 		return api_fault_set(fault, "/client_secret",
 				     "client_secret goes with every token_endpoint_auth but "
 				     "\"none\"");
-	if (secret != NULL && text_of(body, "client_id") == NULL)
+	if (secret != NULL && member_filled(body, "client_id") == NULL)
 		return api_fault_set(fault, "/client_id",
 				     "client_id is required with client_secret");
-	out->issuer = text_of(body, "issuer");
-	out->token_url = text_of(body, "token_url");
-	out->revocation_url = text_of(body, "revocation_url");
-	out->client_id = text_of(body, "client_id");
+	out->issuer = member_filled(body, "issuer");
+	out->token_url = member_filled(body, "token_url");
+	out->revocation_url = member_filled(body, "revocation_url");
+	out->client_id = member_filled(body, "client_id");
 	out->client_secret = secret_of(secret);
 	out->client_auth = client_auth_name(auth);
 	return 0;
@@ -199,8 +192,8 @@ int oauth_token_parse(const struct oauth_token_params *params, struct grant *out
 				     "%s is required with refresh_token, or it could not be used; "
 				     "the connection has none of its own",
 				     out->token_url == NULL ? "token_url" : "client_id");
-	out->scope = text_of(body, "scope");
-	out->account = text_of(body, "account");
+	out->scope = member_filled(body, "scope");
+	out->account = member_filled(body, "account");
 	out->audience = oauth->audience;
 	out->resource = oauth->resource ? params->connection->url : NULL;
 	return 0;

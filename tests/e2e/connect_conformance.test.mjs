@@ -15,7 +15,7 @@ import { after, before, describe, test } from 'node:test';
 import { judge } from './lib/conformance.mjs';
 import { callThrough, followLink, linkIn, requestLink } from './lib/connect.mjs';
 import { dispose, newDirectory, start } from './lib/gateway.mjs';
-import { listen, readBody } from './lib/oauth_upstream.mjs';
+import { listen, readBody } from './lib/http_server.mjs';
 
 const suite = path.resolve(
   import.meta.dirname,

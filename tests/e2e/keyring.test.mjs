@@ -10,7 +10,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { freePort, startFixture } from './lib/fixtures.mjs';
-import { dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
+import { connectDatabase, dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
 import { scrape, valueOf } from './lib/metrics.mjs';
 import { onEveryWorker, requestModern } from './lib/raw.mjs';
 import { dataKey, seal } from './lib/seal.mjs';
@@ -155,7 +155,7 @@ describe('two gateways', () => {
     assert.match(refused.stderr, /key 1 wraps 1 data keys/);
     assert.deepEqual(idsOf(keyring), [1, 2]);
     await must(['rewrap']);
-    assert.match((await must(['rewrap'])).stdout, /^0 data keys/, 'again is nothing');
+    assert.match((await must(['rewrap'])).stdout, /: 0$/m, 'again is nothing');
     await must(['retire', '1']);
     assert.deepEqual(idsOf(keyring), [2]);
     distribute(keyring, theirs);
@@ -362,19 +362,24 @@ describe('what does not open', () => {
         places.push({ table, id, column, ...row });
     }
     assert.equal(places.length, 18);
+    const database = await connectDatabase(gateway.dev.owner_database_url);
     const put = async (shift) => {
       for (const [at, { table, id, column, tenant_id: owner, key }] of places.entries())
-        await gateway.owner(
+        await database.query(
           `UPDATE tollgate.${table} SET ${column} = $1 WHERE tenant_id = $2 AND ${id} = $3`,
           [places[(at + shift) % places.length].value, owner, key],
         );
     };
-    for (let shift = 1; shift < places.length; shift++) {
-      await put(shift);
-      assert.equal((await problems()).length, places.length, `shift ${shift}`);
+    try {
+      for (let shift = 1; shift < places.length; shift++) {
+        await put(shift);
+        assert.equal((await problems()).length, places.length, `shift ${shift}`);
+      }
+      await put(0);
+      assert.deepEqual(await problems(), []);
+    } finally {
+      await database.end();
     }
-    await put(0);
-    assert.deepEqual(await problems(), []);
   });
 });
 

@@ -680,6 +680,7 @@ describe('what goes wrong', () => {
 
   test('who mistypes is put right', async () => {
     assert.match((await runCli(['conections'])).stderr, /did you mean connections\?/);
+    assert.match((await runCli(['disconnect', 'x'])).stderr, /did you mean accounts disconnect\?/);
     assert.match((await runCli(['connections', 'ad', 'x'])).stderr, /did you mean add\?/);
   });
 });

@@ -25,7 +25,8 @@
 
 import crypto from 'node:crypto';
 
-import { listen, readBody, sendJson, serveMcp } from './oauth_upstream.mjs';
+import { listen, readBody, sendJson } from './http_server.mjs';
+import { serveMcp } from './oauth_upstream.mjs';
 
 const usual = {
   // Whoever is sent to authorize is this one, and agrees: false is a page that has to be answered.
@@ -462,14 +463,14 @@ async function serve(server, request, response) {
   return carryOut(server, route.kind, () => route.act(entry), { socket, response });
 }
 
-export async function startAuthorizationServer(settings = {}, { port } = {}) {
+export async function startAuthorizationServer(settings = {}) {
   const server = new AuthorizationServer(settings);
-  const listener = await listen((request, response) => {
+  const handle = (request, response) =>
     serve(server, request, response).catch((problem) => {
       server.problem = problem;
       response.destroy();
     });
-  }, port);
+  const listener = await listen(handle);
   server.origin = listener.origin;
   server.close = async () => {
     await listener.close();

@@ -6,7 +6,7 @@
 //   whoami {}            the subject of the token that the call bears
 //   echo {text}          the text
 
-import http from 'node:http';
+import { readBody, sendJson } from './http_server.mjs';
 
 const tools = [
   {
@@ -58,17 +58,6 @@ function resultOf({ method, params }, subject, isModern) {
   }
 }
 
-export async function readBody(request) {
-  const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
-  return Buffer.concat(chunks).toString();
-}
-
-export function sendJson(response, status, value, headers = {}) {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(JSON.stringify(value));
-}
-
 // Answers one request to /mcp. judge(token, message) gives {subject}, or {status, challenge}.
 export async function serveMcp(request, response, judge) {
   const refuse = ({ status, challenge }) => {
@@ -91,22 +80,4 @@ export async function serveMcp(request, response, judge) {
       error: { code: -32601, message: 'Method not found' },
     });
   return sendJson(response, 200, { ...head, result: isModern ? complete(result) : result });
-}
-
-// A server on a free port of loopback: {origin, port, close()}.
-export async function listen(handler, port = 0) {
-  const server = http.createServer(handler);
-  await new Promise((resolve, reject) =>
-    server.on('error', reject).listen(port, '127.0.0.1', resolve),
-  );
-  return {
-    server,
-    port: server.address().port,
-    origin: `http://127.0.0.1:${server.address().port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-      }),
-  };
 }

@@ -8,7 +8,8 @@ import crypto from 'node:crypto';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import Provider from 'oidc-provider';
 
-import { listen, sendJson, serveMcp } from './oauth_upstream.mjs';
+import { listen, sendJson } from './http_server.mjs';
+import { serveMcp } from './oauth_upstream.mjs';
 
 const scope = 'notes:read';
 

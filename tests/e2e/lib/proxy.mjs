@@ -6,14 +6,9 @@
 
 import http from 'node:http';
 
+import { listen, readBytes } from './http_server.mjs';
 import { outcomesOf, record } from './ledger.mjs';
 import { EventReader, answerIn, described, nextAddress } from './raw.mjs';
-
-async function readBody(request) {
-  const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
 
 // The texts of the messages of an answer, once it has come to its end.
 function messagesOf(answer, onend) {
@@ -46,7 +41,7 @@ function keep(call, answer) {
 }
 
 async function relay(target, { key, headers }, request, response) {
-  const body = await readBody(request);
+  const body = await readBytes(request);
   const address = nextAddress();
   const forwarded = http.request({
     host: target.hostname,
@@ -75,17 +70,10 @@ async function relay(target, { key, headers }, request, response) {
 // each request is given.
 export async function startProxy(target, { key, headers = {} }) {
   const to = new URL(target);
-  const server = http.createServer((request, response) => {
-    relay(to, { key, headers }, request, response).catch(() => response.destroy());
-  });
-  server.requestTimeout = 0;
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    origin: `http://localhost:${server.address().port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-      }),
-  };
+  const { port, close } = await listen(
+    (request, response) =>
+      relay(to, { key, headers }, request, response).catch(() => response.destroy()),
+    { requestTimeout: 0 },
+  );
+  return { origin: `http://localhost:${port}`, close };
 }

@@ -8,7 +8,8 @@ import { DemoInMemoryAuthProvider } from '@modelcontextprotocol/sdk/examples/ser
 import { mcpAuthRouter } from '@modelcontextprotocol/sdk/server/auth/router.js';
 import express from 'express';
 
-import { listen, sendJson, serveMcp } from './oauth_upstream.mjs';
+import { listen, sendJson } from './http_server.mjs';
+import { serveMcp } from './oauth_upstream.mjs';
 
 export async function startSdkServer() {
   const upstream = await listen((request, response) => {

@@ -11,24 +11,15 @@
 // scopes (tool → scope that its tokens must have).
 
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import http from 'node:http';
+
+import { listen, readBody, sendJson } from './http_server.mjs';
 
 const modern = '2026-07-28';
+const longTokens = 65536; // bytes of headers
 const tools = ['whoami', 'count', 'write'].map((name) => ({
   name,
   inputSchema: { type: 'object', properties: {} },
 }));
-
-const readBody = async (request) => {
-  const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
-  return Buffer.concat(chunks).toString();
-};
-
-const sendJson = (response, status, value, headers = {}) => {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(JSON.stringify(value));
-};
 
 const decoded = (text) => decodeURIComponent(text.replaceAll('+', ' '));
 
@@ -189,7 +180,7 @@ export async function startStage(settings = {}) {
         token_endpoint_auth_methods_supported: ['client_secret_basic', 'private_key_jwt'],
       }),
   };
-  const server = http.createServer({ maxHeaderSize: 65536 }, async (request, response) => {
+  const handle = async (request, response) => {
     try {
       const serve = routes[new URL(request.url, 'http://x').pathname];
       if (serve === undefined) return response.writeHead(404).end();
@@ -197,15 +188,12 @@ export async function startStage(settings = {}) {
     } catch (problem) {
       return response.writeHead(500).end(problem.message);
     }
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  stage.origin = `http://127.0.0.1:${server.address().port}`;
+  };
+  const { origin, close } = await listen(handle, { maxHeaderSize: longTokens });
+  stage.origin = origin;
   stage.url = `${stage.origin}/mcp`;
   stage.tokenUrl = `${stage.origin}/token`;
-  stage.stop = () => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  };
+  stage.stop = close;
   // A token of somebody, as if it had been obtained elsewhere.
   stage.give = (who, scope = '') => {
     const token = `given-${who}-${stage.owners.size}`;
