@@ -15,7 +15,7 @@
 #include "base/log.h"
 /* Of every tenant's attempts, sessions and codes that are over. */
 #define SWEEP_MS       60000
-#define MAX_TEXT_BYTES 200
+#define MAX_TEXT_BYTES 400
 
 static const struct log_subject subject = { .component = "connect" };
 

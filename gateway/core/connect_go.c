@@ -126,7 +126,8 @@ static enum connect_result choose_client(struct connect_op *op)
 	}
 	return connect_fail(op, CONNECT_REGISTRATION_REFUSED,
 			    "the server offers no registration, and the connection has no client "
-			    "id");
+			    "id; a client that is registered by hand has to return to %s",
+			    op->attempt.redirect_uri);
 }
 
 static void on_bound(void *ctx, const struct err *err)

@@ -529,6 +529,8 @@ describe('the authorization server', () => {
       const visitor = new Visitor();
       const page = await agree(visitor, await openSignedIn(visitor, link.url, tenant.userKey));
       assert.match(page.text, /Code registration_refused/);
+      const address = /registered by hand has to return to (\S+?)\.?\s/.exec(page.text)[1];
+      assert.match(address.slice(gateway.dev.public_url.length), /^\/oauth\/callback\/[0-9a-f]{16}$/);
     } finally {
       await closed.close();
     }
