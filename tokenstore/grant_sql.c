@@ -19,14 +19,15 @@
 #define FREE(grace)                                                                                \
 	"(g.lease_until IS NULL OR g.lease_until < clock_timestamp())"                             \
 	" AND (g.sent_at IS NULL OR g.sent_at < clock_timestamp() - " INTERVAL(grace) ")"
-#define COLUMNS                                                                                                                          \
-	"g.tenant_id, g.connection_id, g.subject, g.id, g.state, g.kind, g.issuer, g.token_url,"                                         \
-	" g.revocation_url, g.client_id, g.client_auth, g.client_secret, g.resource, g.audience,"                                        \
-	" g.scope, g.access_token, g.refresh_token, g.account, g.authenticated_by, g.last_error,"                                        \
-	" g.failures, g.version, g.lease_number, g.lost_at IS NOT NULL AS lost, " EPOCH(                                                 \
-		"expires_at") ", " EPOCH("refresh_expires_at") ", " EPOCH("authenticated_at") ","                                        \
-											      " " EPOCH("last_refreshed_at") ", " EPOCH( \
-												      "last_error_at") ", " EPOCH("next_refresh_at")
+#define COLUMNS                                                                                    \
+	"g.tenant_id, g.connection_id, g.subject, g.id, g.state, g.kind, g.issuer, g.token_url,"   \
+	" g.revocation_url, g.client_id, g.client_auth, g.client_secret, g.resource, g.audience,"  \
+	" g.scope, g.access_token, g.refresh_token, g.account, g.authenticated_by, g.last_error,"  \
+	" g.failures, g.version, g.connected_version, g.lease_number, g.lost_at IS NOT NULL AS "   \
+	"lost, " EPOCH("expires_at") ", " EPOCH("refresh_expires_at") ", " EPOCH(                  \
+		"authenticated_at") ","                                                            \
+				    " " EPOCH("last_refreshed_at") ", " EPOCH(                     \
+					    "last_error_at") ", " EPOCH("next_refresh_at")
 
 /* $1 to $7 of every statement that records an event. */
 #define EVENT                                                                                      \
@@ -349,7 +350,7 @@ static size_t commit(struct arena *arena, const struct grant_request *request,
 	"id, user_id, kind, issuer, token_url, revocation_url, client_id, client_auth,"            \
 	" client_secret, resource, audience, scope, access_token, refresh_token, expires_at,"      \
 	" refresh_expires_at, account, authenticated_by, authenticated_at, next_refresh_at,"       \
-	" version"
+	" version, connected_version"
 
 static void add_row(struct sql *sql, const struct grant_row *row)
 {
@@ -396,7 +397,7 @@ static size_t put(struct arena *arena, const struct grant_request *request,
 		" $18, $19, $20, $21::bytea, $22::bytea, " TIME("23") ", " TIME(
 			"24") ", $25, $26,"
 			      " " TIME("27") ", " TIME(
-				      "28") ", $29::bigint FROM meant"
+				      "28") ", $29::bigint, $29::bigint FROM meant"
 					    " ON CONFLICT (tenant_id, connection_id, subject) DO "
 					    "UPDATE SET (" PUT_COLUMNS ")"
 					    " = ROW (excluded.id, excluded.user_id, excluded.kind, "
@@ -411,7 +412,8 @@ static size_t put(struct arena *arena, const struct grant_request *request,
 					    "excluded.account,"
 					    " excluded.authenticated_by, "
 					    "excluded.authenticated_at, excluded.next_refresh_at,"
-					    " excluded.version), state = 'active', " NO_LEASE
+					    " excluded.version, excluded.connected_version), state "
+					    "= 'active', " NO_LEASE
 					    ", lost_at = NULL, failures = 0,"
 					    " last_error = NULL, last_error_at = NULL, "
 					    "last_refreshed_at = NULL,"
