@@ -94,6 +94,7 @@ void entry_put(struct entry *entry, const struct grant *grant)
 	entry->state = ENTRY_TOKEN;
 	entry->row_state = grant->state;
 	entry->version = grant->version;
+	entry->connected_version = grant->connected_version;
 	entry->expires_at = grant->expires_at;
 	entry->confirmed_ms = loop_now_ms(access->params.loop);
 }
@@ -167,7 +168,8 @@ enum access_state access_find(struct access *access, const struct grant_key *key
 		DL_DELETE(access->recent, entry);
 		DL_PREPEND(access->recent, entry);
 	}
-	*out = (struct access_token){ entry->authorization.reveal, entry->version };
+	*out = (struct access_token){ entry->authorization.reveal, entry->version,
+				      entry->connected_version };
 	return ACCESS_READY;
 }
 

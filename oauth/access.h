@@ -89,6 +89,7 @@ enum access_state {
 struct access_token {
 	const char *authorization; /* the value of the header. Borrowed until the loop turns */
 	int64_t version;	   /* for access_refused */
+	int64_t connected_version; /* of the grant: another one may be another account */
 };
 
 /* The hot path: memory only. READY is a token that has not expired, as far as is known. */

@@ -145,6 +145,7 @@ static void put(struct access_change *change, const struct grant_row *before)
 	struct err err;
 
 	row->grant.version = request.version + 1;
+	row->grant.connected_version = row->grant.version;
 	row->next_refresh_at = refresh_due_at(&row->grant, now_s);
 	if (row->grant.authenticated_at == 0)
 		row->grant.authenticated_at = now_s;

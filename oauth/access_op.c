@@ -24,7 +24,8 @@ static void op_finish(struct access_op *op, const struct verdict *verdict)
 	timer_stop(&op->patience);
 	*op->slot = NULL;
 	free(op);
-	token = (struct access_token){ was.entry->authorization.reveal, was.entry->version };
+	token = (struct access_token){ was.entry->authorization.reveal, was.entry->version,
+				       was.entry->connected_version };
 	if (verdict->err != NULL)
 		was.done(was.ctx, ACCESS_UNKNOWN, NULL, NULL, verdict->err);
 	else if (verdict->state == ACCESS_READY)

@@ -64,6 +64,7 @@ struct grant {
 	const char *last_error; /* one sentence, no secret */
 	int64_t last_error_at;
 	int64_t version; /* rises with each change of the row; the tokens are sealed for it */
+	int64_t connected_version; /* that it was last connected with: renewals keep it */
 };
 
 #endif

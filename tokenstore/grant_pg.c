@@ -75,6 +75,7 @@ static void read_grant(struct arena *arena, const struct db_result *rows, size_t
 	grant->last_refreshed_at = db_int(rows, row, "last_refreshed_at");
 	grant->last_error_at = db_int(rows, row, "last_error_at");
 	grant->version = db_int(rows, row, "version");
+	grant->connected_version = db_int(rows, row, "connected_version");
 }
 
 static void read_row(struct arena *arena, const struct db_result *rows, size_t row,

@@ -21,7 +21,8 @@
 	"g.tenant_id, g.connection_id, g.subject, g.id, g.state, g.kind, g.issuer, g.token_url,"   \
 	" g.revocation_url, g.client_id, g.client_auth, g.client_secret, g.resource, g.audience,"  \
 	" g.scope, g.access_token, g.refresh_token, g.account, g.authenticated_by, g.last_error,"  \
-	" g.failures, g.version, g.lease_number, g.lost_at IS NOT NULL AS lost,"                   \
+	" g.failures, g.version, g.connected_version, g.lease_number,"                             \
+	" g.lost_at IS NOT NULL AS lost,"                                                          \
 	" extract(epoch FROM g.expires_at)::bigint AS expires_at,"                                 \
 	" extract(epoch FROM g.refresh_expires_at)::bigint AS refresh_expires_at,"                 \
 	" extract(epoch FROM g.authenticated_at)::bigint AS authenticated_at,"                     \
@@ -319,7 +320,7 @@ static size_t commit(struct arena *arena, const struct grant_request *request,
 	"id, user_id, kind, issuer, token_url, revocation_url,"                                    \
 	" client_id, client_auth, client_secret, resource, audience, scope,"                       \
 	" access_token, refresh_token, expires_at, refresh_expires_at, account,"                   \
-	" authenticated_by, authenticated_at, next_refresh_at, version"
+	" authenticated_by, authenticated_at, next_refresh_at, version, connected_version"
 
 static void add_row(struct sql *sql, const struct grant_row *row)
 {
@@ -366,7 +367,8 @@ static size_t put(struct arena *arena, const struct grant_request *request,
 		" $9::uuid, $10::uuid, $11, $12, $13, $14, $15, $16, $17::bytea, $18, $19,"
 		" $20, $21::bytea, $22::bytea, to_timestamp($23::double precision),"
 		" to_timestamp($24::double precision), $25, $26, to_timestamp($27::double"
-		" precision), to_timestamp($28::double precision), $29::bigint FROM meant"
+		" precision), to_timestamp($28::double precision), $29::bigint, $29::bigint FROM "
+		"meant"
 		" ON CONFLICT (tenant_id, connection_id, subject) DO UPDATE SET (" PUT_COLUMNS ")"
 		" = ROW (excluded.id, excluded.user_id, excluded.kind, excluded.issuer,"
 		" excluded.token_url, excluded.revocation_url, excluded.client_id,"
@@ -374,7 +376,8 @@ static size_t put(struct arena *arena, const struct grant_request *request,
 		" excluded.audience, excluded.scope, excluded.access_token,"
 		" excluded.refresh_token, excluded.expires_at, excluded.refresh_expires_at,"
 		" excluded.account, excluded.authenticated_by, excluded.authenticated_at,"
-		" excluded.next_refresh_at, excluded.version), state = 'active', " NO_LEASE ","
+		" excluded.next_refresh_at, excluded.version, excluded.connected_version), state = "
+		"'active', " NO_LEASE ","
 		" lost_at = NULL, failures = 0, last_error = NULL, last_error_at = NULL,"
 		" last_refreshed_at = NULL, last_revocation = NULL WHERE g.version ="
 		" $8::bigint RETURNING 1) " EVENT " FROM done";

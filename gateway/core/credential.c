@@ -52,7 +52,8 @@ bool credential_find(void *access, const char *tenant_id, const char *connection
 
 	if (access_find(access, &key, &found) != ACCESS_READY)
 		return false;
-	*token = (struct upstream_token){ found.authorization, found.version };
+	*token = (struct upstream_token){ found.authorization, found.version,
+					  found.connected_version };
 	return true;
 }
 

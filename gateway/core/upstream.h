@@ -27,6 +27,9 @@ struct upstream_watch; /* one that listens: the slot */
 struct upstream_token {
 	const char *authorization; /* the value of the header. Borrowed until the loop turns */
 	int64_t version;
+	/* Sessions are gone on with by tokens of the same one only: the next may be of another
+	 * account. */
+	int64_t connected_version;
 };
 /* Where they come from: memory, at once, for every single request that is sent. */
 struct upstream_credentials {

@@ -348,8 +348,7 @@ static void ask(struct upstream_watch *watch)
 	struct arena *arena;
 	size_t n;
 
-	if (!upstream_find_token(watch->upstreams, watch->tenant->id, watch->connection,
-				 watch->subject, &token)) {
+	if (!peer_find_token(watch->peer, watch->connection, &token)) {
 		loop_defer(watch->upstreams->loop, &watch->deferred, on_no_token, watch);
 		return;
 	}

@@ -66,6 +66,7 @@ void op_fail(struct upstream_op *op, enum err_code code, const char *why)
 
 void op_give_up(struct upstream_op *op, const char *reason)
 {
+	struct upstream_token token;
 	struct buf text;
 
 	bool runs = op->state == OP_SENT || op->state == OP_RESUMING;
@@ -73,7 +74,8 @@ void op_give_up(struct upstream_op *op, const char *reason)
 	/* Nobody knows whether the level was set. */
 	if (op->state == OP_LEVEL && op->round == op->peer->round)
 		op->peer->log_level = -1;
-	if (!runs || op->terms.era != MCP_LEGACY)
+	if (!runs || op->terms.era != MCP_LEGACY ||
+	    !peer_find_token(op->peer, op->request.connection, &token))
 		return; /* closing the stream says it in the modern era */
 	buf_init(&text, MAX_CANCEL_BYTES);
 	compose_cancelled(op->id, reason, &text);
@@ -91,23 +93,34 @@ void op_tell_refusal(struct upstream_op *op, const struct upstream_refusal *refu
 		op->events.refused(op->ctx, refusal);
 }
 
+/* Another account may have been connected while it waited. */
+static void hold_again(struct upstream_op *op)
+{
+	op->peer = peer_hold_again(op->peer, op->request.tenant, op->request.connection);
+}
+
 static void on_opened(void *ctx, const struct err *err, const struct upstream_refusal *refusal)
 {
 	struct upstream_op *op = ctx;
+	struct peer *former = op->peer;
 
 	op->state = OP_SENT; /* it waits no more */
+	hold_again(op);
+	if (err == NULL || op->peer != former) {
+		op_run(op);
+		return;
+	}
 	if (refusal != NULL)
 		op_tell_refusal(op, refusal);
-	if (err != NULL)
-		op_finish(op, NULL, err);
-	else
-		op_run(op);
+	op_finish(op, NULL, err);
 }
 
 void op_run(struct upstream_op *op)
 {
-	struct peer *peer = op->peer;
+	struct peer *peer;
 
+	hold_again(op);
+	peer = op->peer;
 	if (peer->state == PEER_OPEN) {
 		op_send(op);
 		return;

@@ -23,8 +23,7 @@ static void on_due(void *ctx)
 	struct upstream_token token;
 
 	/* Not as a refusal: the request runs over there, and must not be sent again. */
-	if (!upstream_find_token(op->peer->upstreams, op->request.tenant->id,
-				 op->request.connection, op->request.subject, &token)) {
+	if (!peer_find_token(op->peer, op->request.connection, &token)) {
 		op_fail(op, ERR_UPSTREAM,
 			"its stream broke before the answer, and " UPSTREAM_NO_TOKEN);
 		return;

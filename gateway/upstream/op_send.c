@@ -23,8 +23,7 @@ static void post(struct upstream_op *op, const struct compose_params *params)
 	struct upstream_token token;
 	size_t n_headers;
 
-	if (!upstream_find_token(op->peer->upstreams, op->request.tenant->id,
-				 op->request.connection, op->request.subject, &token)) {
+	if (!peer_find_token(op->peer, op->request.connection, &token)) {
 		loop_defer(op->peer->upstreams->loop, &op->deferred, on_no_token, op);
 		return;
 	}

@@ -41,10 +41,20 @@ static void peer_forget(struct upstreams *upstreams, struct peer *peer)
 		peer_free(peer);
 }
 
+bool peer_find_token(const struct peer *peer, const struct connection *connection,
+		     struct upstream_token *token)
+{
+	return upstream_find_token(peer->upstreams, peer->key.tenant_id, connection,
+				   peer->key.subject, token) &&
+	       token->connected_version == peer->key.connected_version;
+}
+
 /* Calls of other workers may still run in the session. */
 static void peer_end(struct upstreams *upstreams, struct peer *peer)
 {
-	if (peer->state == PEER_OPEN)
+	struct upstream_token token;
+
+	if (peer->state == PEER_OPEN && peer_find_token(peer, peer->connection, &token))
 		note_end_session(&(struct note_to){ upstreams, peer->tenant, peer->connection,
 						    peer->key.subject, &peer->terms },
 				 peer->connection->call_timeout_ms);
@@ -94,9 +104,11 @@ static struct peer *peer_new(struct upstreams *upstreams, const struct peer_key 
 }
 
 /* Of users who have a token each, each has a session of their own as well. */
-static struct peer_key key_of(const char *tenant_id, const struct connection *connection,
-			      const char *scope, const char *subject)
+static struct peer_key key_of(const struct upstreams *upstreams, const char *tenant_id,
+			      const struct connection *connection, const char *scope,
+			      const char *subject)
 {
+	struct upstream_token token;
 	struct peer_key key;
 
 	if (connection->auth_mode != AUTH_OAUTH || subject == NULL)
@@ -110,6 +122,8 @@ static struct peer_key key_of(const char *tenant_id, const struct connection *co
 	snprintf(key.scope, sizeof(key.scope), "%s", scope);
 	snprintf(key.subject, sizeof(key.subject), "%s", subject);
 	key.version = connection->settings_version;
+	if (upstream_find_token(upstreams, tenant_id, connection, subject, &token))
+		key.connected_version = token.connected_version;
 	return key;
 }
 
@@ -118,7 +132,7 @@ static struct peer_key key_of(const char *tenant_id, const struct connection *co
 struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 		       const struct connection *connection, const char *scope, const char *subject)
 {
-	const struct peer_key key = key_of(tenant->id, connection, scope, subject);
+	const struct peer_key key = key_of(upstreams, tenant->id, connection, scope, subject);
 	struct peer *peer;
 
 	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);
@@ -133,6 +147,16 @@ struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 	}
 	peer->n_ops++;
 	return peer;
+}
+
+struct peer *peer_hold_again(struct peer *peer, struct tenant *tenant,
+			     const struct connection *connection)
+{
+	struct peer *now =
+		peer_hold(peer->upstreams, tenant, connection, peer->key.scope, peer->key.subject);
+
+	peer_release(peer);
+	return now;
 }
 
 static const struct connection *find_connection(const struct tenant *tenant, const char *id)
@@ -205,7 +229,7 @@ const struct upstream_facts *upstream_facts(struct upstreams *upstreams, const c
 					    const struct connection *connection,
 					    const char *subject)
 {
-	const struct peer_key key = key_of(tenant_id, connection, NULL, subject);
+	const struct peer_key key = key_of(upstreams, tenant_id, connection, NULL, subject);
 	struct peer *peer;
 
 	HASH_FIND(hh, upstreams->peers, &key, sizeof(key), peer);

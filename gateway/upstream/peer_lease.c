@@ -13,14 +13,18 @@
 
 #include "gateway/upstream/upstream_priv.h"
 
-#define TENANT	"current_setting('app.tenant')::uuid"
-#define OUR_ROW "s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND s.scope = $3"
+#define TENANT "current_setting('app.tenant')::uuid"
+#define OUR_ROW                                                                                    \
+	"s.tenant_id = " TENANT " AND s.connection_id = $1::uuid AND s.scope = $3"                 \
+	" AND s.settings_version = $2::bigint AND s.connected_version = $5::bigint"
 
-/* What every statement here takes: $1 connection, $2 its settings_version, $3 scope, $4 lease. */
+/* What every statement here takes: $1 connection, $2 its settings_version, $3 scope, $4 lease, $5
+ * connected_version of the grant. */
 struct row {
 	struct db_setting setting;
 	char version[24];
-	struct span params[7];
+	char connected[24];
+	struct span params[8];
 };
 
 static void row_init(struct row *row, const struct peer *peer)
@@ -31,14 +35,16 @@ static void row_init(struct row *row, const struct peer *peer)
 	row->params[1] = span_of(row->version);
 	row->params[2] = span_of(peer->key.scope);
 	row->params[3] = span_of(peer->open.lease);
+	snprintf(row->connected, sizeof(row->connected), "%lld",
+		 (long long)peer->key.connected_version);
+	row->params[4] = span_of(row->connected);
 }
 
-/* A session counts only for the settings that it was opened with: an edit of them means
- * another address or credential. */
-static const char look[] =
-	"SELECT s.session_id, s.protocol_version, s.log_level,"
-	" coalesce(s.lease = $4::uuid, false) AS is_ours"
-	" FROM tollgate.upstream_sessions s WHERE " OUR_ROW " AND s.settings_version = $2::bigint";
+/* A session counts only for the settings and the grant that it was opened with: others mean
+ * another address, credential or account. */
+static const char look[] = "SELECT s.session_id, s.protocol_version, s.log_level,"
+			   " coalesce(s.lease = $4::uuid, false) AS is_ours"
+			   " FROM tollgate.upstream_sessions s WHERE " OUR_ROW;
 
 static bool take_shared(struct peer *peer, const struct db_result *row)
 {
@@ -100,20 +106,23 @@ void peer_find_shared(struct peer *peer)
 {
 	static const char take[] =
 		"INSERT INTO tollgate.upstream_sessions AS s (tenant_id, connection_id, scope,"
-		" settings_version, lease, lease_until, expires_at)"
-		" SELECT " TENANT ", c.id, $3, $2::bigint, $4::uuid,"
-		" now() + make_interval(secs => $7::float8 / 1000),"
-		" now() + make_interval(secs => $6::bigint)"
+		" settings_version, connected_version, lease, lease_until, expires_at)"
+		" SELECT " TENANT ", c.id, $3, $2::bigint, $5::bigint, $4::uuid,"
+		" now() + make_interval(secs => $8::float8 / 1000),"
+		" now() + make_interval(secs => $7::bigint)"
 		" FROM tollgate.connections c WHERE c.tenant_id = " TENANT
 		" AND c.id = $1::uuid AND c.settings_version >= $2::bigint"
 		" ON CONFLICT (tenant_id, connection_id, scope) DO UPDATE SET"
-		" settings_version = excluded.settings_version, session_id = NULL,"
+		" settings_version = excluded.settings_version,"
+		" connected_version = excluded.connected_version, session_id = NULL,"
 		" protocol_version = NULL, log_level = NULL, lease = excluded.lease,"
 		" lease_until = excluded.lease_until, created_at = now(),"
 		" expires_at = excluded.expires_at"
-		" WHERE s.settings_version < excluded.settings_version OR"
-		" (s.settings_version = excluded.settings_version AND (s.session_id = $5"
-		" OR s.expires_at <= now() OR s.lease_until <= now()))";
+		" WHERE (s.settings_version, s.connected_version)"
+		" < (excluded.settings_version, excluded.connected_version) OR"
+		" ((s.settings_version, s.connected_version)"
+		" = (excluded.settings_version, excluded.connected_version)"
+		" AND (s.session_id = $6 OR s.expires_at <= now() OR s.lease_until <= now()))";
 	char lease_ms[24];
 	char idle[24];
 	struct row row;
@@ -121,13 +130,13 @@ void peer_find_shared(struct peer *peer)
 	row_init(&row, peer);
 	snprintf(lease_ms, sizeof(lease_ms), "%d", UPSTREAM_LEASE_MS);
 	snprintf(idle, sizeof(idle), "%d", UPSTREAM_SESSION_IDLE_SECONDS);
-	row.params[4] = span_of(peer->lost_session);
-	row.params[5] = span_of(idle);
-	row.params[6] = span_of(lease_ms);
+	row.params[5] = span_of(peer->lost_session);
+	row.params[6] = span_of(idle);
+	row.params[7] = span_of(lease_ms);
 
 	const struct db_statement statements[] = {
-		{take,	row.params, 7},
-		 { look, row.params, 4}
+		{take,	row.params, 8},
+		 { look, row.params, 5}
 	};
 	const struct db_tx tx = { &row.setting, 1, statements, 2 };
 
@@ -161,9 +170,8 @@ static void on_shared(void *ctx, const struct db_result *const *results, size_t 
 void peer_share(struct peer *peer)
 {
 	static const char update[] =
-		"UPDATE tollgate.upstream_sessions s SET session_id = $5, protocol_version = $6,"
-		" lease = NULL, lease_until = NULL WHERE " OUR_ROW
-		" AND s.settings_version = $2::bigint AND s.lease = $4::uuid";
+		"UPDATE tollgate.upstream_sessions s SET session_id = $6, protocol_version = $7,"
+		" lease = NULL, lease_until = NULL WHERE " OUR_ROW " AND s.lease = $4::uuid";
 	struct row row;
 
 	if (peer->terms.session_id[0] == '\0' || !peer->open.leased) {
@@ -171,12 +179,12 @@ void peer_share(struct peer *peer)
 		return;
 	}
 	row_init(&row, peer);
-	row.params[4] = span_of(peer->terms.session_id);
-	row.params[5] = span_of(peer->terms.version);
+	row.params[5] = span_of(peer->terms.session_id);
+	row.params[6] = span_of(peer->terms.version);
 
 	const struct db_statement statements[] = {
-		{update, row.params, 6},
-		   { look,  row.params, 4}
+		{update, row.params, 7},
+		   { look,  row.params, 5}
 	};
 	const struct db_tx tx = { &row.setting, 1, statements, 2 };
 
@@ -202,8 +210,8 @@ static void on_released(void *ctx, const struct db_result *const *results, size_
 /* There is no session to share after all. */
 void peer_release_lease(struct peer *peer)
 {
-	static const char drop[] = "DELETE FROM tollgate.upstream_sessions s WHERE " OUR_ROW
-				   " AND s.settings_version = $2::bigint AND s.lease = $4::uuid";
+	static const char drop[] =
+		"DELETE FROM tollgate.upstream_sessions s WHERE " OUR_ROW " AND s.lease = $4::uuid";
 	struct release *release;
 	struct row row;
 
@@ -214,7 +222,7 @@ void peer_release_lease(struct peer *peer)
 	release = mem_new(sizeof(*release));
 	release->upstreams = peer->upstreams;
 	DL_APPEND(peer->upstreams->releases, release);
-	db_query(peer->upstreams->db, &release->query, &row.setting, drop, row.params, 4,
+	db_query(peer->upstreams->db, &release->query, &row.setting, drop, row.params, 5,
 		 on_released, release);
 }
 
@@ -231,8 +239,8 @@ void peer_touch(struct peer *peer)
 {
 	static const char update[] =
 		"UPDATE tollgate.upstream_sessions s SET log_level = coalesce($4, s.log_level),"
-		" expires_at = now() + make_interval(secs => $6::bigint) WHERE " OUR_ROW
-		" AND s.settings_version = $2::bigint AND s.session_id = $5";
+		" expires_at = now() + make_interval(secs => $7::bigint) WHERE " OUR_ROW
+		" AND s.session_id = $6";
 	char idle[24];
 	struct row row;
 
@@ -243,9 +251,9 @@ void peer_touch(struct peer *peer)
 	snprintf(idle, sizeof(idle), "%d", UPSTREAM_SESSION_IDLE_SECONDS);
 	row.params[3] = peer->log_level >= 0 ? span_of(mcp_log_level_name(peer->log_level))
 					     : (struct span){ 0 };
-	row.params[4] = span_of(peer->terms.session_id);
-	row.params[5] = span_of(idle);
+	row.params[5] = span_of(peer->terms.session_id);
+	row.params[6] = span_of(idle);
 	db_cancel(&peer->touch);
-	db_query(peer->upstreams->db, &peer->touch, &row.setting, update, row.params, 6, on_touched,
+	db_query(peer->upstreams->db, &peer->touch, &row.setting, update, row.params, 7, on_touched,
 		 peer);
 }

@@ -279,8 +279,7 @@ static void post_step(struct peer *peer, const struct compose_params *params)
 	struct upstream_token token;
 	struct arena *arena;
 
-	if (!upstream_find_token(upstreams, peer->key.tenant_id, peer->open.connection,
-				 peer->key.subject, &token)) {
+	if (!peer_find_token(peer, peer->open.connection, &token)) {
 		loop_defer(upstreams->loop, &peer->open.deferred, on_no_token, peer);
 		return;
 	}

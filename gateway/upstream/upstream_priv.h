@@ -66,7 +66,8 @@ struct peer_key {
 	char connection_id[UUID_TEXT_BYTES];
 	char scope[UPSTREAM_SCOPE_BYTES];     /* "": the session that all share */
 	char subject[UPSTREAM_SUBJECT_BYTES]; /* whose token opens it; "": the shared one */
-	int64_t version; /* of the settings: an edit of policy alone keeps it */
+	int64_t version;	   /* of the settings: an edit of policy alone keeps it */
+	int64_t connected_version; /* of the tokens that it is used with; 0: none */
 };
 
 /* Somebody who waits for a peer to open. */
@@ -237,6 +238,12 @@ bool upstream_find_token(const struct upstreams *upstreams, const char *tenant_i
 struct peer *peer_hold(struct upstreams *upstreams, struct tenant *tenant,
 		       const struct connection *connection, const char *scope, const char *subject);
 void peer_release(struct peer *peer);
+/* The same for whoever holds one already, which is let go if the grant is another by now. */
+struct peer *peer_hold_again(struct peer *peer, struct tenant *tenant,
+			     const struct connection *connection);
+/* As upstream_find_token; false as well if the token is not one that the peer is used with. */
+bool peer_find_token(const struct peer *peer, const struct connection *connection,
+		     struct upstream_token *token);
 void peers_free(struct upstreams *upstreams);
 /* Forgets era and session, and stops opening. Who waits stays. */
 void peer_close(struct peer *peer);

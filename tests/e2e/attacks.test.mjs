@@ -194,7 +194,11 @@ describe('a secret that is exchanged', () => {
     try {
       await edit(name, { client_secret: 'n3w' });
       server.expire();
-      assert.equal((await call(name)).text, 'upstream-ana');
+      // A worker that has not heard of the edit yet is refused, and tries again in a while.
+      await eventually(async () => (await call(name)).text === 'upstream-ana', {
+        deadline: 30000,
+        what: 'the new secret is used',
+      });
       server.clients.get('known').secret = 'n3wer';
       await edit(name, { client_secret: 'n3wer' });
       const { json } = await gateway.must(

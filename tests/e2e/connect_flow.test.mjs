@@ -18,7 +18,9 @@ import {
   requestLink,
 } from './lib/connect.mjs';
 import { dispose, newDirectory, start } from './lib/gateway.mjs';
+import { startBeside } from './lib/second.mjs';
 import { Visitor } from './lib/visitor.mjs';
+import { eventually } from './lib/wait.mjs';
 
 let gateway;
 let tenant;
@@ -678,6 +680,62 @@ describe('settings by hand', () => {
     const page = await begun.visitor.open(begun.callback);
     assert.match(page.text, /Code expired/);
     assert.equal(server.counts.code, before);
+  });
+});
+
+describe('two gateways', () => {
+  let second;
+  let urls; // of both
+  before(async () => {
+    if (gateway.each[1] === undefined) second = await startBeside(gateway.directory);
+    urls = [gateway.each[0].public_url, (second?.dev ?? gateway.each[1]).public_url];
+  });
+  after(() => second?.stop());
+
+  // The answer as it comes to the other one, in the same browser: cookies do not know ports.
+  function at(url, { visitor, callback }) {
+    const cookies = visitor.jars.get(new URL(gateway.dev.public_url).host);
+    const { host } = new URL(url);
+    const moved = new Visitor();
+    moved.jars = new Map([...visitor.jars, [host, new Map(cookies)]]);
+    return { visitor: moved, callback: changed(callback, (copy) => (copy.host = host)) };
+  }
+
+  test('redeem a code once when both are brought it at the same moment', async () => {
+    for (let round = 0; round < 5; round++) {
+      const begun = await beginning();
+      const [codes, calls] = [server.counts.code, urls.map((url) => at(url, begun))];
+      const pages = await Promise.all(
+        [...calls, ...calls].map(({ visitor, callback }) => visitor.ask(callback)),
+      );
+      const where = pages.map((page) => page.headers.get('location').split('?')[0]);
+      assert.equal(where.filter((path) => path.endsWith('/done')).length, 1, where.join(' '));
+      assert.equal(where.filter((path) => path.endsWith('/failed/state_mismatch')).length, 3);
+      assert.equal(server.counts.code, codes + 1);
+      assert.equal((await stateOf(begun.link)).state, 'connected');
+      const grants = await gateway.owner(
+        `SELECT g.state, g.version::int FROM tollgate.grants g JOIN tollgate.connect_attempts a
+         USING (tenant_id, connection_id) WHERE a.id = $1`,
+        [idOf(begun.link)],
+      );
+      assert.deepEqual(grants, [{ state: 'active', version: 1 }]);
+    }
+  });
+
+  test('end what the other began, and both can call', async () => {
+    for (const url of urls) {
+      const name = await addConnection();
+      const begun = at(url, await beginning({ name }));
+      const page = await connected(begun);
+      assert.equal(page.url.origin, url);
+      assert.match(page.text, /is connected as upstream-ana ?: 2 tools/);
+      for (const each of urls) {
+        const mcp = ({ connection }) => `${each}/c/${connection}/mcp`;
+        const answers = async () =>
+          (await callThrough({ mcp }, { key: tenant.userKey, name })).text === 'upstream-ana';
+        await eventually(answers, { what: `a call at ${each}` });
+      }
+    }
   });
 });
 

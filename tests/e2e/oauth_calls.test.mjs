@@ -257,6 +257,22 @@ describe('an account of each user', () => {
     assert.equal(new Set(stage.sessions.values()).size, 2);
   });
 
+  test('another account does not go on in the session of the one before', async () => {
+    for (const who of ['ana-elsewhere', 'ana-there']) {
+      const sessions = stage.sessions.size;
+      await ingest(tenant.userKey, stage.give(who));
+      await eventually(
+        async () => {
+          const answers = await Promise.all(Array.from({ length: 8 }, () => call('each__whoami')));
+          return answers.every((answer) => textOf(answer) === who);
+        },
+        { what: `all workers call as ${who}` },
+      );
+      assert.deepEqual(stage.mixed, []);
+      assert.equal(stage.sessions.size, sessions + 1, 'all workers share the new one');
+    }
+  });
+
   test('without one, each client is sent to a page in the form that it understands', async () => {
     const before = stage.toolCalls('whoami').length;
     const page = new RegExp(`^${gateway.dev.public_url}/connect/[0-9a-f-]{36}$`);

@@ -14,6 +14,7 @@
 struct memory {
 	const char *shared, *ana, *ben; /* the header's value; NULL: none */
 	int64_t version;
+	int64_t connected_version;
 	size_t n_asked;
 };
 
@@ -27,7 +28,7 @@ static bool find(void *ctx, const char *tenant_id, const char *connection_id, co
 
 	assert_true(uuid_valid(tenant_id) && uuid_valid(connection_id));
 	memory->n_asked++;
-	*token = (struct upstream_token){ value, memory->version };
+	*token = (struct upstream_token){ value, memory->version, memory->connected_version };
 	return value != NULL;
 }
 
@@ -308,6 +309,59 @@ static void users_never_share_a_session(void **state)
 	end(&world);
 }
 
+/* What was opened with one is nothing that the next may see, or end. */
+static void another_account_has_another_session(void **state)
+{
+	struct memory memory = { .shared = "Bearer one", .connected_version = 1 };
+	struct world world;
+	struct ask ask;
+
+	begin_oauth(state, &world, &memory);
+	be_legacy(&world);
+	call(&world, MCP_LEGACY);
+	MCP_ON(world.peer, "tools/call", { MCP_HOLD, 0, NULL, NULL, NULL, 0 });
+	ask = new_ask(&world);
+	start_ask(&ask);
+	await_request(&world, "tools/call", 2);
+	memory.shared = "Bearer two";
+	memory.connected_version = 5;
+	end_ask(&ask);
+	MCP_ON(world.peer, "tools/call", { MCP_ANSWER, 200, JSON, NULL, RESULT(OK_BODY), 0 });
+	call(&world, MCP_LEGACY);
+	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 2);
+	expect_bears(mcp_peer_find(world.peer, "initialize", 1), "bearer two");
+	expect_bears(mcp_peer_find(world.peer, "tools/call", 2), "bearer two");
+	assert_non_null(strstr(mcp_peer_find(world.peer, "tools/call", 2)->head,
+			       "\r\nmcp-session-id: s2\r\n"));
+	assert_int_equal(mcp_peer_count(world.peer, "notifications/cancelled"), 0);
+	await_answer(&world,
+		     "SELECT session_id || ' ' || connected_version AS v"
+		     " FROM tollgate.upstream_sessions",
+		     "s2 5");
+	end(&world);
+}
+
+/* Who has not heard of it yet takes nothing away from those who have. */
+static void a_worker_that_knows_the_former_account_shares_nothing(void **state)
+{
+	struct memory memory = { .shared = "Bearer two", .connected_version = 5 };
+	struct world world;
+
+	begin_oauth(state, &world, &memory);
+	be_legacy(&world);
+	call(&world, MCP_LEGACY);
+	memory.shared = "Bearer one";
+	memory.connected_version = 1;
+	call(&world, MCP_LEGACY);
+	assert_int_equal(mcp_peer_count(world.peer, "initialize"), 2);
+	expect_bears(mcp_peer_find(world.peer, "initialize", 1), "bearer one");
+	await_answer(&world,
+		     "SELECT session_id || ' ' || connected_version AS v"
+		     " FROM tollgate.upstream_sessions",
+		     "s1 5");
+	end(&world);
+}
+
 static void a_large_token_arrives_whole(void **state)
 {
 	char *value = mem_printf("Bearer %0*d", BIG_BYTES, 7);
@@ -333,6 +387,8 @@ int main(void)
 		GATE_DB_TEST(all_lines_of_a_challenge_are_told),
 		GATE_DB_TEST(a_stream_that_may_not_be_gone_on_with_is_no_refusal),
 		GATE_DB_TEST(users_never_share_a_session),
+		GATE_DB_TEST(another_account_has_another_session),
+		GATE_DB_TEST(a_worker_that_knows_the_former_account_shares_nothing),
 		GATE_DB_TEST(a_large_token_arrives_whole),
 	};
 
