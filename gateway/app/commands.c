@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/app/commands.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -397,6 +398,7 @@ static const struct command *find_by_verb(const char *verb)
 {
 	const struct command *found = NULL;
 
+	assert(verb != NULL);
 	for (const struct command *at = commands; at->noun != NULL; at++) {
 		if (at->verb == NULL || strcmp(at->verb, verb) != 0)
 			continue;
