@@ -81,13 +81,19 @@ await() {
   done
 }
 
-"$program" dev --dir "$scratch/gw" --port 0 ${TOLLGATE_E2E_SPREAD:+--workers 2} \
-  >"$scratch/gw.log" 2>&1 &
+front_port=
+if [ -n "${TOLLGATE_E2E_SPREAD:-}" ]; then
+  front_port=$("$node" --input-type=module -e "
+    import { freePort } from '$here/lib/fixtures.mjs';
+    console.log(await freePort());")
+fi
+"$program" dev --dir "$scratch/gw" --port 0 \
+  ${front_port:+--workers 2 --set "public_url=http://127.0.0.1:$front_port"} >"$scratch/gw.log" 2>&1 &
 gateway=$!
 await "$scratch/gw/dev.json" "$gateway"
 if [ -n "${TOLLGATE_E2E_SPREAD:-}" ]; then
   mkfifo "$scratch/tie"
-  "$node" "$here/lib/spread.mjs" "$scratch/gw" <"$scratch/tie" &
+  "$node" "$here/lib/spread.mjs" "$scratch/gw" "$front_port" <"$scratch/tie" &
   spread=$!
   exec 9>"$scratch/tie"
   await "$scratch/gw/spread.json" "$spread"

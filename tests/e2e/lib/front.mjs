@@ -22,7 +22,7 @@ const isStream = (head) => head.toString('latin1', 0, 4) === 'GET ';
 // Gives {url, targets, busy(target), stop()}. targets (base URLs) may be changed while it runs; one
 // that does not accept a connection is passed over. busy: how many requests a target has, streams
 // aside.
-export async function startFront(targets) {
+export async function startFront(targets, { port = 0 } = {}) {
   const front = { targets: [...targets] };
   const open = new Set();
   const busy = new Map();
@@ -95,7 +95,7 @@ export async function startFront(targets) {
   });
   await new Promise((resolve, reject) => {
     listener.on('error', reject);
-    listener.listen(0, '127.0.0.1', 4096, resolve);
+    listener.listen(port, '127.0.0.1', 4096, resolve);
   });
   front.url = `http://127.0.0.1:${listener.address().port}`;
   front.busy = (target) => busy.get(target) ?? 0;

@@ -21,6 +21,7 @@ import {
   registerKey,
   rowsQuery,
 } from './ledger.mjs';
+import { freePort } from './fixtures.mjs';
 import { eventually } from './wait.mjs';
 
 const repository = path.resolve(import.meta.dirname, '../../..');
@@ -310,7 +311,9 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
   const ready = path.join(directory, 'dev.json');
   fs.rmSync(ready, { force: true });
   const log = fs.openSync(`${directory}.log`, 'a');
-  const usual = { '--port': '0', ...(isSpread ? { '--workers': '2' } : {}) };
+  const frontPort = isSpread ? await freePort() : undefined;
+  const spread = { '--workers': '2', '--set': `public_url=http://127.0.0.1:${frontPort}` };
+  const usual = { '--port': '0', ...(isSpread ? spread : {}) };
   const missing = Object.entries(usual).filter(([name]) => !args.includes(name));
   const child = spawn(binary, ['dev', '--dir', directory, ...missing.flat(), ...args], {
     stdio: ['ignore', log, log],
@@ -331,14 +334,14 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
     throw new Error(
       `tollgate dev ended: ${ended}\n${fs.readFileSync(`${directory}.log`, 'utf8').slice(-2000)}`,
     );
-  if (isSpread) await startSpread(directory, deadline);
+  if (isSpread) await startSpread(directory, frontPort, deadline);
   return new Gateway(directory, child);
 }
 
 // Its standard input ends with this process, and it with that.
-async function startSpread(directory, deadline) {
+async function startSpread(directory, port, deadline) {
   const script = path.join(import.meta.dirname, 'spread.mjs');
-  const child = spawn(process.execPath, [script, directory], {
+  const child = spawn(process.execPath, [script, directory, String(port)], {
     stdio: ['pipe', 'ignore', 'inherit'],
   });
   child.unref();

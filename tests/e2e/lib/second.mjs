@@ -82,15 +82,20 @@ export async function startSecond(dev, directory, options = {}) {
   };
 }
 
-// `tollgate dev --beside directory`: what it permits is what the first one does. Gives its dev.json
-// and {stop()}.
-export async function startBeside(directory, { workers = 2, deadline = 30000 } = {}) {
+// `tollgate dev --beside directory`: what it permits is what the first one does. publicUrl: if that
+// is another's, which passes requests on. Gives its dev.json and {stop()}.
+export async function startBeside(directory, options = {}) {
+  const { workers = 2, publicUrl, deadline = 30000 } = options;
+  const sets = publicUrl === undefined ? [] : ['--set', `public_url=${publicUrl}`];
   const own = path.join(path.dirname(directory), 'second');
   const file = path.join(own, 'dev.json');
   const log = fs.openSync(`${own}.log`, 'a');
   const child = spawn(
     program,
-    ['dev', '--dir', own, '--beside', directory, '--port', '0', '--workers', String(workers)],
+    [
+      ...['dev', '--dir', own, '--beside', directory, '--port', '0'],
+      ...['--workers', String(workers), ...sets],
+    ],
     { stdio: ['ignore', log, log] },
   );
   fs.closeSync(log);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   node spread.mjs DIRECTORY
+//   node spread.mjs DIRECTORY PORT
 //
 // Beside the development gateway of a directory: a second gateway, and fronts that spread requests
-// over both. Writes spread.json once they serve, runs until SIGTERM or the end of its standard
+// over both; that of the public address, which both were told, on the port. Writes spread.json once they serve, runs until SIGTERM or the end of its standard
 // input, and stops the second gateway in order.
 
 import fs from 'node:fs';
@@ -12,12 +12,15 @@ import path from 'node:path';
 import { startFront } from './front.mjs';
 import { startBeside } from './second.mjs';
 
-const directory = process.argv[2];
+const [directory, port] = process.argv.slice(2);
 const file = path.join(directory, 'spread.json');
 const dev = JSON.parse(fs.readFileSync(path.join(directory, 'dev.json'), 'utf8'));
 
-const second = await startBeside(directory);
-const publicFront = await startFront([dev.public_url, second.dev.public_url]);
+const publicUrl = `http://127.0.0.1:${port}`;
+const second = await startBeside(directory, { publicUrl });
+const publicFront = await startFront([dev.public_url, second.dev.public_url], {
+  port: Number(port),
+});
 const keyFront = await startFront([dev.key_url, second.dev.key_url]);
 
 async function stop() {
