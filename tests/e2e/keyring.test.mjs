@@ -10,7 +10,14 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { freePort, startFixture } from './lib/fixtures.mjs';
-import { connectDatabase, dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
+import {
+  connectDatabase,
+  dispose,
+  newDirectory,
+  runCli,
+  start,
+  unlessSpread,
+} from './lib/gateway.mjs';
 import { scrape, valueOf } from './lib/metrics.mjs';
 import { onEveryWorker, requestModern } from './lib/raw.mjs';
 import { dataKey, seal } from './lib/seal.mjs';
@@ -76,7 +83,7 @@ after(async () => {
   if (gateway) await dispose(gateway);
 });
 
-describe('two gateways', () => {
+describe('two gateways', unlessSpread('the second has a keyring of its own here'), () => {
   let other;
   let theirs; // the keyring file of the other
   let running = true;

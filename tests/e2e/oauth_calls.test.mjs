@@ -169,7 +169,9 @@ describe('client_credentials', () => {
       assert.equal(answer.result.isError, true);
       assert.match(answer.result.content[0].text, /invalid_client.*administrator/);
     }
-    assert.ok(stage.asked.length <= 3, `asked ${stage.asked.length} times`);
+    // Once by each worker, and by the one that watches once more.
+    const most = 1 + (await gateway.owner('SELECT FROM tollgate.nodes')).length;
+    assert.ok(stage.asked.length <= most, `asked ${stage.asked.length} times`);
     assert.equal(stage.toolCalls('whoami').length, 0);
     assert.equal((await lastRow('refused__whoami', 'needs_auth')).error_type, 'needs_auth');
     // With the right secret it is listed at once.

@@ -110,7 +110,8 @@ export function logText(gateway) {
 export const gatewayFiles = (gateway) =>
   filesBelow(
     gateway.directory,
-    (name) => name !== 'dev.json' && name !== 'keyring.json' && !name.endsWith('.key'),
+    (name) =>
+      !['dev.json', 'spread.json', 'keyring.json'].includes(name) && !name.endsWith('.key'),
   );
 
 // The cluster's own files: tables as they lie on the disk, and the write-ahead log.

@@ -312,10 +312,10 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
   fs.rmSync(ready, { force: true });
   const log = fs.openSync(`${directory}.log`, 'a');
   const frontPort = isSpread ? await freePort() : undefined;
-  const spread = { '--workers': '2', '--set': `public_url=http://127.0.0.1:${frontPort}` };
-  const usual = { '--port': '0', ...(isSpread ? spread : {}) };
+  const usual = { '--port': '0', ...(isSpread ? { '--workers': '2' } : {}) };
+  const address = isSpread ? ['--set', `public_url=http://127.0.0.1:${frontPort}`] : [];
   const missing = Object.entries(usual).filter(([name]) => !args.includes(name));
-  const child = spawn(binary, ['dev', '--dir', directory, ...missing.flat(), ...args], {
+  const child = spawn(binary, ['dev', '--dir', directory, ...missing.flat(), ...address, ...args], {
     stdio: ['ignore', log, log],
     env: { ...process.env, ...env },
   });
@@ -334,14 +334,17 @@ export async function start(directory, { deadline = 30000, args = [], env = {} }
     throw new Error(
       `tollgate dev ended: ${ended}\n${fs.readFileSync(`${directory}.log`, 'utf8').slice(-2000)}`,
     );
-  if (isSpread) await startSpread(directory, frontPort, deadline);
+  if (isSpread) await startSpread(directory, [String(frontPort), ...setsOf(args)], deadline);
   return new Gateway(directory, child);
 }
 
+// The values of --set among the arguments.
+const setsOf = (args) => args.filter((_, at) => args[at - 1] === '--set');
+
 // Its standard input ends with this process, and it with that.
-async function startSpread(directory, port, deadline) {
+async function startSpread(directory, args, deadline) {
   const script = path.join(import.meta.dirname, 'spread.mjs');
-  const child = spawn(process.execPath, [script, directory, String(port)], {
+  const child = spawn(process.execPath, [script, directory, ...args], {
     stdio: ['pipe', 'ignore', 'inherit'],
   });
   child.unref();

@@ -82,11 +82,10 @@ export async function startSecond(dev, directory, options = {}) {
   };
 }
 
-// `tollgate dev --beside directory`: what it permits is what the first one does. publicUrl: if that
-// is another's, which passes requests on. Gives its dev.json and {stop()}.
+// `tollgate dev --beside directory`: what it permits is what the first one does. sets: NAME=VALUE
+// each. Gives its dev.json and {stop()}.
 export async function startBeside(directory, options = {}) {
-  const { workers = 2, publicUrl, deadline = 30000 } = options;
-  const sets = publicUrl === undefined ? [] : ['--set', `public_url=${publicUrl}`];
+  const { workers = 2, sets = [], deadline = 30000 } = options;
   const own = path.join(path.dirname(directory), 'second');
   const file = path.join(own, 'dev.json');
   const log = fs.openSync(`${own}.log`, 'a');
@@ -94,7 +93,7 @@ export async function startBeside(directory, options = {}) {
     program,
     [
       ...['dev', '--dir', own, '--beside', directory, '--port', '0'],
-      ...['--workers', String(workers), ...sets],
+      ...['--workers', String(workers), ...sets.flatMap((one) => ['--set', one])],
     ],
     { stdio: ['ignore', log, log] },
   );

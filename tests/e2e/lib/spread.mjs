@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   node spread.mjs DIRECTORY PORT
+//   node spread.mjs DIRECTORY PORT [NAME=VALUE…]
 //
 // Beside the development gateway of a directory: a second gateway, and fronts that spread requests
-// over both; that of the public address, which both were told, on the port. Writes spread.json once they serve, runs until SIGTERM or the end of its standard
+// over both; that of the public address, which both were told, on the port. The rest are settings of
+// the second. Writes spread.json once they serve, runs until SIGTERM or the end of its standard
 // input, and stops the second gateway in order.
 
 import fs from 'node:fs';
@@ -12,12 +13,12 @@ import path from 'node:path';
 import { startFront } from './front.mjs';
 import { startBeside } from './second.mjs';
 
-const [directory, port] = process.argv.slice(2);
+const [directory, port, ...sets] = process.argv.slice(2);
 const file = path.join(directory, 'spread.json');
 const dev = JSON.parse(fs.readFileSync(path.join(directory, 'dev.json'), 'utf8'));
 
 const publicUrl = `http://127.0.0.1:${port}`;
-const second = await startBeside(directory, { publicUrl });
+const second = await startBeside(directory, { sets: [`public_url=${publicUrl}`, ...sets] });
 const publicFront = await startFront([dev.public_url, second.dev.public_url], {
   port: Number(port),
 });
