@@ -30,7 +30,8 @@
 #define REFRESH_TENANT_MS	  5000 /* for a tenant to be loaded */
 #define REFRESH_PARALLEL	  8    /* at once in the background */
 #define REFRESH_PER_SERVER	  4
-#define REFRESH_DUE_MS		  1000 /* between two looks at what is due */
+#define REFRESH_DUE_MS		  1000 /* between two looks at what is due, if there was some */
+#define REFRESH_IDLE_MS		  4000 /* and if there was none */
 #define REFRESH_BACKOFF_MAX_S	  300  /* after failures, while the token is good */
 #define REFRESH_BACKOFF_EXPIRED_S 15   /* and when it is not, for calls wait for it */
 #define REFRESH_LEAD_MIN_S	  30

@@ -23,9 +23,11 @@ static void look_after(struct access *access, int64_t ms)
 		timer_start(access->params.loop, &access->due_timer, ms, look, access);
 }
 
-static int64_t some_time(void)
+static int64_t some_time(const struct access *access)
 {
-	return REFRESH_DUE_MS / 2 + crypto_chance(REFRESH_DUE_MS - 1);
+	int64_t ms = access->due_more ? REFRESH_DUE_MS : REFRESH_IDLE_MS;
+
+	return ms / 2 + crypto_chance(ms - 1);
 }
 
 static size_t places(const struct access *access)
@@ -52,7 +54,7 @@ static void on_due(void *ctx, const struct grant_result *result, const struct er
 	if (err != NULL) {
 		log_debug(&(struct log_subject){ .component = "oauth" },
 			  "what is due cannot be asked for: %s", err->text);
-		look_after(access, some_time());
+		look_after(access, some_time(access));
 		access_check_drained(access);
 		return;
 	}
@@ -61,7 +63,7 @@ static void on_due(void *ctx, const struct grant_result *result, const struct er
 	/* There may be more: the next to end looks. */
 	access->due_more = result->n_rows > 0;
 	if (result->n_rows < wanted)
-		look_after(access, some_time());
+		look_after(access, some_time(access));
 	access_check_drained(access);
 }
 
@@ -87,7 +89,7 @@ static void look(void *ctx)
 
 void due_start(struct access *access)
 {
-	look_after(access, some_time());
+	look_after(access, some_time(access));
 }
 
 void due_stop(struct access *access)
