@@ -174,8 +174,9 @@ const char *refresh_judge(const struct grant_row *row, const struct token_error 
 	failed->failures++;
 	if (error->retry_after_s > wait)
 		wait = error->retry_after_s;
+	/* Of the second that runs a part is over. */
 	failed->next_refresh_at =
-		row->next_refresh_at != 0 || row->grant.expires_at != 0 ? now_s + wait : 0;
+		row->next_refresh_at != 0 || row->grant.expires_at != 0 ? now_s + 1 + wait : 0;
 	if (is_terminal(row, error)) {
 		failed->grant.state = GRANT_NEEDS_REAUTH;
 		failed->next_refresh_at = 0;
