@@ -95,7 +95,9 @@ static void without_one_it_waits_for_a_person_and_asks_nobody(void **state)
 	receives(asked(&world, 3), CREDENTIAL_READY, NULL, NULL);
 	answer(request(&world, 1), TOOLS);
 	await_status(&world, "crm", "ok|1|legacy");
-	/* What is listed is not listed for each grant that changes. */
+	/* What is listed is not listed for each grant that changes. It listens once that is stored.
+	 */
+	stream(&world, 1);
 	keeper_grants_changed(world.nodes[0].keeper, NULL);
 	gate_db_for(world.gate, 2 * KEEPER_RELIST_MS);
 	assert_int_equal(world.nodes[0].credentials.n, 3);
