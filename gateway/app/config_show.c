@@ -92,6 +92,13 @@ void config_describe_mdoc(FILE *out)
 
 /* --- dumps ----------------------------------------------------------------------------------- */
 
+static json_t *string_of(const char *text)
+{
+	json_t *value = json_string(text);
+
+	return value != NULL ? value : json_string("(no UTF-8)");
+}
+
 /* A new reference. */
 static json_t *value_of(const struct config *config, const struct setting *setting)
 {
@@ -118,7 +125,7 @@ static json_t *value_of(const struct config *config, const struct setting *setti
 		if (text_at(config, setting) == NULL)
 			return json_null();
 		redacted = db_conninfo_redact(text_at(config, setting));
-		value = json_string(redacted);
+		value = string_of(redacted);
 		free(redacted);
 		return value;
 	case TEXT:
@@ -127,8 +134,7 @@ static json_t *value_of(const struct config *config, const struct setting *setti
 	}
 	if (text_at(config, setting) == NULL)
 		return json_null();
-	value = json_string(text_at(config, setting));
-	return value != NULL ? value : json_string("(no UTF-8)");
+	return string_of(text_at(config, setting));
 }
 
 /* What a plain scalar may look like without being taken for something else; JSON is YAML too. */
