@@ -9,11 +9,24 @@
 #include "base/buf.h"
 #include "base/db.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define MAX_TEXT_BYTES ((size_t)64 << 10)
 #define REDACTED       "[REDACTED]"
 
 /* libpq's own message would quote the string, password and all. */
+static bool is_utf8(const char *text)
+{
+	size_t left = strlen(text);
+
+	for (size_t n; left > 0; text += n, left -= n) {
+		n = utf8_sequence((const unsigned char *)text, left);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
 int db_conninfo_check(const char *conninfo, struct err *err)
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
@@ -23,6 +36,9 @@ int db_conninfo_check(const char *conninfo, struct err *err)
 		return err_set(err, ERR_BAD_REQUEST, "the connection string cannot be parsed");
 	/* A service may bring a host name that we would not see. */
 	for (const PQconninfoOption *at = options; at->keyword != NULL; at++) {
+		/* A percent sign of a URI may stand for any byte. */
+		if (at->val != NULL && !is_utf8(at->val))
+			ret = err_set(err, ERR_BAD_REQUEST, "the connection string is no UTF-8");
 		if (strcmp(at->keyword, "service") == 0 && at->val != NULL)
 			ret = err_set(err, ERR_BAD_REQUEST,
 				      "the connection string must not name a service");
