@@ -15,7 +15,15 @@
 /* Far above what the drain puts in: quoting doubles at most. */
 #define COLUMN_MAX_BYTES ((size_t)64 << 20)
 
-enum format { FORMAT_TEXT, FORMAT_UUID, FORMAT_NUMBER, FORMAT_MILLISECONDS, FORMAT_OUTCOME };
+enum format {
+	FORMAT_TEXT,
+	FORMAT_UUID,
+	FORMAT_NUMBER,
+	FORMAT_MILLISECONDS,
+	FORMAT_OUTCOME,
+	FORMAT_COUNT, /* a number that is 1 where the record says nothing */
+	FORMAT_BYTES,
+};
 
 static const struct {
 	enum event_field field;
@@ -26,7 +34,7 @@ static const struct {
 #undef X
 };
 
-_Static_assert(BATCH_N_COLUMNS == 29, "the last four parameters are $26 to $29");
+_Static_assert(BATCH_N_COLUMNS == 39, "the last four parameters are $36 to $39");
 
 const char batch_insert_sql[] = "INSERT INTO audit.call_log ("
 #define X(n, name, type, field, format) #name ", "
@@ -40,7 +48,7 @@ const char batch_insert_sql[] = "INSERT INTO audit.call_log ("
 #define X(n, name, type, field, format) "$" #n "::" #type "[], "
 	BATCH_COLUMNS(X)
 #undef X
-		"$26::timestamptz[], $27::uuid[], $28::uuid[], $29::boolean[]) AS t("
+		"$36::timestamptz[], $37::uuid[], $38::uuid[], $39::boolean[]) AS t("
 #define X(n, name, type, field, format) #name ", "
 	BATCH_COLUMNS(X)
 #undef X
@@ -90,6 +98,16 @@ static void put_uuid(struct buf *out, const void *id)
 	buf_append(out, digits, sizeof(digits) - 1);
 }
 
+/* As bytea is written, with its backslash doubled for the array. */
+static void put_bytes(struct buf *out, struct span bytes)
+{
+	char digits[2 * SHA256_BYTES + 1];
+
+	assert(bytes.n <= SHA256_BYTES);
+	hex_encode(bytes.p, bytes.n, digits);
+	buf_printf(out, "\"\\\\x%s\"", digits);
+}
+
 static void put_number(struct buf *out, enum format format, int64_t number)
 {
 	switch (format) {
@@ -112,11 +130,13 @@ static void put_field(struct buf *out, enum format format, const struct event *e
 	int64_t number;
 
 	if (value.p == NULL) {
-		buf_add(out, "NULL");
+		buf_add(out, format == FORMAT_COUNT ? "1" : "NULL");
 	} else if (format == FORMAT_TEXT) {
 		put_quoted(out, value);
 	} else if (format == FORMAT_UUID) {
 		put_uuid(out, value.p);
+	} else if (format == FORMAT_BYTES) {
+		put_bytes(out, value);
 	} else {
 		event_number(event, field, &number);
 		put_number(out, format, number);

@@ -25,7 +25,7 @@
 	X(11, upstream_ms, float8, UPSTREAM_US, MILLISECONDS)                                      \
 	X(12, error_type, text, ERROR_TYPE, TEXT)                                                  \
 	X(13, error_message, text, ERROR_MESSAGE, TEXT)                                            \
-	X(14, arguments, jsonb, ARGUMENTS, TEXT)                                                   \
+	X(14, arguments, json, ARGUMENTS, TEXT)                                                    \
 	X(15, request_bytes, int8, REQUEST_BYTES, NUMBER)                                          \
 	X(16, response_bytes, int8, RESPONSE_BYTES, NUMBER)                                        \
 	X(17, protocol_version, text, PROTOCOL_VERSION, TEXT)                                      \
@@ -36,7 +36,17 @@
 	X(22, trace_id, text, TRACE_ID, TEXT)                                                      \
 	X(23, span_id, text, SPAN_ID, TEXT)                                                        \
 	X(24, node_id, uuid, NODE_ID, UUID)                                                        \
-	X(25, http_status, int4, HTTP_STATUS, NUMBER)
+	X(25, http_status, int4, HTTP_STATUS, NUMBER)                                              \
+	X(26, persona, text, PERSONA, TEXT)                                                        \
+	X(27, purpose, text, PURPOSE, TEXT)                                                        \
+	X(28, audit_level, text, AUDIT_LEVEL, TEXT)                                                \
+	X(29, account, text, ACCOUNT, TEXT)                                                        \
+	X(30, n_calls, int8, N_CALLS, COUNT)                                                       \
+	X(31, upstream_status, int4, UPSTREAM_STATUS, NUMBER)                                      \
+	X(32, payload_digest, bytea, PAYLOAD_DIGEST, BYTES)                                        \
+	X(33, chain_id, uuid, CHAIN_ID, UUID)                                                      \
+	X(34, chain_seq, int8, CHAIN_SEQ, NUMBER)                                                  \
+	X(35, chain_mac, bytea, CHAIN_MAC, BYTES)
 
 enum {
 #define X(n, name, type, field, format) BATCH_##field,

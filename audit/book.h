@@ -74,6 +74,9 @@ struct book_call {
 	struct span trace_id;
 	struct span span_id;
 	size_t request_bytes;
+	const char *persona;
+	struct span purpose;
+	const char *audit_level; /* metadata, redacted or full */
 };
 
 struct book_result {
@@ -83,7 +86,11 @@ struct book_result {
 	const char *error_type;
 	struct span error_message;
 	size_t response_bytes;
-	int http_status; /* 0: none was sent */
+	int http_status;	       /* 0: none was sent */
+	const char *account;	       /* at the upstream, whose credential was used */
+	int64_t n_calls;	       /* that the row stands for; 0 is 1 */
+	int upstream_status;	       /* HTTP; 0: none came */
+	const uint8_t *payload_digest; /* SHA256_BYTES, or NULL */
 };
 
 struct book_params {

@@ -10,7 +10,8 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-#define VERSION		 1
+#define VERSION		 2
+#define OLDEST_VERSION	 1 /* the same with fewer fields */
 #define FIELD_HEAD_BYTES 3 /* id and length, before a field's bytes */
 #define NUMBER_BYTES	 8
 #define ELLIPSIS	 "\xE2\x80\xA6"
@@ -22,7 +23,7 @@ enum {
 	AT_TENANT_ID = AT_STARTED + NUMBER_BYTES,
 };
 
-enum kind { KIND_UUID, KIND_TEXT, KIND_NUMBER };
+enum kind { KIND_UUID, KIND_TEXT, KIND_NUMBER, KIND_DIGEST };
 
 static const struct {
 	enum kind kind;
@@ -145,6 +146,18 @@ static void put_uuid(struct buf *out, enum event_field field, const char *text)
 	field_end(out, start);
 }
 
+/* Of DIGEST kind; NULL: absent. */
+static void put_digest(struct buf *out, enum event_field field, const uint8_t *digest)
+{
+	size_t start;
+
+	if (digest == NULL)
+		return;
+	start = field_begin(out, field);
+	buf_append(out, digest, fields[field].max_bytes);
+	field_end(out, start);
+}
+
 /* Negative: absent. */
 static void put_number(struct buf *out, enum event_field field, int64_t value)
 {
@@ -221,6 +234,23 @@ static void put_result(struct buf *out, const struct book_result *result)
 	put_number(out, FIELD_HTTP_STATUS, result->http_status == 0 ? -1 : result->http_status);
 }
 
+/* Fields that came later stand behind those of the result, because ids ascend. */
+static void put_call_later(struct buf *out, const struct book_call *call)
+{
+	put_text(out, FIELD_PERSONA, span_of(call->persona));
+	put_text(out, FIELD_PURPOSE, call->purpose);
+	put_text(out, FIELD_AUDIT_LEVEL, span_of(call->audit_level));
+}
+
+static void put_result_later(struct buf *out, const struct book_result *result)
+{
+	put_text(out, FIELD_ACCOUNT, span_of(result->account));
+	put_number(out, FIELD_N_CALLS, result->n_calls > 1 ? result->n_calls : -1);
+	put_number(out, FIELD_UPSTREAM_STATUS,
+		   result->upstream_status == 0 ? -1 : result->upstream_status);
+	put_digest(out, FIELD_PAYLOAD_DIGEST, result->payload_digest);
+}
+
 void event_encode(const struct event_source *source, struct buf *out)
 {
 	assert((source->type == EVENT_INTENT) == (source->result == NULL));
@@ -229,6 +259,10 @@ void event_encode(const struct event_source *source, struct buf *out)
 		put_call(out, source->call, source->node_id);
 	if (source->result != NULL)
 		put_result(out, source->result);
+	if (source->type != EVENT_OUTCOME)
+		put_call_later(out, source->call);
+	if (source->result != NULL)
+		put_result_later(out, source->result);
 	assert(!out->overflow);
 }
 
@@ -246,7 +280,8 @@ static bool field_holds(enum event_field field, struct span value)
 {
 	switch (fields[field].kind) {
 	case KIND_UUID:
-		return value.n == EVENT_UUID_BYTES;
+	case KIND_DIGEST:
+		return value.n == fields[field].max_bytes;
 	case KIND_TEXT:
 		return value.n <= fields[field].max_bytes && is_clean(value);
 	case KIND_NUMBER:
@@ -265,7 +300,7 @@ int event_decode(struct span payload, struct event *out, struct err *err)
 	*out = (struct event){ 0 };
 	if (payload.n < EVENT_HEAD_BYTES)
 		return err_set(err, ERR_PARSE, "a record of %zu bytes", payload.n);
-	if (at[AT_VERSION] != VERSION)
+	if (at[AT_VERSION] < OLDEST_VERSION || at[AT_VERSION] > VERSION)
 		return err_set(err, ERR_CONFLICT, "a record of version %d, this program knows %d",
 			       at[AT_VERSION], VERSION);
 	end = at + payload.n;
@@ -291,6 +326,23 @@ int event_decode(struct span payload, struct event *out, struct err *err)
 		at = value.p + value.n;
 	}
 	return 0;
+}
+
+void event_canonical(const struct event *event, struct buf *out)
+{
+	buf_append(out, event->call_id, EVENT_UUID_BYTES);
+	put64(out, event->started_us);
+	buf_append(out, event->tenant_id, EVENT_UUID_BYTES);
+	for (int field = 0; field < N_FIELDS; field++) {
+		size_t start;
+
+		if (event->fields[field].p == NULL || field == FIELD_CHAIN_ID ||
+		    field == FIELD_CHAIN_SEQ || field == FIELD_CHAIN_MAC)
+			continue;
+		start = field_begin(out, (enum event_field)field);
+		buf_add_span(out, event->fields[field]);
+		field_end(out, start);
+	}
 }
 
 const uint8_t *event_call_id(struct span payload)

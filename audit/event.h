@@ -55,7 +55,17 @@ enum event_type {
 	X(ERROR_TYPE, TEXT, 128)                                                                   \
 	X(ERROR_MESSAGE, TEXT, 1024)                                                               \
 	X(RESPONSE_BYTES, NUMBER, 8)                                                               \
-	X(HTTP_STATUS, NUMBER, 8)
+	X(HTTP_STATUS, NUMBER, 8)                                                                  \
+	X(PERSONA, TEXT, 64)                                                                       \
+	X(PURPOSE, TEXT, 1024)                                                                     \
+	X(AUDIT_LEVEL, TEXT, 16)                                                                   \
+	X(ACCOUNT, TEXT, 256)                                                                      \
+	X(N_CALLS, NUMBER, 8)                                                                      \
+	X(UPSTREAM_STATUS, NUMBER, 8)                                                              \
+	X(PAYLOAD_DIGEST, DIGEST, 32)                                                              \
+	X(CHAIN_ID, UUID, 16)                                                                      \
+	X(CHAIN_SEQ, NUMBER, 8)                                                                    \
+	X(CHAIN_MAC, DIGEST, 32)
 
 enum event_field {
 #define X(name, kind, max) FIELD_##name,
@@ -106,6 +116,10 @@ struct event {
 };
 /* Never trusts the bytes. ERR_CONFLICT: written by another version; ERR_PARSE: not a record. */
 int event_decode(struct span payload, struct event *out, struct err *err) MUST_CHECK;
+/* What the chain is over: call_id | started_us | tenant_id | the fields that are there but those of
+ * the chain, as they stand in a record. The same for a row that was read back from PostgreSQL. out
+ * must have room for EVENT_MAX_BYTES. */
+void event_canonical(const struct event *event, struct buf *out);
 /* Of a payload that event_encode wrote or event_decode took: EVENT_UUID_BYTES. */
 const uint8_t *event_call_id(struct span payload);
 /* False if the field, of kind NUMBER, is absent. */

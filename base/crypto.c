@@ -78,6 +78,56 @@ void crypto_hkdf_sha256(const void *key, size_t key_bytes, const char *info, voi
 	EVP_KDF_free(kdf);
 }
 
+static EVP_PKEY *ed25519_private(const uint8_t seed[ED25519_SEED_BYTES])
+{
+	EVP_PKEY *key =
+		EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_SEED_BYTES);
+
+	must(key != NULL, "Ed25519");
+	return key;
+}
+
+void crypto_ed25519_public(const uint8_t seed[ED25519_SEED_BYTES],
+			   uint8_t out[ED25519_PUBLIC_BYTES])
+{
+	EVP_PKEY *key = ed25519_private(seed);
+	size_t n = ED25519_PUBLIC_BYTES;
+
+	must(EVP_PKEY_get_raw_public_key(key, out, &n) == 1, "Ed25519");
+	EVP_PKEY_free(key);
+}
+
+void crypto_ed25519_sign(const uint8_t seed[ED25519_SEED_BYTES], struct span message,
+			 uint8_t out[ED25519_SIGNATURE_BYTES])
+{
+	EVP_PKEY *key = ed25519_private(seed);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t n = ED25519_SIGNATURE_BYTES;
+
+	must(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+		     EVP_DigestSign(ctx, out, &n, (const uint8_t *)message.p, message.n) == 1,
+	     "Ed25519");
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+}
+
+bool crypto_ed25519_verify(const uint8_t public_key[ED25519_PUBLIC_BYTES], struct span message,
+			   const uint8_t signature[ED25519_SIGNATURE_BYTES])
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key,
+						    ED25519_PUBLIC_BYTES);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool good;
+
+	must(key != NULL && ctx != NULL, "Ed25519");
+	good = EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+	       EVP_DigestVerify(ctx, signature, ED25519_SIGNATURE_BYTES, (const uint8_t *)message.p,
+				message.n) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return good;
+}
+
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
 	return CRYPTO_memcmp(a, b, n) == 0;

@@ -34,6 +34,17 @@ int crypto_gcm_open(const uint8_t key[AES_KEY_BYTES], const uint8_t nonce[GCM_NO
 		    struct span aad, const void *sealed, size_t n, const uint8_t tag[GCM_TAG_BYTES],
 		    void *out) MUST_CHECK; /* 0, -1 forged */
 
+/* Ed25519 (RFC 8032). The seed is the private key. */
+#define ED25519_SEED_BYTES	32
+#define ED25519_PUBLIC_BYTES	32
+#define ED25519_SIGNATURE_BYTES 64
+void crypto_ed25519_public(const uint8_t seed[ED25519_SEED_BYTES],
+			   uint8_t out[ED25519_PUBLIC_BYTES]);
+void crypto_ed25519_sign(const uint8_t seed[ED25519_SEED_BYTES], struct span message,
+			 uint8_t out[ED25519_SIGNATURE_BYTES]);
+bool crypto_ed25519_verify(const uint8_t public_key[ED25519_PUBLIC_BYTES], struct span message,
+			   const uint8_t signature[ED25519_SIGNATURE_BYTES]);
+
 uint32_t crypto_crc32(const void *p, size_t n);	 /* IEEE 802.3 */
 uint32_t crypto_crc32c(const void *p, size_t n); /* Castagnoli */
 /* The sum of some bytes followed by p, given the sum of those bytes. */
