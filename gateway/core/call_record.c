@@ -50,6 +50,8 @@ static void describe(struct call *call, struct book_call *out)
 		.session_id = call->session != NULL ? call->session->id_digest : NULL,
 		.source_ip = call->params.source_ip,
 		.request_bytes = call->params.body.n,
+		.trace_id = { call->trace.trace_id_hex, sizeof(call->trace.trace_id_hex) - 1 },
+		.span_id = { call->trace.span_id_hex, sizeof(call->trace.span_id_hex) - 1 },
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
@@ -167,6 +169,7 @@ enum step_result call_outcome(struct call *call)
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
 	};
 	measure(call, &result);
+	call_trace_export(call, &result);
 	describe(call, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
