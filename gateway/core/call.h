@@ -34,6 +34,7 @@ struct principal;
 struct sessions;
 struct subscriptions;
 struct tenants;
+struct tool_labels;
 struct tracing;
 struct upstreams;
 
@@ -47,6 +48,7 @@ struct gate {
 	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
+	struct tool_labels *tool_labels;
 	struct healths *healths;
 	struct credentials *credentials;
 	struct connects *connects;
