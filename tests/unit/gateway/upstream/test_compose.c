@@ -17,6 +17,8 @@
 	"\"version\":\"" TOLLGATE_VERSION "\"},"                                                   \
 	"\"io.modelcontextprotocol/clientCapabilities\":{}"
 
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 static void assert_body(const struct compose_params *params, const char *expected)
 {
 	struct buf out;
@@ -53,13 +55,16 @@ static void the_clients_own_dialogue_is_taken_out_of_meta(void **state)
 			.method = "tools/call",
 			.name = "t",
 			.progress = true,
-			.params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
-				       "\"traceparent\":\"00-1\","
-				       "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
-				       "\"mine\":{\"deep\":[1.0]}}}") },
+			.trace = {.traceparent = TRACEPARENT, .tracestate = "a=\"1\""},
+			.params = SPAN(
+				"{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
+				"\"traceparent\":\"00-1\",\"baggage\":\"k=v\",\"tracestate\":\"x\","
+				"\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+				"\"mine\":{\"deep\":[1.0]}}}")
+	       },
 		"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
-		"{\"name\":\"t\",\"_meta\":{\"traceparent\":\"00-1\",\"mine\":{\"deep\":[1.0]},"
-		"\"progressToken\":6}}}");
+		"{\"name\":\"t\",\"_meta\":{\"mine\":{\"deep\":[1.0]},\"traceparent\":"
+		"\"" TRACEPARENT "\",\"tracestate\":\"a=\\\"1\\\"\",\"progressToken\":6}}}");
 	assert_body(
 		&(struct compose_params){
 			.era = MCP_LEGACY,
