@@ -156,6 +156,9 @@ enum step_result call_session(struct call *call);
 /* call_route.c */
 /* The name that the client sent, for the book: also of a call that is refused before ROUTE. */
 void call_note_tool(struct call *call);
+/* The tool as the aggregate endpoint calls it, at whichever it was called, if it is in the catalog
+ * of its connection: a name that nobody can make up. NULL: it is not. */
+const char *call_known_tool(const struct call *call);
 enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
 enum step_result call_intent(struct call *call); /* call_record.c */

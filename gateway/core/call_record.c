@@ -132,36 +132,26 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
-/* As the aggregate endpoint calls it, at whichever it was called. */
-static const char *exposed_tool(const struct call *call)
-{
-	const struct tool *tool = NULL;
-
-	if (call->tool != NULL)
-		tool = connection_find_tool(call->connection, call->tool);
-	return tool != NULL ? tool->exposed : NULL;
-}
-
 static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
-
 	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
 
 	if (call->gate->meter == NULL)
 		return;
-	meter_call(call->gate->meter,
-		   &(struct meter_call){
-			   .tenant = tenant,
-			   .tool = tool_label(call->gate->tool_labels, tenant, exposed_tool(call)),
-			   .connection = call->connection != NULL ? call->connection->name : NULL,
-			   .method = method,
-			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
-			   .outcome = result->outcome,
-			   .duration_us = result->duration_us,
-			   .upstream_us = result->upstream_us,
-		   });
+	meter_call(
+		call->gate->meter,
+		&(struct meter_call){
+			.tenant = tenant,
+			.tool = tool_label(call->gate->tool_labels, tenant, call_known_tool(call)),
+			.connection = call->connection != NULL ? call->connection->name : NULL,
+			.method = method,
+			.is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
+			.outcome = result->outcome,
+			.duration_us = result->duration_us,
+			.upstream_us = result->upstream_us,
+		});
 }
 
 enum step_result call_outcome(struct call *call)
