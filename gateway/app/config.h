@@ -57,6 +57,7 @@ struct config {
 	const char *otlp_traces_endpoint; /* "": below otlp_endpoint */
 	const char *otlp_headers;	  /* secret */
 	int64_t otlp_timeout_ms;
+	int64_t otlp_delay_ms;
 	const char *service_name;
 	const char *resource_attributes;
 	const char *traces_sampler;

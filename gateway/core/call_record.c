@@ -154,6 +154,25 @@ static void measure(const struct call *call, const struct book_result *result)
 		});
 }
 
+/* For who looks for one call; the book is the place for all. */
+static void log_ended(const struct call *call, const struct book_result *result)
+{
+	const struct principal *principal = call->principal;
+	const struct log_subject subject = {
+		.component = "call",
+		.tenant = principal != NULL ? principal->tenant : NULL,
+		.user = principal != NULL ? principal->user_name : NULL,
+		.connection = call->connection != NULL ? call->connection->name : NULL,
+		.tool = call_known_tool(call),
+		.outcome = book_outcome_name(result->outcome),
+		.duration_us = result->duration_us,
+		.call_id = call->record.id,
+		.trace_id = call->trace.trace_id_hex,
+	};
+
+	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
+}
+
 enum step_result call_outcome(struct call *call)
 {
 	struct book_result result;
@@ -176,6 +195,8 @@ enum step_result call_outcome(struct call *call)
 	};
 	measure(call, &result);
 	call_trace_export(call, &result);
+	if (log_enabled(LOG_DEBUG))
+		log_ended(call, &result);
 	describe(call, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);

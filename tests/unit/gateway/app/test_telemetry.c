@@ -22,6 +22,7 @@ struct otlp {
 	struct buf resource;
 	char headers[256];
 	int64_t timeout_ms;
+	int64_t batch_ms;
 };
 
 struct otlp *otlp_new(const struct otlp_params *params, struct err *err)
@@ -46,6 +47,7 @@ struct otlp *otlp_new(const struct otlp_params *params, struct err *err)
 		at += (size_t)snprintf(otlp->headers + at, sizeof(otlp->headers) - at, "%s: %s\n",
 				       params->headers[i].name, params->headers[i].value);
 	otlp->timeout_ms = params->timeout_ms;
+	otlp->batch_ms = params->batch_ms;
 	return otlp;
 }
 
@@ -217,6 +219,7 @@ static void all_settings_arrive(void **state)
 	set(f, "otlp_endpoint", "http://c:4318");
 	set(f, "otlp_headers", "authorization=Bearer%20x,x-scope=y");
 	set(f, "otlp_timeout", "3s");
+	set(f, "otlp_delay", "250ms");
 	set(f, "service_name", "gate");
 	set(f, "resource_attributes", "deployment.environment=test,service.name=other,host.name=h");
 	set(f, "traces_sampler", "traceidratio");
@@ -224,6 +227,7 @@ static void all_settings_arrive(void **state)
 	start(f);
 	assert_string_equal(f->tracing.otlp->headers, "authorization: Bearer x\nx-scope: y\n");
 	assert_int_equal(f->tracing.otlp->timeout_ms, 3000);
+	assert_int_equal(f->tracing.otlp->batch_ms, 250);
 	assert_string_equal(buf_str(&f->tracing.otlp->resource),
 			    "service.name=gate\nservice.version=" TOLLGATE_VERSION
 			    "\nservice.instance.id=n-1\ndeployment.environment=test\n"
