@@ -154,6 +154,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION audit.recorded_hours() IS 'Their hours.';
 
+CREATE FUNCTION audit.call_time(call_id uuid)
+RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN to_timestamp(('x' || translate(left(call_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0);
+COMMENT ON FUNCTION audit.call_time(uuid) IS
+  'When a UUIDv7, such as a call_id, was made, to the millisecond: tells which partition to look in.';
+
 -- Calls -----------------------------------------------------------------------------------------
 
 CREATE OR REPLACE VIEW audit.calls WITH (security_invoker = true) AS
@@ -511,5 +517,6 @@ GRANT EXECUTE ON FUNCTION
   audit.histogram_merge(bigint[])
 TO audit_reader, tollgate_app;
 GRANT EXECUTE ON FUNCTION
-  audit.recorded_days(), audit.recorded_hours(), audit.stat_since(), audit.stat_reset()
+  audit.recorded_days(), audit.recorded_hours(), audit.stat_since(), audit.stat_reset(),
+  audit.call_time(uuid)
 TO audit_reader;
