@@ -18,6 +18,7 @@
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/telemetry.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
 #include "gateway/core/browser.h"
@@ -26,10 +27,12 @@
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
+#include "gateway/core/meters.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
@@ -81,6 +84,10 @@ static void flush(struct worker *worker)
 	timer_stop(&worker->drain_timer);
 	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
+	if (worker->tracing.otlp == NULL)
+		return;
+	worker->n_leaving++;
+	otlp_flush_start(worker->tracing.otlp, &worker->spans, TELEMETRY_FLUSH_MS, on_left, worker);
 }
 
 static void on_grace_over(void *ctx)
@@ -228,6 +235,13 @@ static void on_refused(void *ctx)
 	stop_with(ctx, EXIT_CONFIG);
 }
 
+static void on_waited(void *ctx, int64_t ms)
+{
+	const struct worker *worker = ctx;
+
+	meter_observe(worker->meter, METER_DB_WAIT_SECONDS, NULL, ms * 1000);
+}
+
 static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
 			  int64_t timeout_ms)
 {
@@ -238,6 +252,8 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 					    .op_timeout_ms = timeout_ms,
 					    .idle_ms = DB_IDLE_MS,
 					    .max_queued = DB_MAX_QUEUED,
+					    .waited = on_waited,
+					    .ctx = worker,
 				    });
 }
 
@@ -268,6 +284,7 @@ static int open_books(struct worker *worker, struct err *err)
 		.db = worker->db,
 		.drain_db = worker->drain_db,
 		.spools = worker->spools,
+		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
 		.ctx = worker,
 	});
@@ -305,7 +322,8 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
-	if (open_books(worker, err) < 0)
+	if (telemetry_init(&worker->tracing, worker->loop, config, worker->node_id, err) < 0 ||
+	    open_books(worker, err) < 0)
 		return -1;
 	worker_open_app(worker);
 	open_keyring(worker);
@@ -327,6 +345,7 @@ static int open_all(struct worker *worker, struct err *err)
 static void close_all(struct worker *worker)
 {
 	book_flush_cancel(&worker->flush);
+	otlp_flush_cancel(&worker->spans);
 	timer_stop(&worker->drain_timer);
 	if (worker->loop != NULL)
 		loop_signal_stop(&worker->signals);
@@ -353,12 +372,14 @@ static void close_all(struct worker *worker)
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);
 	identity_free(&worker->identity);
+	tool_labels_free(&worker->tool_labels);
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
+	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
-	meter_free(&worker->meter);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
+	meter_free(&worker->meter);
 	key_holder_free(&worker->keys);
 	loop_free(&worker->loop);
 }

@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "gateway/app/worker.h"
 #include "gateway/core/call.h"
+#include "gateway/core/tracing.h"
 #include "gateway/http/app.h"
 
 enum worker_state {
@@ -42,6 +43,9 @@ struct worker {
 	struct tokens *tokens;
 	struct browsers *browsers;
 	struct connects *connects;
+	struct tracing tracing;
+	struct tool_labels *tool_labels;
+	struct otlp_flush *spans;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;

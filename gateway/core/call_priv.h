@@ -16,6 +16,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tracing.h"
 #include "gateway/core/upstream.h"
 
 #define CALL_MAGIC	      0x7447ca11
@@ -105,6 +106,8 @@ struct call {
 		struct spool_wait record;
 	} wait;
 
+	struct call_trace trace;
+
 	/* The answer, as far as it is known. */
 	struct {
 		struct buf body;
@@ -157,6 +160,8 @@ enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
 enum step_result call_intent(struct call *call); /* call_record.c */
 enum step_result call_outcome(struct call *call);
+/* call_trace.c: its spans, if they are sampled and anybody wants them. */
+void call_trace_export(const struct call *call, const struct book_result *result);
 enum step_result call_health(struct call *call); /* call_health.c */
 /* err as of upstream_events.done. Once; nothing for a call that was not let through. */
 void call_heard(struct call *call, const struct err *err);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
+#include "gateway/core/tool_labels.h"
 
 #define MAX_CLIENT_BYTES 200
 
@@ -50,6 +51,8 @@ static void describe(struct call *call, struct book_call *out)
 		.session_id = call->session != NULL ? call->session->id_digest : NULL,
 		.source_ip = call->params.source_ip,
 		.request_bytes = call->params.body.n,
+		.trace_id = {call->trace.trace_id_hex, sizeof(call->trace.trace_id_hex) - 1},
+		.span_id = { call->trace.span_id_hex, sizeof(call->trace.span_id_hex) - 1 },
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
@@ -129,14 +132,29 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
+/* As the aggregate endpoint calls it, at whichever it was called. */
+static const char *exposed_tool(const struct call *call)
+{
+	const struct tool *tool = NULL;
+
+	if (call->tool != NULL)
+		tool = connection_find_tool(call->connection, call->tool);
+	return tool != NULL ? tool->exposed : NULL;
+}
+
 static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
 
+	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
+
+	if (call->gate->meter == NULL)
+		return;
 	meter_call(call->gate->meter,
 		   &(struct meter_call){
-			   .tenant = call->principal != NULL ? call->principal->tenant : NULL,
+			   .tenant = tenant,
+			   .tool = tool_label(call->gate->tool_labels, tenant, exposed_tool(call)),
 			   .connection = call->connection != NULL ? call->connection->name : NULL,
 			   .method = method,
 			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
@@ -167,6 +185,7 @@ enum step_result call_outcome(struct call *call)
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
 	};
 	measure(call, &result);
+	call_trace_export(call, &result);
 	describe(call, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
