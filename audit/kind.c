@@ -6,12 +6,14 @@
 
 #include "audit/anchor.h"
 #include "audit/kind_call.h"
+#include "audit/payload.h"
 
 static const struct kind *const kinds[] = {
 	[EVENT_INTENT] = &kind_calls,
 	[EVENT_OUTCOME] = &kind_calls,
 	[EVENT_ENTRY] = &kind_calls,
 	[EVENT_ANCHOR] = &kind_anchors,
+	[EVENT_PAYLOAD] = &kind_payloads,
 };
 
 const struct kind *kind_find(uint8_t type)
