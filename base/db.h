@@ -27,6 +27,9 @@ int db_conninfo_check(const char *conninfo, struct err *err) MUST_CHECK;
 /* The same as key=value, with "[REDACTED]" for what is secret; "[REDACTED]" alone if it cannot be
  * parsed. The caller frees. */
 char *db_conninfo_redact(const char *conninfo);
+/* The same as key=value without its password, which *password is, or NULL. NULL if it cannot be
+ * parsed. The caller frees both. */
+char *db_conninfo_split(const char *conninfo, char **password);
 
 struct db_params {
 	const char *conninfo; /* URI or key=value. A host name in it is resolved off the loop. */
