@@ -95,6 +95,8 @@ size_t db_affected(const struct db_result *result);
 /* Borrowed text of a column by name (asserted to exist); NULL if it is SQL NULL. */
 const char *db_text(const struct db_result *result, size_t row, const char *column);
 struct span db_span(const struct db_result *result, size_t row, const char *column);
+/* The same by the place of the column, from 0: for many rows. */
+struct span db_span_at(const struct db_result *result, size_t row, size_t column);
 int64_t db_int(const struct db_result *result, size_t row, const char *column); /* NULL: 0 */
 bool db_bool(const struct db_result *result, size_t row, const char *column);	/* NULL: false */
 /* Decodes a bytea; the caller frees. NULL for SQL NULL. */

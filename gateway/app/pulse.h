@@ -27,6 +27,7 @@ struct pulse_params {
 	struct meter *meter;
 	struct db *db;
 	const struct db *drain_db;
+	const struct db *audit_db;
 	struct spools *spools;
 	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */
 	void (*ended)(void *ctx);
