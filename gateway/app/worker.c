@@ -34,13 +34,17 @@
 #include "gateway/core/tenant.h"
 #include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
+#include "gateway/http/api_audit_streams.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
 #include "version.h"
 
-#define DB_IDLE_MS	    60000
-#define DB_MAX_QUEUED	    10000
+#define DB_IDLE_MS    60000
+#define DB_MAX_QUEUED 10000
+/* Questions to the record: few at a time, however long they take, so that nothing else waits. */
+#define AUDIT_CONNECTIONS   2
+#define AUDIT_OP_TIMEOUT_MS 15000
 #define DRAIN_OP_TIMEOUT_MS 30000
 #define FLUSH_TIMEOUT_MS    5000
 /* After the drain timeout, for the last answers and rows to leave. */
@@ -99,6 +103,7 @@ static void on_grace_over(void *ctx)
 static void end_what_runs(struct worker *worker)
 {
 	call_drain_all(&worker->gate);
+	audit_streams_end(worker->audit_streams);
 }
 
 static void on_drain_timeout(void *ctx)
@@ -160,6 +165,7 @@ static void on_signal(void *ctx, int signo)
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -283,6 +289,7 @@ static int open_books(struct worker *worker, struct err *err)
 		.meter = worker->meter,
 		.db = worker->db,
 		.drain_db = worker->drain_db,
+		.audit_db = worker->audit_db,
 		.spools = worker->spools,
 		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
@@ -322,6 +329,9 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
+	worker->audit_db =
+		open_db(worker, config->database_url, AUDIT_CONNECTIONS, AUDIT_OP_TIMEOUT_MS);
+	worker->audit_streams = audit_streams_new();
 	if (telemetry_init(&worker->tracing, worker->loop, config, worker->node_id, err) < 0 ||
 	    open_books(worker, err) < 0)
 		return -1;
@@ -377,6 +387,8 @@ static void close_all(struct worker *worker)
 	pulse_free(&worker->pulse);
 	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
+	audit_streams_free(&worker->audit_streams);
+	db_free(&worker->audit_db);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
 	meter_free(&worker->meter);

@@ -27,6 +27,8 @@ struct worker {
 	struct key_holder *keys;
 	struct db *db;
 	struct db *drain_db;
+	struct db *audit_db; /* reads the record for the admin API */
+	struct audit_streams *audit_streams;
 	struct node *node;
 	struct meter *meter;
 	struct spools *spools;

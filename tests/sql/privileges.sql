@@ -22,10 +22,14 @@ SELECT bag_eq($$
   FROM pg_class c, aclexplode(c.relacl) a
   WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> c.relowner
   GROUP BY c.oid, a.grantee $$, $$ VALUES
+  ('audit.admin_event_log audit_reader SELECT'),
+  ('audit.admin_event_log tollgate_app INSERT SELECT'),
+  ('audit.admin_events audit_reader SELECT'),
   ('audit.auth_event_log audit_reader SELECT'),
   ('audit.auth_event_log tollgate_app INSERT SELECT'),
   ('audit.auth_events audit_reader SELECT'),
   ('audit.call_log audit_reader SELECT'),
+  ('audit.call_log tollgate_app SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
   ('audit.errors audit_reader SELECT'),
@@ -60,8 +64,12 @@ SELECT bag_eq($$
   SELECT concat_ws(' ', p.oid::regprocedure, a.grantee::regrole) COLLATE "default"
   FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
+  ('audit.context() tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
+  ('audit.redact_url(text) tollgate_app'),
+  ('audit.shown(text,jsonb,text[]) tollgate_app'),
+  ('audit.uuid_v7() tollgate_app'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
