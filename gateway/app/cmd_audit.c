@@ -69,6 +69,14 @@ const char *audit_who(struct cli *cli, struct span row)
 	return user != NULL ? user : cli_cell(cli->arena, row, "api_key");
 }
 
+/* A number of milliseconds as people want it. */
+static const char *milliseconds(struct cli *cli, struct span row, const char *path)
+{
+	const char *text = cli_cell(cli->arena, row, path);
+
+	return text != NULL ? arena_printf(cli->arena, "%.1f", strtod(text, NULL)) : NULL;
+}
+
 /* --- list ------------------------------------------------------------------------------------ */
 
 struct list_options {
@@ -97,7 +105,7 @@ static void print_rows(struct cli *cli, const struct span *items, size_t n)
 			tool != NULL ? tool : cli_cell(cli->arena, items[i], "method"),
 			cli_cell(cli->arena, items[i], "connection"),
 			cli_cell(cli->arena, items[i], "outcome"),
-			cli_cell(cli->arena, items[i], "duration_ms"),
+			milliseconds(cli, items[i], "duration_ms"),
 			cli_cell(cli->arena, items[i], "call_id"),
 		};
 
@@ -272,9 +280,9 @@ static int print_groups(struct cli *cli, const char *by, struct span body)
 	span_iter_init(&iter, span_get(body, "items"));
 	while (span_next(&iter, &key, &item)) {
 		const char *cells[] = {
-			cli_cell(cli->arena, item, "value"),  cli_cell(cli->arena, item, "total"),
-			cli_cell(cli->arena, item, "ok"),     cli_cell(cli->arena, item, "errors"),
-			cli_cell(cli->arena, item, "avg_ms"), cli_cell(cli->arena, item, "p95_ms"),
+			cli_cell(cli->arena, item, "value"), cli_cell(cli->arena, item, "total"),
+			cli_cell(cli->arena, item, "ok"),    cli_cell(cli->arena, item, "errors"),
+			milliseconds(cli, item, "avg_ms"),   milliseconds(cli, item, "p95_ms"),
 		};
 
 		cli_table_add(&table, cells);
