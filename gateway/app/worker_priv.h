@@ -31,6 +31,7 @@ struct worker {
 	struct audit_streams *audit_streams;
 	struct node *node;
 	struct meter *meter;
+	struct anchor_sink *anchors;
 	struct spools *spools;
 	struct pulse *pulse;
 	struct identity *identity;
