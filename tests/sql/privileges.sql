@@ -22,6 +22,9 @@ SELECT bag_eq($$
   FROM pg_class c, aclexplode(c.relacl) a
   WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> c.relowner
   GROUP BY c.oid, a.grantee $$, $$ VALUES
+  ('audit.admin_event_log audit_reader SELECT'),
+  ('audit.admin_event_log tollgate_app INSERT SELECT'),
+  ('audit.admin_events audit_reader SELECT'),
   ('audit.anchors audit_reader SELECT'),
   ('audit.anchors tollgate_app SELECT'),
   ('audit.anchors tollgate_audit_writer INSERT'),
@@ -70,10 +73,14 @@ SELECT bag_eq($$
   FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
   ('audit.claim_events(integer) tollgate_app'),
+  ('audit.context() tollgate_app'),
   ('audit.drop_partition(name,text,bytea) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
   ('audit.old_partitions() tollgate_app'),
+  ('audit.redact_url(text) tollgate_app'),
+  ('audit.shown(text,jsonb,text[]) tollgate_app'),
+  ('audit.uuid_v7() tollgate_app'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
