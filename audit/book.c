@@ -184,6 +184,23 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 		      &(struct waiter){ wait, durable, ctx }, err);
 }
 
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	const struct kind *kind = kind_find(type);
+	int ret;
+
+	assert(kind != NULL && kind != &kind_calls);
+	if (record.n > kind->max_bytes)
+		return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes, at most %zu for %s",
+			       record.n, kind->max_bytes, kind->name);
+	ret = ledger_append(book->ledger, (enum event_type)type, record, wait, durable, ctx, err);
+	if (ret == 0)
+		drain_poke(book->drain);
+	return ret;
+}
+
 uint64_t book_backlog(const struct book *book)
 {
 	return ledger_n_ready(book->ledger);

@@ -125,6 +125,13 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err) MUST_CHECK;
 
+/* Appends a record of another kind (audit/kind.h), which is a row by itself; as the others. If its
+ * rows are links of the chain, the record is given without its link. ERR_TOO_LARGE: over the kind's
+ * limit. */
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err) MUST_CHECK;
+
 /* Complete rows that are in the spool and not yet in Postgres. */
 uint64_t book_backlog(const struct book *book);
 /* Rows that Postgres refused even reduced and records that could not be read, since book_open.

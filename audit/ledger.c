@@ -40,15 +40,17 @@ static const struct log_subject subject = { .component = "book" };
 
 /* Rows. */
 
-static struct ledger_row *row_new(struct ledger *ledger, uint64_t sequence,
-				  const uint8_t call_id[EVENT_UUID_BYTES])
+static struct ledger_row *row_new(struct ledger *ledger, const struct kind *kind, uint64_t sequence,
+				  const uint8_t *call_id)
 {
 	struct ledger_row *row = mem_new(sizeof(*row));
 
+	row->kind = kind;
 	row->ledger = ledger;
 	row->first = sequence;
 	row->offset = ledger->written;
-	memcpy(row->call_id, call_id, EVENT_UUID_BYTES);
+	if (call_id != NULL)
+		memcpy(row->call_id, call_id, EVENT_UUID_BYTES);
 	DL_APPEND(ledger->rows, row);
 	ledger->n_rows++;
 	return row;
@@ -117,23 +119,24 @@ static void row_move(struct ledger *ledger, struct ledger_row *row, uint64_t seq
 	DL_APPEND_ELEM(ledger->rows, before, row);
 }
 
-/* The payload has a good head. */
+/* The payload is good. */
 static void take(struct ledger *ledger, enum event_type type, uint64_t sequence,
 		 struct span payload)
 {
-	const uint8_t *call_id = event_call_id(payload);
+	const struct kind *kind = kind_find((uint8_t)type);
+	const uint8_t *call_id = kind == &kind_calls ? event_call_id(payload) : NULL;
 	struct ledger_row *row = NULL;
 
 	ledger->newest = sequence;
 	ledger->written += payload.n;
-	if (type != EVENT_ENTRY)
+	if (type == EVENT_INTENT || type == EVENT_OUTCOME)
 		HASH_FIND(hh, ledger->open, call_id, EVENT_UUID_BYTES, row);
 	if (type == EVENT_INTENT && row != NULL) {
 		row_move(ledger, row, sequence);
 		return;
 	}
 	if (row == NULL)
-		row = row_new(ledger, sequence, call_id);
+		row = row_new(ledger, kind, sequence, call_id);
 	else
 		row_leave_state(ledger, row);
 	if (type == EVENT_OUTCOME)
@@ -229,11 +232,14 @@ static void keep_up(struct ledger *ledger)
 
 static int record_check(uint8_t type, struct span payload, struct err *err)
 {
-	struct event event;
+	const struct kind *kind = kind_find(type);
 
-	if (type < EVENT_INTENT || type > EVENT_ENTRY)
+	if (kind == NULL)
 		return err_set(err, ERR_PARSE, "a record of type %u", type);
-	return event_decode(payload, &event, err);
+	if (payload.n > kind->max_bytes)
+		return err_set(err, ERR_PARSE, "a record of %zu bytes for %s", payload.n,
+			       kind->name);
+	return kind->check(payload, err);
 }
 
 static void on_replay(void *ctx, uint64_t sequence, uint8_t type, struct span payload)
@@ -250,6 +256,11 @@ static void on_replay(void *ctx, uint64_t sequence, uint8_t type, struct span pa
 	log_error(&subject, "record %" PRIu64 " in the spool cannot be read: %s", sequence,
 		  err.text);
 	ledger->n_unreadable++;
+}
+
+static size_t record_bytes_for(size_t segment_bytes)
+{
+	return segment_bytes / 2 < KIND_MAX_BYTES ? segment_bytes / 2 : KIND_MAX_BYTES;
 }
 
 static size_t segment_bytes_for(size_t max_bytes)
@@ -281,15 +292,16 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 	ledger->loop = params->loop;
 	ledger->max_bytes = params->max_bytes;
 	ledger->segment_bytes = segment_bytes_for(params->max_bytes);
-	ledger->spool = spool_open(params->loop,
-				   &(struct spool_params){
-					   .dir = params->dir,
-					   .segment_bytes = ledger->segment_bytes,
-					   .max_bytes = params->max_bytes,
-					   .max_record_bytes = EVENT_MAX_BYTES,
-					   .fsync = params->fsync,
-				   },
-				   on_replay, ledger, err);
+	ledger->spool =
+		spool_open(params->loop,
+			   &(struct spool_params){
+				   .dir = params->dir,
+				   .segment_bytes = ledger->segment_bytes,
+				   .max_bytes = params->max_bytes,
+				   .max_record_bytes = record_bytes_for(ledger->segment_bytes),
+				   .fsync = params->fsync,
+			   },
+			   on_replay, ledger, err);
 	if (ledger->spool != NULL && ledger->other_version) {
 		err_set(err, ERR_CONFLICT, "%s: holds records of another version of Tollgate",
 			params->dir);
@@ -333,10 +345,11 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err)
 {
+	bool may_use_last = type == EVENT_OUTCOME || type == EVENT_ANCHOR;
 	uint64_t sequence;
 
 	forget_lost(ledger);
-	if (type != EVENT_OUTCOME && check_room(ledger, err) < 0)
+	if (!may_use_last && check_room(ledger, err) < 0)
 		return -1;
 	sequence = spool_append(ledger->spool, (uint8_t)type, payload, wait, durable, ctx, err);
 	if (sequence == 0)

@@ -19,6 +19,7 @@
 #include <uthash.h>
 
 #include "audit/event.h"
+#include "audit/kind.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
@@ -39,13 +40,15 @@ enum ledger_state {
 };
 
 struct ledger_row {
-	struct span opening; /* INTENT or ENTRY; absent if only an OUTCOME was found */
-	struct span closing; /* OUTCOME; absent for an ENTRY, and for an INTENT found at start */
+	const struct kind *kind;
+	struct span opening; /* absent if only an OUTCOME was found */
+	struct span closing; /* OUTCOME; absent for what is complete by itself, and for an INTENT
+			      * found at start */
 
 	/* The ledger's own. */
 	struct ledger *ledger;
 	enum ledger_state state;
-	uint8_t call_id[EVENT_UUID_BYTES];
+	uint8_t call_id[EVENT_UUID_BYTES]; /* of a call */
 	uint64_t first; /* sequence of the record that the spool must keep, with all behind it */
 	uint64_t last;	/* sequence of the record that completed it */
 	uint64_t offset;
@@ -61,8 +64,8 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err) 
 /* What was appended is durable afterwards. */
 void ledger_close(struct ledger **ledger);
 
-/* As book_intent and its kin; payload comes from event_encode. The last segment that the limit
- * allows is kept for OUTCOMEs. */
+/* As book_intent and its kin; payload comes from event_encode, or is what audit/kind.h says of the
+ * type. The last segment that the limit allows is kept for OUTCOMEs and anchors. */
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err) MUST_CHECK;
