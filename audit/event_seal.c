@@ -9,10 +9,11 @@
 #define TITLE	"tollgate audit event seal 1"
 
 const char event_seal_digest_sql[] =
-	"SELECT " EVENT_SEAL_DIGEST
-	" AS digest FROM (SELECT $1::text AS source, $2::bigint AS first_n, $3::bigint AS last_n) s";
+	"SELECT " EVENT_SEAL_DIGEST " AS digest FROM (SELECT $1::text AS source, $2::bigint AS "
+	"first_n, $3::bigint AS last_n) s";
 
-/* version u8 | first u64 | last u64 | sealed i64 | digest | source, and nothing behind, or a link */
+/* version u8 | first u64 | last u64 | sealed i64 | digest | source, and nothing behind, or a link
+ */
 enum {
 	AT_VERSION = 0,
 	AT_FIRST = 1,

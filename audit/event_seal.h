@@ -45,25 +45,31 @@ extern const char event_seal_digest_sql[];
 /* The same as a scalar expression over s.source, s.first_n and s.last_n. */
 #define EVENT_SEAL_DIGEST                                                                          \
 	"CASE s.source"                                                                            \
-	" WHEN 'auth' THEN (SELECT " EVENT_SEAL_SHA256(EVENT_SEAL_AUTH) " FROM audit.auth_event_log e" EVENT_SEAL_RANGE                                                                                \
-	" WHEN 'admin' THEN (SELECT " EVENT_SEAL_SHA256(EVENT_SEAL_ADMIN) " FROM audit.admin_event_log e" EVENT_SEAL_RANGE                                                                                \
-	" END"
+	" WHEN 'auth' THEN (SELECT " EVENT_SEAL_SHA256(                                            \
+		EVENT_SEAL_AUTH) " FROM audit.auth_event_log e" EVENT_SEAL_RANGE                   \
+				 " WHEN 'admin' THEN (SELECT " EVENT_SEAL_SHA256(                  \
+					 EVENT_SEAL_ADMIN) " FROM audit.admin_event_log "          \
+							   "e" EVENT_SEAL_RANGE " END"
 #define EVENT_SEAL_RANGE " WHERE e.seal_n BETWEEN s.first_n AND s.last_n)"
 #define EVENT_SEAL_SHA256(columns)                                                                 \
 	"pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(pg_catalog.convert_to("         \
 	"pg_catalog.jsonb_build_array(e.seal_n, " columns ")::pg_catalog.text, 'UTF8'),"           \
 	" '\\x0a'::pg_catalog.bytea ORDER BY e.seal_n)), 'hex')"
 /* Of no setting's doing: microseconds since 1970. */
-#define EVENT_SEAL_US(column)                                                                      \
-	"(pg_catalog.extract(epoch FROM " column ") * 1000000)::pg_catalog.int8"
+#define EVENT_SEAL_US(column) "(extract(epoch FROM " column ") * 1000000)::pg_catalog.int8"
 /* Every column but seal_n. */
 #define EVENT_SEAL_AUTH                                                                            \
-	"e.tenant_id, e.event_id, " EVENT_SEAL_US("e.at") ", e.tenant, e.type, e.connection_id,"   \
-	" e.connection, e.subject, e.actor, e.attempt_id, e.error_code, e.detail"
+	"e.tenant_id, e.event_id, " EVENT_SEAL_US(                                                 \
+		"e.at") ", e.tenant, e.type, e.connection_id,"                                     \
+			" e.connection, e.subject, e.actor, e.attempt_id, e.error_code, e.detail"
 #define EVENT_SEAL_ADMIN                                                                           \
-	"e.tenant_id, e.event_id, " EVENT_SEAL_US("e.at") ", e.cause_id, e.tenant, e.actor,"       \
-	" e.role, e.user_id, e.api_key, e.actor_tenant_id, e.actor_tenant, e.via, e.client,"       \
-	" e.source_ip, e.action, e.target_kind, e.target_id, e.target, e.before, e.after,"         \
-	" e.outcome, e.error_code, e.error_message, e.http_status, e.n_events, e.node_id"
+	"e.tenant_id, e.event_id, " EVENT_SEAL_US(                                                 \
+		"e.at") ", e.cause_id, e.tenant, e.actor,"                                         \
+			" e.role, e.user_id, e.api_key, e.actor_tenant_id, e.actor_tenant, "       \
+			"e.via, e.client,"                                                         \
+			" e.source_ip, e.action, e.target_kind, e.target_id, e.target, e.before, " \
+			"e.after,"                                                                 \
+			" e.outcome, e.error_code, e.error_message, e.http_status, e.n_events, "   \
+			"e.node_id"
 
 #endif

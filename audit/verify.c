@@ -187,6 +187,8 @@ static void judge(struct verify_chain *chain)
 		if (&chain->rivals[i] != taken)
 			report(chain, VERIFY_DUPLICATE, &chain->rivals[i].record);
 	}
+	if (chain->judged != NULL)
+		chain->judged(chain->ctx, taken, chain->has_before ? chain->before : NULL);
 	if (good != NULL)
 		go_on_from(chain, taken->mac);
 	else

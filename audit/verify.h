@@ -101,6 +101,9 @@ struct verify_chain {
 	uint8_t id[CHAIN_ID_BYTES];
 	const uint8_t *public_key; /* ED25519_PUBLIC_BYTES */
 	verify_report *report;
+	/* Each link that stands in its place, good or bad; may be NULL. before: the MAC that it
+	 * follows; NULL: not known. */
+	void (*judged)(void *ctx, const struct verify_link *link, const uint8_t *before);
 	void *ctx;
 	const struct verify_range *ranges; /* of this chain, ascending; those to come */
 	size_t n_ranges;
@@ -121,8 +124,8 @@ struct verify_chain {
 	uint64_t edge; /* behind the epoch before; 0: not known */
 };
 
-/* Fills in id, public_key, report, ctx and ranges first. Begins behind an anchor, or with the first
- * link if after is NULL. */
+/* The caller has filled in id, public_key, report, judged, ctx and ranges. Begins behind an anchor,
+ * or with the first link if after is NULL. */
 void verify_chain_begin(struct verify_chain *chain, const struct chain_anchor *after);
 /* The anchor of the epoch whose links come next; anchors come in the order of epochs. One that is
  * not ours is reported and holds nothing. Links before its first, whose own anchor is missing, are
