@@ -34,7 +34,9 @@ static int cmd_version(int argc, char **argv);
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --audit-level LEVEL   what is kept of its calls: metadata, redacted or full\n"          \
+	"  --audit-redact NAME   hide arguments of that name too, * is any run; several times\n"
 
 #define OAUTH_DETAILS                                                                              \
 	"With --auth oauth; what is not given is found out or registered:\n"                       \
