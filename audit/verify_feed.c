@@ -26,7 +26,8 @@ struct verify_feed {
 	struct page anchor_page, call_page, seal_page;
 	struct chain_anchor *anchors;
 	struct verify_link *calls, *seals;
-	struct verify_events *events; /* of the seals */
+	struct verify_call *found;    /* with the calls */
+	struct verify_events *events; /* with the seals */
 	struct buf scratch;	      /* a canonical row */
 };
 
@@ -38,6 +39,7 @@ struct verify_feed *verify_feed_new(const struct verify_feed_params *params)
 	feed->anchors = mem_new_array(params->page_rows, sizeof(*feed->anchors));
 	feed->calls = mem_new_array(params->page_rows, sizeof(*feed->calls));
 	feed->seals = mem_new_array(params->page_rows, sizeof(*feed->seals));
+	feed->found = mem_new_array(params->page_rows, sizeof(*feed->found));
 	feed->events = mem_new_array(params->page_rows, sizeof(*feed->events));
 	buf_init(&feed->scratch, EVENT_MAX_BYTES);
 	return feed;
@@ -53,6 +55,7 @@ void verify_feed_free(struct verify_feed **slot)
 	free(feed->anchors);
 	free(feed->calls);
 	free(feed->seals);
+	free(feed->found);
 	free(feed->events);
 	buf_fini(&feed->scratch);
 	free(feed);
@@ -139,17 +142,27 @@ static void page_filled(struct page *page, const struct verify_link *links, size
 	page->behind = (int64_t)links[page->n - 1].record.first;
 }
 
+static void note_call(struct verify_feed *feed, const struct verify_link *link,
+		      const struct verify_call *call)
+{
+	if (call->ended && link->record.started_us < feed->oldest_us)
+		feed->oldest_us = link->record.started_us;
+	if (call->payload_altered)
+		feed->params.report(feed->params.ctx, VERIFY_PAYLOAD_ALTERED, &link->record);
+	if (call->payload_missing)
+		feed->params.report(feed->params.ctx, VERIFY_PAYLOAD_MISSING, &link->record);
+}
+
 void verify_feed_calls(struct verify_feed *feed, const struct db_result *rows)
 {
-	feed->call_page.n = db_rows(rows);
-	for (size_t i = 0; i < feed->call_page.n; i++) {
-		bool ended = false;
+	struct page *page = &feed->call_page;
 
-		verify_read_call(rows, i, &feed->scratch, &feed->calls[i], &ended);
-		if (ended && feed->calls[i].record.started_us < feed->oldest_us)
-			feed->oldest_us = feed->calls[i].record.started_us;
-	}
-	page_filled(&feed->call_page, feed->calls, feed->params.page_rows);
+	page->n = db_rows(rows);
+	for (size_t i = 0; i < page->n; i++)
+		verify_read_call(rows, i, &feed->scratch, &feed->calls[i], &feed->found[i]);
+	page_filled(page, feed->calls, feed->params.page_rows);
+	for (size_t i = 0; i < page->n; i++)
+		note_call(feed, &feed->calls[i], &feed->found[i]);
 }
 
 void verify_feed_event_seals(struct verify_feed *feed, const struct db_result *rows)

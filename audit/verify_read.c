@@ -33,8 +33,20 @@ const char verify_after_sql[] = ANCHOR " AND a.anchored_at < $2::timestamptz"
 const char verify_anchors_sql[] =
 	ANCHOR " AND a.epoch >= $2::bigint ORDER BY a.epoch LIMIT $3::bigint";
 
+/* Of the sealed bytes of each part, as audit/payload.h has it. One that is not there may have been
+ * dropped with its partition, or be on its way. */
+#define PAYLOAD                                                                                    \
+	"CASE WHEN c.payload_digest IS NOT NULL THEN coalesce((SELECT CASE"                        \
+	" WHEN sha256(string_agg(sha256(p.sealed), ''::bytea ORDER BY p.part)) = c.payload_digest" \
+	" THEN 'good' WHEN count(*) > 0 THEN 'altered' END FROM audit.call_payloads p"             \
+	" WHERE p.tenant_id = c.tenant_id AND p.started_at = c.started_at"                         \
+	" AND p.call_id = c.call_id), CASE WHEN c.started_at < now() - interval '1 minute'"        \
+	" AND NOT EXISTS (SELECT FROM audit.partition_seals s WHERE s.log = 'call_payloads'"       \
+	" AND s.from_at <= c.started_at AND s.to_at > c.started_at) THEN 'missing' ELSE 'good'"    \
+	" END) END AS payload"
+
 const char verify_calls_sql[] =
-	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE c.chain_id = $1::uuid"
+	"SELECT " ROW_COLUMNS ", " PAYLOAD " FROM audit.call_log c WHERE c.chain_id = $1::uuid"
 	" AND c.chain_seq > $2::bigint ORDER BY c.chain_seq LIMIT $3::bigint";
 
 /* What is digested is few rows of each seal, by their index. */
@@ -118,8 +130,9 @@ static void digest(const struct buf *canonical, struct verify_link *out)
 }
 
 void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratch,
-		      struct verify_link *out, bool *ended)
+		      struct verify_link *out, struct verify_call *call)
 {
+	const char *payload = db_text(rows, n, "payload");
 	int64_t outcome = BOOK_UNKNOWN;
 	struct row row;
 	struct err ignored;
@@ -132,8 +145,10 @@ void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratc
 	out->record.started_us = row.event.started_us;
 	out->reduced = row.reduced;
 	memcpy(out->reduction, row.reduction, sizeof(out->reduction));
-	*ended = out->readable && event_number(&row.event, FIELD_OUTCOME, &outcome) &&
-		 outcome != BOOK_UNKNOWN;
+	*call = (struct verify_call){ .payload_altered = text_is(payload, "altered"),
+				      .payload_missing = text_is(payload, "missing") };
+	call->ended = out->readable && event_number(&row.event, FIELD_OUTCOME, &outcome) &&
+		      outcome != BOOK_UNKNOWN;
 	if (!out->readable)
 		return;
 	buf_clear(scratch);

@@ -35,10 +35,14 @@ extern const char verify_events_sql[];
 /* n: how many partitions were dropped. */
 extern const char verify_count_seals_sql[];
 
-/* A row of verify_calls_sql. scratch is for as many bytes as an event has. ended: a
- * gateway saw how the call ended. */
+/* What is found beside the chain. */
+struct verify_call {
+	bool ended; /* a gateway saw how */
+	bool payload_altered, payload_missing;
+};
+/* A row of verify_calls_sql. scratch is for as many bytes as an event has. */
 void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratch,
-		      struct verify_link *out, bool *ended);
+		      struct verify_link *out, struct verify_call *call);
 struct verify_events {
 	uint64_t n;
 	bool good; /* the events are as they were when the seal was made */
