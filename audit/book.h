@@ -157,7 +157,7 @@ uint64_t book_lost(const struct book *book);
 struct book_stats {
 	uint64_t backlog;  /* book_backlog */
 	int64_t oldest_ms; /* how long the oldest of these rows has waited */
-	uint64_t written;  /* rows that Postgres has taken, since book_open */
+	uint64_t written;  /* rows of calls that Postgres has taken, since book_open */
 	uint64_t lost;	   /* book_lost */
 	size_t bytes_on_disk;
 	bool full; /* calls are refused */
