@@ -45,9 +45,13 @@ const char verify_anchors_sql[] =
 	" AND s.from_at <= c.started_at AND s.to_at > c.started_at) THEN 'missing' ELSE 'good'"    \
 	" END) END AS payload"
 
-const char verify_calls_sql[] =
-	"SELECT " ROW_COLUMNS ", " PAYLOAD " FROM audit.call_log c WHERE c.chain_id = $1::uuid"
-	" AND c.chain_seq > $2::bigint ORDER BY c.chain_seq LIMIT $3::bigint";
+#define CALLS(payload)                                                                             \
+	"SELECT " ROW_COLUMNS ", " payload " FROM audit.call_log c WHERE c.chain_id = $1::uuid"    \
+	" AND c.chain_seq > $2::bigint ORDER BY c.chain_seq LIMIT $3::bigint"
+const char verify_calls_sql[] = CALLS(PAYLOAD);
+const char verify_bare_calls_sql[] = CALLS("NULL AS payload");
+const char verify_rights_sql[] =
+	"SELECT has_column_privilege('audit.call_payloads', 'sealed', 'SELECT') AS payloads";
 
 /* What is digested is few rows of each seal, by their index. */
 const char verify_event_seals_sql[] =

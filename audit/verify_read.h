@@ -24,7 +24,11 @@ extern const char verify_after_sql[];
 extern const char verify_anchors_sql[];
 /* $1 a chain; behind sequence $2, $3 at most. */
 extern const char verify_calls_sql[];
+/* The same for a role that may not read payloads. */
+extern const char verify_bare_calls_sql[];
 extern const char verify_event_seals_sql[];
+/* payloads: whether it may. */
+extern const char verify_rights_sql[];
 /* Rows of no chain that started at $1 or later, but before $2, $3 at most; first of all a row with
  * n, how many there are from before $1. */
 extern const char verify_unchained_sql[];

@@ -15,6 +15,7 @@
 
 /* Each asks something and takes the answer. */
 enum step {
+	STEP_RIGHTS,
 	STEP_SEALS, /* of partitions */
 	STEP_CHAIN, /* the next one */
 	STEP_AFTER, /* the anchor that it is verified from */
@@ -116,11 +117,18 @@ static enum step take_seals(struct verify_run *run, const struct db_result *rows
 	return STEP_CHAIN;
 }
 
-/* Partitions that go while we read may be what is missing. */
-static void ask_count(struct verify_run *run)
+static void ask_plainly(struct verify_run *run)
 {
 	(void)run;
 }
+
+static enum step take_rights(struct verify_run *run, const struct db_result *rows)
+{
+	run->totals.payloads = db_bool(rows, 0, "payloads");
+	return STEP_SEALS;
+}
+
+/* Partitions that go while we read may be what is missing. */
 
 static enum step take_count(struct verify_run *run, const struct db_result *rows)
 {
@@ -339,7 +347,8 @@ static const struct {
 	void (*ask)(struct verify_run *run);
 	enum step (*take)(struct verify_run *run, const struct db_result *rows);
 } steps[] = {
-	[STEP_SEALS] = {verify_seals_sql,	   2, ask_seals,	 take_seals	    },
+	[STEP_RIGHTS] = {verify_rights_sql,	     0, ask_plainly,   take_rights	 },
+	[STEP_SEALS] = { verify_seals_sql,	   2, ask_seals,	 take_seals	    },
 	[STEP_CHAIN] = { verify_chain_sql,	   1, ask_chain,	 take_chain	    },
 	[STEP_AFTER] = { verify_after_sql,	   3, ask_after,	 take_after	    },
 	[STEP_ANCHORS] = { verify_anchors_sql,      3, ask_page,	    take_anchors	 },
@@ -348,7 +357,7 @@ static const struct {
 	[STEP_UNCHAINED] = { verify_unchained_sql,	   3, ask_unchained, take_unchained   },
 	[STEP_EVENT_RANGES] = { verify_event_ranges_sql, 2, ask_events,	take_event_ranges},
 	[STEP_EVENTS] = { verify_events_sql,	     2, ask_events,    take_events	},
-	[STEP_COUNT] = { verify_count_seals_sql,	 0, ask_count,     take_count	  },
+	[STEP_COUNT] = { verify_count_seals_sql,	 0, ask_plainly,	 take_count	    },
 };
 
 static void finish(struct verify_run *run, const struct err *err)
@@ -379,8 +388,12 @@ static void on_answer(void *ctx, const struct db_result *const *results, size_t 
 
 static void ask(struct verify_run *run)
 {
+	const char *sql = steps[run->step].sql;
+
+	if (run->step == STEP_CALLS && !run->totals.payloads)
+		sql = verify_bare_calls_sql;
 	steps[run->step].ask(run);
-	db_query(run->params.db, &run->op, run->params.setting, steps[run->step].sql, run->values,
+	db_query(run->params.db, &run->op, run->params.setting, sql, run->values,
 		 steps[run->step].n_params, on_answer, run);
 }
 

@@ -40,6 +40,7 @@ struct verify_totals {
 	uint64_t not_in_files;	  /* anchors that the second sink does not have */
 	uint64_t event_seals;	  /* among the links */
 	uint64_t events;	  /* that they cover */
+	bool payloads;		  /* were compared: the role may read them */
 	bool partitions_dropped;  /* meanwhile: what is missing may have gone with them */
 };
 

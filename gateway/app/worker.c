@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "gateway/app/anchor_sink.h"
+#include "gateway/app/audit_key.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
 #include "gateway/app/key_holder.h"
@@ -190,10 +191,9 @@ static void serve(struct worker *worker, const struct route *routes,
  * deployment, and never in the database. */
 static void sign_anchors(struct worker *worker)
 {
-	static const char title[] = "tollgate audit anchor 1";
 	uint8_t seed[ED25519_SEED_BYTES];
 
-	keyring_mac(key_holder_keyring(worker->keys), title, sizeof(title) - 1, seed);
+	audit_key_seed(key_holder_keyring(worker->keys), seed);
 	spools_set_signer(worker->spools, seed);
 	mem_wipe(seed, sizeof(seed));
 }
@@ -267,9 +267,7 @@ static void on_anchored(void *ctx, const struct chain_anchor *anchor)
 static void open_anchors(struct worker *worker)
 {
 	const struct config *config = worker->params->config;
-	bool named = config->audit_anchor_file[0] != '\0';
-	char *file = named ? mem_strdup(config->audit_anchor_file)
-			   : mem_printf("%s/anchors.jsonl", config->data_dir);
+	char *file = audit_anchor_path(config);
 	bool to_syslog = strcmp(config->audit_anchor_syslog, "true") == 0;
 
 	worker->anchors = anchor_sink_new(&(struct anchor_sink_params){
