@@ -24,6 +24,7 @@ enum {
 	RECORD_BYTES = AT_SOURCE + EVENT_SEAL_SOURCE_BYTES,
 };
 
+_Static_assert(RECORD_BYTES == EVENT_SEAL_RECORD_BYTES, "as the header says");
 _Static_assert(sizeof(TITLE) + RECORD_BYTES - AT_FIRST <= EVENT_SEAL_CANONICAL_BYTES,
 	       "the title, its NUL and the record fit");
 

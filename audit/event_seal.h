@@ -29,6 +29,7 @@ struct event_seal {
 	int64_t sealed_us;
 };
 
+#define EVENT_SEAL_RECORD_BYTES (1 + 3 * 8 + SHA256_BYTES + EVENT_SEAL_SOURCE_BYTES)
 /* A record of the spool, without its link. */
 void event_seal_encode(const struct event_seal *seal, struct buf *out);
 /* With or without a link. Never trusts the bytes. */

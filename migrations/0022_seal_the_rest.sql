@@ -7,3 +7,5 @@ SET LOCAL ROLE tollgate_owner;
 SELECT audit.seal_event_log('admin', 'admin_event_log');
 
 INSERT INTO audit.retention (log, retention_class) VALUES ('call_payloads', 'standard');
+CREATE POLICY app_seals ON audit.call_payloads FOR SELECT TO tollgate_app
+  USING (current_setting('app.audit_scope', true) = 'seals');

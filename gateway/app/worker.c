@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "audit/book.h"
+#include "audit/event_sealer.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,6 +21,7 @@
 #include "gateway/app/key_holder.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
+#include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
@@ -382,6 +384,8 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	retention_free(&worker->retention);
+	event_sealer_free(&worker->event_sealer);
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
