@@ -96,6 +96,7 @@ struct book *book_open(const struct book_params *params, struct err *err)
 			.loop = params->loop,
 			.dir = params->spool_dir,
 			.max_bytes = params->spool_max_bytes,
+			.min_free_bytes = params->spool_min_free_bytes,
 			.fsync = params->fsync,
 		},
 		err);
@@ -194,7 +195,12 @@ uint64_t book_lost(const struct book *book)
 	return drain_n_lost(book->drain) + ledger_n_unreadable(book->ledger);
 }
 
-void book_stats(const struct book *book, struct book_stats *out)
+enum book_room book_room(struct book *book)
+{
+	return ledger_room(book->ledger);
+}
+
+void book_stats(struct book *book, struct book_stats *out)
 {
 	struct ledger_stats ledger;
 
@@ -205,6 +211,6 @@ void book_stats(const struct book *book, struct book_stats *out)
 		.written = drain_n_written(book->drain),
 		.lost = book_lost(book),
 		.bytes_on_disk = ledger.bytes_on_disk,
-		.full = ledger.full,
+		.room = ledger_room(book->ledger),
 	};
 }

@@ -51,6 +51,15 @@ enum book_outcome {
 };
 const char *book_outcome_name(enum book_outcome outcome);
 
+/* What the spool has room for. It comes back by itself as Postgres takes rows, or as the disk gets
+ * room; out of FAILED only another process comes. */
+enum book_room {
+	BOOK_ROOM_PLENTY,
+	BOOK_ROOM_TIGHT,  /* better do without what can wait */
+	BOOK_ROOM_NONE,	  /* for no new call; those that run have a reserve */
+	BOOK_ROOM_FAILED, /* the disk refused twice in a row: nothing is recorded any more */
+};
+
 /* What is known when a call arrives. Everything is borrowed; absent spans and NULL are SQL NULL.
  * Spans are raw bytes from the peer and may hold anything. */
 struct book_call {
@@ -99,9 +108,11 @@ struct book_params {
 	const char *spool_dir;
 	const char *node_id;
 	/* On disk. What is not yet in Postgres is in memory too: at most so many bytes again, and
-	 * some 300 for each row. Calls are refused when an eighth is left, which is for the
-	 * OUTCOMEs of those that run. */
+	 * some 300 for each row. Calls are refused when a tenth is left, which is for the OUTCOMEs
+	 * of those that run. */
 	size_t spool_max_bytes;
+	/* Calls are refused, too, while the spool's filesystem has less than that; 0: never. */
+	uint64_t spool_min_free_bytes;
 	bool fsync;
 };
 /* Replays the spool; open INTENTs become `unknown` rows. Drains by itself from then on. */
@@ -112,7 +123,8 @@ void book_close(struct book **book);
 /*
  * Each appends one record and calls durable(ctx, err) from the loop when it is on disk, as
  * spool_append does; wait and durable may be NULL. Returns 0, or -1 if it was refused at once:
- * then the caller must not go on (fail closed).
+ * then the caller must not go on (fail closed). While there is room for no new call, the first
+ * ENTRY with outcome BOOK_UNAVAILABLE is taken all the same: it tells that calls are refused.
  */
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx,
@@ -137,9 +149,11 @@ struct book_stats {
 	uint64_t written;  /* rows that Postgres has taken, since book_open */
 	uint64_t lost;	   /* book_lost */
 	size_t bytes_on_disk;
-	bool full; /* calls are refused */
+	enum book_room room;
 };
-void book_stats(const struct book *book, struct book_stats *out);
+void book_stats(struct book *book, struct book_stats *out);
+/* Asked before a call is let in. */
+enum book_room book_room(struct book *book);
 /* Runs done once, from the loop, when the backlog is empty or timeout_ms have passed. */
 struct book_flush;
 void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeout_ms,

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* So many segments make up the limit, the last of them for OUTCOMEs. */
+/* At least so many segments make up max_bytes. */
 #define SEGMENTS	  8
 #define SEGMENT_BYTES_MAX ((size_t)64 << 20)
 #define SEGMENT_BYTES_MIN ((size_t)64 << 10)
@@ -19,11 +19,25 @@
 /* At most so many at once. */
 #define AGAIN_AT_ONCE 64
 
+/* From which part of max_bytes on, and below how many times min_free_bytes, the room is what it is
+ * called; the first line that fits counts. What the hard limit leaves is the reserve. */
+static const struct {
+	enum book_room room;
+	unsigned used_percent;
+	unsigned times_min_free;
+} limits[] = {
+	{BOOK_ROOM_NONE,	  90, 1},
+	{ BOOK_ROOM_TIGHT, 50, 2},
+};
+
 struct ledger {
 	struct loop *loop;
 	struct spool *spool;
 	size_t max_bytes;
+	uint64_t min_free_bytes;
 	size_t segment_bytes;
+	enum book_room room;
+	bool refusal_taken;	  /* since there is no room */
 	struct ledger_row *rows;  /* all, ascending by first */
 	struct ledger_row *ready; /* in the order of their completion */
 	struct ledger_row *open;  /* by call_id */
@@ -280,6 +294,7 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 
 	ledger->loop = params->loop;
 	ledger->max_bytes = params->max_bytes;
+	ledger->min_free_bytes = params->min_free_bytes;
 	ledger->segment_bytes = segment_bytes_for(params->max_bytes);
 	ledger->spool = spool_open(params->loop,
 				   &(struct spool_params){
@@ -287,6 +302,7 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 					   .segment_bytes = ledger->segment_bytes,
 					   .max_bytes = params->max_bytes,
 					   .max_record_bytes = EVENT_MAX_BYTES,
+					   .watch_disk = params->min_free_bytes > 0,
 					   .fsync = params->fsync,
 				   },
 				   on_replay, ledger, err);
@@ -319,14 +335,73 @@ void ledger_close(struct ledger **slot)
 	free(ledger);
 }
 
-static int check_room(const struct ledger *ledger, struct err *err)
+/* Room. */
+
+static enum book_room room_of(const struct ledger *ledger, const struct spool_stats *stats)
+{
+	if (stats->failed)
+		return BOOK_ROOM_FAILED;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (stats->used_bytes >= ledger->max_bytes / 100 * limits[i].used_percent ||
+		    stats->free_bytes / limits[i].times_min_free < ledger->min_free_bytes)
+			return limits[i].room;
+	}
+	return BOOK_ROOM_PLENTY;
+}
+
+static void set_room(struct ledger *ledger, enum book_room room, const struct spool_stats *stats)
+{
+	static const char *const words[] = {
+		[BOOK_ROOM_PLENTY] = "has room again",
+		[BOOK_ROOM_TIGHT] = "fills up: what can wait is refused",
+		[BOOK_ROOM_NONE] = "is full: calls are refused",
+		[BOOK_ROOM_FAILED] = "has failed: calls are refused",
+	};
+
+	if (room == ledger->room)
+		return;
+	ledger->room = room;
+	ledger->refusal_taken = false;
+	log_write(room == BOOK_ROOM_PLENTY ? LOG_INFO : LOG_WARN, &subject,
+		  "the spool %s (%zu of %zu MiB used, %" PRIu64 " MiB free on its disk)",
+		  words[room], stats->used_bytes >> 20, ledger->max_bytes >> 20,
+		  stats->free_bytes >> 20);
+}
+
+enum book_room ledger_room(struct ledger *ledger)
 {
 	struct spool_stats stats;
 
 	spool_stats(ledger->spool, &stats);
-	if (stats.bytes_on_disk + ledger->segment_bytes <= ledger->max_bytes)
+	set_room(ledger, room_of(ledger, &stats), &stats);
+	return ledger->room;
+}
+
+/* So that the book says of itself that calls were refused. */
+static bool take_refusal(struct ledger *ledger, enum event_type type, struct span payload)
+{
+	struct event event;
+	struct err ignored;
+	int64_t outcome;
+
+	if (type != EVENT_ENTRY || ledger->refusal_taken ||
+	    event_decode(payload, &event, &ignored) < 0 ||
+	    !event_number(&event, FIELD_OUTCOME, &outcome) || outcome != BOOK_UNAVAILABLE)
+		return false;
+	ledger->refusal_taken = true;
+	return true;
+}
+
+static int check_room(struct ledger *ledger, enum event_type type, struct span payload,
+		      struct err *err)
+{
+	enum book_room room = ledger_room(ledger);
+
+	if (type == EVENT_OUTCOME || room < BOOK_ROOM_NONE ||
+	    (room == BOOK_ROOM_NONE && take_refusal(ledger, type, payload)))
 		return 0;
-	return err_set(err, ERR_UNAVAILABLE, "the spool is full");
+	return err_set(err, ERR_UNAVAILABLE, "the spool %s",
+		       room == BOOK_ROOM_NONE ? "is full" : "has failed");
 }
 
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
@@ -336,7 +411,7 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 	uint64_t sequence;
 
 	forget_lost(ledger);
-	if (type != EVENT_OUTCOME && check_room(ledger, err) < 0)
+	if (check_room(ledger, type, payload, err) < 0)
 		return -1;
 	sequence = spool_append(ledger->spool, (uint8_t)type, payload, wait, durable, ctx, err);
 	if (sequence == 0)
@@ -354,12 +429,11 @@ size_t ledger_n_ready(const struct ledger *ledger)
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *out)
 {
 	struct spool_stats spool;
-	struct err ignored;
 
 	spool_stats(ledger->spool, &spool);
 	*out = (struct ledger_stats){
 		.bytes_on_disk = spool.bytes_on_disk,
-		.full = spool.failed || check_room(ledger, &ignored) < 0,
+		.used_bytes = spool.used_bytes,
 	};
 	if (ledger->ready != NULL)
 		out->oldest_ms = loop_now_ms(ledger->loop) - ledger->ready->ready_ms;

@@ -30,6 +30,7 @@ struct ledger_params {
 	struct loop *loop;
 	const char *dir;
 	size_t max_bytes;
+	uint64_t min_free_bytes; /* of its filesystem; 0: whatever it has */
 	bool fsync;
 };
 
@@ -61,8 +62,8 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err) 
 /* What was appended is durable afterwards. */
 void ledger_close(struct ledger **ledger);
 
-/* As book_intent and its kin; payload comes from event_encode. The last segment that the limit
- * allows is kept for OUTCOMEs. */
+/* As book_intent and its kin; payload comes from event_encode. Above the hard limit (ledger.c) only
+ * OUTCOMEs are taken, and one ENTRY that tells that calls are refused. */
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err) MUST_CHECK;
@@ -72,9 +73,11 @@ size_t ledger_n_ready(const struct ledger *ledger);
 struct ledger_stats {
 	int64_t oldest_ms; /* how long the oldest complete row has waited; 0: there is none */
 	size_t bytes_on_disk;
-	bool full; /* or failed: only OUTCOMEs are taken, if anything */
+	size_t used_bytes; /* of records, in that */
 };
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *out);
+/* As things are now; a change is logged. */
+enum book_room ledger_room(struct ledger *ledger);
 /* The oldest complete rows that are durable; borrowed until ledger_done. Returns how many. */
 size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_rows,
 		   size_t max_bytes);

@@ -31,6 +31,7 @@ struct spool_params {
 	size_t max_bytes;	 /* on disk, at least two segments; appends over it fail with
 				  * ERR_UNAVAILABLE */
 	size_t max_record_bytes; /* 1 MiB */
+	bool watch_disk;	 /* find out how much room its filesystem has: free_bytes */
 	bool fsync;		 /* false: survives kill -9, not power loss */
 };
 
@@ -71,12 +72,16 @@ void spool_wait_cancel(struct spool_wait *wait);
  * and at close) and whole segments below it are removed. */
 void spool_release(struct spool *spool, uint64_t sequence);
 
+#define SPOOL_LOOK_MS 500
 struct spool_stats {
 	uint64_t last_sequence;
 	uint64_t durable_sequence;
 	uint64_t released_sequence;
-	size_t bytes_on_disk;
-	bool failed;
+	size_t bytes_on_disk; /* room set aside for records to come included */
+	size_t used_bytes;    /* of records on the disk or on their way to it */
+	/* What its filesystem has left, at most SPOOL_LOOK_MS ago; UINT64_MAX: not asked. */
+	uint64_t free_bytes;
+	bool failed; /* for good: a commit failed on two files in a row */
 };
 void spool_stats(const struct spool *spool, struct spool_stats *out);
 

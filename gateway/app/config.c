@@ -86,6 +86,8 @@ const struct setting config_settings[] = {
 	  "How long an upstream's refresh token that a gateway has sent, and then fell silent, is left to it." },
 	{ "spool_max_bytes", NUMBER, AT(spool_max_bytes), "1073741824", 16777216, 1099511627776, NULL, NULL,
 	  "Audit spool per worker; calls are refused when it is full." },
+	{ "audit_spool_min_free", NUMBER, AT(audit_spool_min_free), "268435456", 0, 1099511627776, NULL, NULL,
+	  "Calls are refused while the disk of the spools has less; 0: whatever it has." },
 	{ "drain_timeout", DURATION, AT(drain_timeout_ms), "30s", 0, 600000, NULL, NULL,
 	  "For calls to finish when the gateway stops." },
 	{ "drain_delay", DURATION, AT(drain_delay_ms), "0s", 0, 600000, NULL, NULL,

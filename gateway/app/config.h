@@ -46,6 +46,7 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
+	int64_t audit_spool_min_free;
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;
 	int64_t watchdog_timeout_ms;

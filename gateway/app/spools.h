@@ -30,6 +30,7 @@ struct spools_params {
 	unsigned slot;
 	unsigned n_slots;
 	size_t max_bytes; /* of each */
+	uint64_t min_free_bytes;
 	bool fsync;
 };
 struct spools *spools_open(const struct spools_params *params, struct err *err) MUST_CHECK;
@@ -38,7 +39,7 @@ void spools_close(struct spools **spools);
 void spools_look(struct spools *spools);
 /* The worker's own. */
 struct book *spools_book(const struct spools *spools);
-/* All of them together; full is the own one's. */
+/* All of them together; room is the own one's. */
 void spools_stats(const struct spools *spools, struct book_stats *out);
 
 #endif

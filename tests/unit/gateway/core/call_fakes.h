@@ -129,7 +129,8 @@ struct world {
 	bool tenant_in_memory;
 	struct session *session;
 	bool session_in_memory;
-	bool book_refuses; /* at once */
+	bool book_refuses;
+	enum book_room room; /* at once */
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -286,6 +287,11 @@ const char *book_outcome_name(enum book_outcome outcome)
 	};
 
 	return names[outcome];
+}
+
+enum book_room book_room(struct book *book)
+{
+	return book->world->room;
 }
 
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
