@@ -45,6 +45,18 @@ struct spool *spool_open(struct loop *loop, const struct spool_params *params, s
 /* Whether a directory holds records that somebody has still to take: false if there is none. Looks
  * at names only, and may be asked of a directory that another process has open. */
 bool spool_dir_has_records(const char *dir);
+/* What a directory holds. */
+struct spool_content {
+	uint64_t released;
+	uint64_t last; /* sequence of the last record that can be read, or was released */
+	size_t n_segments;
+	size_t bytes;	 /* that these take */
+	uint64_t n_lost; /* records that were durable and cannot be read */
+	bool has_owner;	 /* somebody has it open, and it changes while it is read */
+};
+/* Reads what an open would replay, and changes nothing. ERR_NOT_FOUND: no spool is there. */
+int spool_read(const char *dir, spool_record *each, void *ctx, struct spool_content *out,
+	       struct err *err) MUST_CHECK;
 /* Waits until everything appended is durable, then closes. Pending waits never fire. */
 void spool_close(struct spool **spool);
 
