@@ -24,6 +24,7 @@
 #include "base/spool.h"
 
 struct book;
+struct chain_anchor;
 struct db;
 
 /* The words of audit.call_log.outcome. */
@@ -114,11 +115,21 @@ struct book_params {
 	/* Calls are refused, too, while the spool's filesystem has less than that; 0: never. */
 	uint64_t spool_min_free_bytes;
 	bool fsync;
+	/* Runs from the loop for each anchor that is durable, for who keeps them outside of the
+	 * database; one that a process ended with comes again. May be NULL. */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 /* Replays the spool; open INTENTs become `unknown` rows. Drains by itself from then on. */
 struct book *book_open(const struct book_params *params, struct err *err) MUST_CHECK;
 /* Appended records are durable afterwards; what is not drained waits for the next start. */
 void book_close(struct book **book);
+/* Who can sign has anchors made (audit/chain.h): at most BOOK_EPOCH_MS after a link, or after
+ * BOOK_EPOCH_LINKS, at a flush, and at close. The seed (ED25519_SEED_BYTES) is copied; NULL: nobody
+ * can, from now on. */
+#define BOOK_EPOCH_MS	 60000
+#define BOOK_EPOCH_LINKS 10000
+void book_set_signer(struct book *book, const uint8_t *seed);
 
 /*
  * Each appends one record and calls durable(ctx, err) from the loop when it is on disk, as
@@ -133,9 +144,19 @@ int book_intent(struct book *book, const struct book_call *call, struct spool_wa
 int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
 		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		 void *ctx, struct err *err) MUST_CHECK;
+/* The OUTCOME of that call could not be recorded, and nobody will try again: its row says unknown,
+ * as soon as there is room for that. */
+void book_abandon(struct book *book, const struct book_call *call);
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err) MUST_CHECK;
+
+/* Appends a record of another kind (audit/kind.h), which is a row by itself; as the others. If its
+ * rows are links of the chain, the record is given without its link. ERR_TOO_LARGE: over the kind's
+ * limit. */
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err) MUST_CHECK;
 
 /* Complete rows that are in the spool and not yet in Postgres. */
 uint64_t book_backlog(const struct book *book);
@@ -146,7 +167,7 @@ uint64_t book_lost(const struct book *book);
 struct book_stats {
 	uint64_t backlog;  /* book_backlog */
 	int64_t oldest_ms; /* how long the oldest of these rows has waited */
-	uint64_t written;  /* rows that Postgres has taken, since book_open */
+	uint64_t written;  /* rows of calls that Postgres has taken, since book_open */
 	uint64_t lost;	   /* book_lost */
 	size_t bytes_on_disk;
 	enum book_room room;
@@ -154,7 +175,8 @@ struct book_stats {
 void book_stats(struct book *book, struct book_stats *out);
 /* Asked before a call is let in. */
 enum book_room book_room(struct book *book);
-/* Runs done once, from the loop, when the backlog is empty or timeout_ms have passed. */
+/* Anchors what is not anchored yet, and runs done once, from the loop, when the backlog is empty or
+ * timeout_ms have passed. */
 struct book_flush;
 void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeout_ms,
 		      void (*done)(void *ctx), void *ctx);

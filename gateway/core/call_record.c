@@ -128,6 +128,8 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
 	if (call->record.outcome == BOOK_UNAVAILABLE)
 		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);

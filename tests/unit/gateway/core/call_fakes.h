@@ -311,6 +311,12 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 	return record(book, what, call, wait, durable, ctx, err);
 }
 
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	assert_string_equal(call->call_id, book->world->recorded.call_id);
+	note(book->world, "abandon");
+}
+
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err)
