@@ -51,7 +51,7 @@ export const succeeded = (call) =>
 // Refused because its row had no room. Only the first of them is in the book; of one that had begun
 // nobody knows how it ended.
 export const unrecorded = (call) =>
-  call.status === 503 && call.answer?.error?.data?.code === 'audit_unavailable';
+  call.answer?.error?.data?.code === 'audit_unavailable';
 
 const expectedOutcomes = (call) => {
   if (!answered(call)) return call.status === undefined ? abandoned : outcomesOf(call.status);

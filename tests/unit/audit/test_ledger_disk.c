@@ -142,6 +142,7 @@ static void a_disk_that_fails_twice_is_told_apart_from_a_full_one(void **state)
 	struct err err;
 
 	open_ledger(f, MAX_BYTES);
+	put_durable(f, EVENT_ENTRY, 9);
 	put_durable(f, EVENT_INTENT, 1);
 	iofail_arm(IOFAIL_FROM, 1, EIO);
 	f->calls = 0;
@@ -157,6 +158,87 @@ static void a_disk_that_fails_twice_is_told_apart_from_a_full_one(void **state)
 	assert_int_equal(ledger_room(f->ledger), BOOK_ROOM_PLENTY);
 	keep_last(f);
 	assert_int_equal(f->rows[0]->call_id[15], 1);
+}
+
+static void abandon(struct fixture *f, unsigned n)
+{
+	char call_id[40];
+	const struct book_call call = { .call_id = call_id };
+	struct buf payload;
+
+	snprintf(call_id, sizeof(call_id), "00000000-0000-7000-8000-%012x", n);
+	buf_init(&payload, EVENT_MAX_BYTES);
+	event_encode(&(struct event_source){ .type = EVENT_INTENT, .call = &call }, &payload);
+	ledger_abandon(f->ledger, buf_span(&payload));
+	buf_fini(&payload);
+}
+
+static bool has_row(struct fixture *f)
+{
+	(void)ledger_room(f->ledger); /* as the pulse asks every second */
+	return peek(f) > 0;
+}
+
+static void lose_outcome(struct fixture *f, unsigned n)
+{
+	struct err err;
+
+	iofail_arm(IOFAIL_FROM, 1, ENOSPC);
+	f->calls = 0;
+	assert_int_equal(append(f, EVENT_OUTCOME, n, &f->wait, &err), 0);
+	run_until(f, was_told);
+	assert_true(f->failed);
+	abandon(f, n);
+}
+
+static int64_t outcome_of(const struct ledger_row *row)
+{
+	struct event event;
+	struct err err;
+	int64_t outcome = -1;
+
+	assert_int_equal(event_decode(row->closing, &event, &err), 0);
+	assert_true(event_number(&event, FIELD_OUTCOME, &outcome));
+	return outcome;
+}
+
+static void a_call_whose_outcome_had_no_room_becomes_unknown_when_there_is(void **state)
+{
+	struct fixture *f = *state;
+
+	open_ledger(f, MAX_BYTES);
+	put_durable(f, EVENT_ENTRY, 9);
+	assert_int_equal(peek(f), 1);
+	ledger_done(f->ledger, 1);
+	put_durable(f, EVENT_INTENT, 1);
+	put_durable(f, EVENT_INTENT, 2);
+	lose_outcome(f, 1);
+	assert_int_equal(peek(f), 0);
+	/* Its end is lost as well, once. */
+	(void)ledger_room(f->ledger);
+	assert_int_equal(peek(f), 0);
+	iofail_disarm();
+	run_until(f, has_row);
+	assert_int_equal(peek(f), 1);
+	assert_row(f->rows[0], 1, true, true);
+	assert_int_equal(outcome_of(f->rows[0]), BOOK_UNKNOWN);
+	/* The other one runs, and ends as it does. */
+	put_durable(f, EVENT_OUTCOME, 2);
+	assert_int_equal(peek(f), 2);
+	assert_int_equal(outcome_of(f->rows[1]), BOOK_OK);
+}
+
+static void to_abandon_what_is_not_open_is_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	open_ledger(f, MAX_BYTES);
+	abandon(f, 1);
+	put_durable(f, EVENT_ENTRY, 1);
+	abandon(f, 1);
+	(void)ledger_room(f->ledger);
+	assert_int_equal(peek(f), 1);
+	assert_row(f->rows[0], 1, true, false);
 }
 
 static void what_the_disk_refused_is_as_if_it_had_not_been_asked(void **state)
@@ -292,6 +374,8 @@ int main(void)
 		LEDGER_TEST(the_first_refused_call_comes_out_of_the_reserve),
 		LEDGER_TEST(a_disk_that_others_have_filled_refuses_calls),
 		LEDGER_TEST(a_disk_that_fails_twice_is_told_apart_from_a_full_one),
+		LEDGER_TEST(a_call_whose_outcome_had_no_room_becomes_unknown_when_there_is),
+		LEDGER_TEST(to_abandon_what_is_not_open_is_nothing),
 		LEDGER_TEST(what_the_disk_refused_is_as_if_it_had_not_been_asked),
 		LEDGER_TEST(a_refused_move_keeps_the_old_record),
 		LEDGER_TEST(what_cannot_be_read_is_counted_and_released),

@@ -148,7 +148,7 @@ static void what_cannot_be_recorded_is_not_answered(void **state)
 	send_call(world, &asks);
 	world->book_refuses = true;
 	upstream_answers(world, MCP_LEGACY, "{\"content\":[\"hush\"]}", NULL);
-	expect_journal(world, "outcome ok\nreply 503\n");
+	expect_journal(world, "outcome ok\nabandon\nreply 503\n");
 	assert_null(strstr(world->body, "hush"));
 	assert_int_equal(world->retry_after_s, 2);
 
