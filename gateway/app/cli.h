@@ -88,6 +88,7 @@ extern const struct cli_command cli_keyring_create, cli_keyring_list, cli_keyrin
 extern const struct cli_command cli_audit_tail, cli_audit_list, cli_audit_show, cli_audit_stats,
 	cli_audit_export;
 extern const struct cli_command cli_audit_verify;
+extern const struct cli_command cli_spool_show, cli_spool_drain;
 extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */

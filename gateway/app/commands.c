@@ -179,6 +179,17 @@ const struct command commands[] = {
 	  CONFIG_DETAILS
 	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
 	  NULL, NULL, &cli_audit_verify },
+	{ "spool", "show", "DIR", "Say what a spool of the audit book holds.",
+	  "DIR is a spool-N below a data directory. Nothing is changed; it may be in use.\n",
+	  NULL, NULL, &cli_spool_show },
+	{ "spool", "drain", "DIR [--stall D] [--dir D | --config FILE …]",
+	  "Bring the spool of a machine that is no more to PostgreSQL.",
+	  "  --stall D             give up when no row was taken for so long (30s)\n"
+	  "  --dir D               the database of tollgate dev --dir D\n"
+	  CONFIG_DETAILS
+	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
+	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
+	  NULL, NULL, &cli_spool_drain },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 

@@ -92,6 +92,8 @@ const struct setting config_settings[] = {
 	  "Days that calls stay in the book; 0: for ever. audit.retention says how many they must." },
 	{ "audit_payload_days", NUMBER, AT(audit_payload_days), "30", 0, 36500, NULL, NULL,
 	  "Days that full payloads stay; 0: for ever." },
+	{ "audit_spool_min_free", NUMBER, AT(audit_spool_min_free), "268435456", 0, 1099511627776, NULL, NULL,
+	  "Calls are refused while the disk of the spools has less; 0: whatever it has." },
 	{ "audit_anchor_file", TEXT, AT(audit_anchor_file), "", 0, 0, NULL, NULL,
 	  "File that anchors of the book are appended to, outside of the database; by default anchors.jsonl in data_dir." },
 	{ "audit_anchor_syslog", WORD, AT(audit_anchor_syslog), "false", 0, 0, "false|true", NULL,

@@ -83,7 +83,7 @@ static void on_left(void *ctx)
 	struct worker *worker = ctx;
 
 	if (--worker->n_leaving == 0)
-		stop_with(worker, EXIT_OK);
+		stop_with(worker, worker->exit_code);
 }
 
 static void flush(struct worker *worker)
@@ -151,6 +151,33 @@ static void leave_sealed(struct worker *worker)
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 }
 
+static void leave(struct worker *worker, int64_t idle_ms, int64_t timeout_ms, loop_cb *late)
+{
+	worker->state = WORKER_DRAINING;
+	seat_of(worker)->state = BOARD_DRAINING;
+	worker->n_leaving = 3;
+	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
+	timer_start(worker->loop, &worker->drain_timer, timeout_ms, late, worker);
+	http_server_drain(worker->server, idle_ms, on_drained, worker);
+	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
+}
+
+/* Nothing is recorded here any more, so nothing is let through: what runs is answered 503, and
+ * whoever comes after this process finds out whether the disk is well again. */
+static void on_spool_failed(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->state != WORKER_SERVING)
+		return;
+	log_error(&subject, "ends, to be replaced: its spool has failed");
+	worker->exit_code = EXIT_UNEXPECTED;
+	leave(worker, 0, GRACE_MS, on_grace_over);
+	end_what_runs(worker);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct worker *worker = ctx;
@@ -160,18 +187,9 @@ static void on_signal(void *ctx, int signo)
 		stop_with(worker, EXIT_OK);
 	if (worker->state == WORKER_SEALED)
 		leave_sealed(worker);
-	if (worker->state != WORKER_SERVING)
-		return;
-	worker->state = WORKER_DRAINING;
-	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 3;
-	keeper_release(worker->keeper, on_left, worker);
-	access_drain(tokens_access(worker->tokens), on_left, worker);
-	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
-		    on_drain_timeout, worker);
-	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
-	subscriptions_drain(worker->subscriptions);
-	audit_streams_drain(worker->audit_streams);
+	if (worker->state == WORKER_SERVING)
+		leave(worker, drain_idle_ms(worker), worker->params->config->drain_timeout_ms,
+		      on_drain_timeout);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -318,6 +336,7 @@ static int open_books(struct worker *worker, struct err *err)
 			.slot = worker->params->slot,
 			.n_slots = worker->params->n_slots,
 			.max_bytes = (size_t)config->spool_max_bytes,
+			.min_free_bytes = (uint64_t)config->audit_spool_min_free,
 			.fsync = strcmp(config->durability, "fsync") == 0,
 			.anchored = on_anchored,
 			.ctx = worker,
@@ -336,6 +355,7 @@ static int open_books(struct worker *worker, struct err *err)
 		.spools = worker->spools,
 		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
+		.failed = on_spool_failed,
 		.ctx = worker,
 	});
 	return 0;

@@ -91,12 +91,37 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 	}
 }
 
+static void refuse(struct call *call, enum book_room room)
+{
+	static const char *const reasons[] = {
+		[BOOK_ROOM_PLENTY] = "disk", /* it refused this one */
+		[BOOK_ROOM_TIGHT] = "soft",
+		[BOOK_ROOM_NONE] = "hard",
+		[BOOK_ROOM_FAILED] = "failed",
+	};
+
+	meter_count(call->gate->meter, METER_AUDIT_REFUSED, &reasons[room], 1);
+	answer_unrecorded(call);
+}
+
+/* Before anything is done for it. Notifications have no row. */
+enum step_result call_room(struct call *call)
+{
+	enum book_room room = book_room(call->gate->book);
+
+	if (room == BOOK_ROOM_PLENTY || call_is_notification(call) ||
+	    (room == BOOK_ROOM_TIGHT && !call->method->can_wait))
+		return STEP_NEXT;
+	refuse(call, room);
+	return STEP_FAIL;
+}
+
 static void on_intended(void *ctx, const struct err *err)
 {
 	struct call *call = ctx;
 
 	if (err != NULL) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		call->record.intended = false;
 		call_resume(call, STEP_FAIL);
 	} else {
@@ -115,14 +140,15 @@ enum step_result call_intent(struct call *call)
 	describe(call, &rules, &what);
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		return STEP_FAIL;
 	}
 	call->record.intended = true;
 	return STEP_WAIT;
 }
 
-/* What cannot be recorded is not answered: fail closed. */
+/* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
+ * place the log has said it once. */
 static void unrecorded(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
@@ -131,8 +157,12 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	if (call->record.outcome == BOOK_UNAVAILABLE)
+		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
-	answer_unavailable(call, "the call cannot be recorded now");
+	refuse(call, book_room(call->gate->book));
 }
 
 static void on_recorded(void *ctx, const struct err *err)

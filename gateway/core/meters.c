@@ -58,6 +58,12 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_AUDIT_SPOOL_BYTES] =
 	{ "tollgate_audit_spool_bytes", METRIC_GAUGE, METRIC_SUM, NULL, 0, 1,
 	  "Size of the spools on disk." },
+	[METER_AUDIT_ROOM] =
+	{ "tollgate_audit_spool_state", METRIC_GAUGE, METRIC_MAX, NULL, 0, 1,
+	  "Room of the spools: 0 enough, 1 tight, 2 none, 3 failed." },
+	[METER_AUDIT_REFUSED] =
+	{ "tollgate_audit_refused_total", METRIC_COUNTER, METRIC_SUM, "reason", BY_FEW, 1,
+	  "Calls refused because their row had no room: soft, hard, disk, failed." },
 	[METER_AUDIT_WRITTEN] =
 	{ "tollgate_audit_written_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
 	  "Rows of the book that Postgres has taken." },

@@ -129,7 +129,8 @@ struct world {
 	bool tenant_in_memory;
 	struct session *session;
 	bool session_in_memory;
-	bool book_refuses; /* at once */
+	bool book_refuses;
+	enum book_room room; /* at once */
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -290,6 +291,11 @@ const char *book_outcome_name(enum book_outcome outcome)
 	return names[outcome];
 }
 
+enum book_room book_room(struct book *book)
+{
+	return book->world->room;
+}
+
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx, struct err *err)
 {
@@ -305,6 +311,12 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 	keep_result(book, result);
 	snprintf(what, sizeof(what), "outcome %s", book_outcome_name(result->outcome));
 	return record(book, what, call, wait, durable, ctx, err);
+}
+
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	assert_string_equal(call->call_id, book->world->recorded.call_id);
+	note(book->world, "abandon");
 }
 
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
