@@ -319,9 +319,12 @@ COMMENT ON VIEW audit.stat_connections IS
 -- The schema in words ---------------------------------------------------------------------------
 
 CREATE VIEW audit.schema_doc WITH (security_invoker = true) AS
-SELECT c.relname::text AS relation, a.attname::text AS column_name,
-       format_type(a.atttypid, a.atttypmod) AS type, d.description AS comment,
-       substring(d.description FROM 'OpenTelemetry: ([A-Za-z0-9_.]*[A-Za-z0-9_])') AS attribute,
+-- As texts of anybody's: those of the catalogs sort by bytes, and mix with no others.
+SELECT c.relname::text COLLATE "default" AS relation,
+       a.attname::text COLLATE "default" AS column_name,
+       format_type(a.atttypid, a.atttypmod) AS type, d.description COLLATE "default" AS comment,
+       substring(d.description FROM 'OpenTelemetry: ([A-Za-z0-9_.]*[A-Za-z0-9_])')
+         COLLATE "default" AS attribute,
        coalesce(a.attnum, 0)::int AS position
 FROM pg_catalog.pg_class c
 CROSS JOIN LATERAL (
