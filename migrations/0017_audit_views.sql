@@ -502,7 +502,7 @@ AS $$
          EXISTS (SELECT FROM pg_roles p
                  WHERE p.rolname = r.role_name AND pg_has_role(p.oid, 'audit_reader', 'member'))
   FROM audit.reader_roles r LEFT JOIN tollgate.tenants t ON t.id = r.tenant_id
-  ORDER BY 1, r.tenant_id NULLS FIRST
+  ORDER BY 1, r.tenant_id IS NOT NULL, t.name, r.tenant_id
 $$;
 COMMENT ON FUNCTION audit.list_readers() IS
   'Who may read what; tenant_id NULL: every tenant. works is false if the role is gone or no member of audit_reader.';
