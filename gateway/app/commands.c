@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/app/cli.h"
+#include "gateway/app/cmd_audit.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/manual.h"
@@ -34,7 +35,9 @@ static int cmd_version(int argc, char **argv);
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --audit-level LEVEL   what is kept of its calls: metadata, redacted or full\n"          \
+	"  --audit-redact NAME   hide arguments of that name too, * is any run; several times\n"
 
 #define OAUTH_DETAILS                                                                              \
 	"With --auth oauth; what is not given is found out or registered:\n"                       \
@@ -60,6 +63,22 @@ static int cmd_version(int argc, char **argv);
 	"A setting is looked for in --set, in TOLLGATE_NAME, in the file that "                    \
 	"TOLLGATE_NAME_FILE\n"                                                                     \
 	"names, in the configuration file, and else has its default.\n"
+
+#define AUDIT_FILTER_DETAILS                                                                       \
+	"  --user U, --tool T, --connection C, --method M, --persona P, --api-key K\n"             \
+	"                        exactly that\n"                                                   \
+	"  --client C            a program, with or without its version: codex, codex/1.2\n"       \
+	"  --outcome LIST        ok,tool_error,denied,…\n"                                       \
+	"  --errors              what did not do what was asked\n"                                 \
+	"  --session S, --trace-id T\n"                                                            \
+	"  --source-ip A         an address or a network\n"                                        \
+	"  --min-duration D      500ms, 2s, …\n"                                                 \
+	"  --search TEXT         in user, tool, connection, persona, purpose and error message\n"  \
+	"  --all-tenants         as platform administrator\n"                                      \
+	"  --no-tenant           the calls of nobody that was recognised; likewise\n"
+#define AUDIT_TIME_DETAILS                                                                         \
+	"  --from T, --to T      2026-11-20T12:31:00Z, how long ago (15m, 7d), or now; the last\n" \
+	"                        24 hours if nothing is said\n"
 
 #define KEYRING_DETAILS                                                                            \
 	"  --dir D               the keyring and database of tollgate dev --dir "                  \
@@ -252,6 +271,45 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_tenants_egress },
 
 	/* the audit book */
+	{ "audit", "tail", "[--tool T] [--errors] … [--json] [-n N]",
+	  "Show calls as they are stored, until it is interrupted.",
+	  AUDIT_FILTER_DETAILS
+	  "  --json                a line of JSON for each; the same as -o json\n"
+	  "  -n, --limit N         end after so many\n"
+	  "It comes back by itself after a cut, and misses nothing. Colours are for terminals, without\n"
+	  "NO_COLOR.\n",
+	  NULL, NULL, &cli_audit_tail },
+	{ "audit", "list", "[--tool T] [--errors] [--from T] … [-n N]", "List calls, the newest first.",
+	  AUDIT_FILTER_DETAILS
+	  AUDIT_TIME_DETAILS
+	  "  -n, --limit N         at most so many (50)\n",
+	  NULL, NULL, &cli_audit_list },
+	{ "audit", "show", "CALL_ID [--payload]", "Show one call with its arguments.",
+	  "  --payload       what was kept of its full request and answer, too; -o json: only that\n"
+	  "  --all-tenants   whatever tenant's it is; as platform administrator\n",
+	  NULL, NULL, &cli_audit_show },
+	{ "audit", "stats", "[--by WHAT] [--from T] …", "Count calls, and say how long they took.",
+	  AUDIT_FILTER_DETAILS
+	  AUDIT_TIME_DETAILS
+	  "  --by WHAT             one line each: tool, user, connection, persona, outcome, client,\n"
+	  "                        method, api_key or tenant\n"
+	  "  -n, --limit N         with --by: at most so many (10)\n",
+	  NULL, NULL, &cli_audit_stats },
+	{ "audit", "export", "[--format jsonl|csv] [-o FILE] [--from T] …", "Write calls out, of any number.",
+	  "  --format F            jsonl (a line of JSON each, lossless) or csv\n"
+	  "  -o, --output FILE     it appears when it is complete; else standard output\n"
+	  "  --cursor C            go on where an export that was cut said that it was\n"
+	  AUDIT_TIME_DETAILS
+	  AUDIT_FILTER_DETAILS
+	  "Exit code 1 if it is not complete; what came is then in FILE.part.\n",
+	  NULL, NULL, &cli_audit_export },
+	{ "audit", "psql", "[--database-url U] [PSQL-ARGUMENT …]",
+	  "Open psql on the audit schema.",
+	  "  --database-url U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
+	  "                     ./.run/dev.json\n"
+	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
+	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
+	  NULL, cmd_audit_psql, NULL },
 	{ "audit", "grant-reader", "[ROLE] --tenant T | --platform | --list [--revoke] …",
 	  "Let a database role read the book, of one tenant or of all.",
 	  "  --tenant T       a tenant, by name or id\n"

@@ -47,6 +47,8 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
+	const char *audit_anchor_file;	 /* "": in data_dir */
+	const char *audit_anchor_syslog; /* "true" or "false" */
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;
 	int64_t watchdog_timeout_ms;
@@ -57,6 +59,7 @@ struct config {
 	const char *otlp_traces_endpoint; /* "": below otlp_endpoint */
 	const char *otlp_headers;	  /* secret */
 	int64_t otlp_timeout_ms;
+	int64_t otlp_delay_ms;
 	const char *service_name;
 	const char *resource_attributes;
 	const char *traces_sampler;

@@ -49,18 +49,25 @@ static void look_at_db(struct pulse *pulse)
 
 static void measure_db(const struct pulse *pulse)
 {
+	const struct db *pools[] = { pulse->params.db, pulse->params.drain_db,
+				     pulse->params.audit_db };
 	struct meter *meter = pulse->params.meter;
-	struct db_stats drain;
-	struct db_stats own;
+	struct db_stats sum = { 0 };
 
-	db_stats(pulse->params.db, &own);
-	db_stats(pulse->params.drain_db, &drain);
+	for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
+		struct db_stats one;
+
+		db_stats(pools[i], &one);
+		sum.n_busy += one.n_busy;
+		sum.n_idle += one.n_idle;
+		sum.n_waiting += one.n_waiting;
+	}
 	meter_gauge(meter, METER_DB_UP, NULL, db_up(pulse->params.db));
 	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "busy" },
-		    (int64_t)(own.n_busy + drain.n_busy));
+		    (int64_t)sum.n_busy);
 	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "idle" },
-		    (int64_t)(own.n_idle + drain.n_idle));
-	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)(own.n_waiting + drain.n_waiting));
+		    (int64_t)sum.n_idle);
+	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)sum.n_waiting);
 }
 
 static void measure_books(struct pulse *pulse)

@@ -28,6 +28,7 @@ struct pulse_params {
 	struct meter *meter;
 	struct db *db;
 	const struct db *drain_db;
+	const struct db *audit_db;
 	struct spools *spools;
 	const struct otlp *otlp; /* NULL: no spans leave */
 	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */

@@ -11,7 +11,9 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metrics.h"
+#include "gateway/app/anchor_sink.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
 #include "gateway/app/key_holder.h"
@@ -34,13 +36,18 @@
 #include "gateway/core/tenant.h"
 #include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
+#include "gateway/http/api_audit_streams.h"
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
+#include "tokenstore/keyring.h"
 #include "version.h"
 
-#define DB_IDLE_MS	    60000
-#define DB_MAX_QUEUED	    10000
+#define DB_IDLE_MS    60000
+#define DB_MAX_QUEUED 10000
+/* Questions to the record: few at a time, however long they take, so that nothing else waits. */
+#define AUDIT_CONNECTIONS   2
+#define AUDIT_OP_TIMEOUT_MS 15000
 #define DRAIN_OP_TIMEOUT_MS 30000
 #define FLUSH_TIMEOUT_MS    5000
 /* After the drain timeout, for the last answers and rows to leave. */
@@ -99,6 +106,7 @@ static void on_grace_over(void *ctx)
 static void end_what_runs(struct worker *worker)
 {
 	call_drain_all(&worker->gate);
+	audit_streams_end(worker->audit_streams);
 }
 
 static void on_drain_timeout(void *ctx)
@@ -160,6 +168,7 @@ static void on_signal(void *ctx, int signo)
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -190,6 +199,18 @@ static void serve(struct worker *worker, const struct route *routes,
 	close(worker->params->ready_fd);
 }
 
+/* The key that anchors are signed with follows from the keyring: the same for all gateways of the
+ * deployment, and never in the database. */
+static void sign_anchors(struct worker *worker)
+{
+	static const char title[] = "tollgate audit anchor 1";
+	uint8_t seed[ED25519_SEED_BYTES];
+
+	keyring_mac(key_holder_keyring(worker->keys), title, sizeof(title) - 1, seed);
+	spools_set_signer(worker->spools, seed);
+	mem_wipe(seed, sizeof(seed));
+}
+
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
@@ -206,6 +227,7 @@ static void on_deployment(void *ctx, const char *deployment, const struct err *e
 		return;
 	}
 	key_holder_open(worker->keys, worker->tenants);
+	sign_anchors(worker);
 	if (worker->state == WORKER_SEALED)
 		http_server_reroute(worker->server, http_routes, http_unrouted);
 	else
@@ -257,10 +279,36 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 				    });
 }
 
+static void on_anchored(void *ctx, const struct chain_anchor *anchor)
+{
+	struct worker *worker = ctx;
+
+	anchor_sink_add(worker->anchors, anchor);
+}
+
+static void open_anchors(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	bool named = config->audit_anchor_file[0] != '\0';
+	char *file = named ? mem_strdup(config->audit_anchor_file)
+			   : mem_printf("%s/anchors.jsonl", config->data_dir);
+	bool to_syslog = strcmp(config->audit_anchor_syslog, "true") == 0;
+
+	worker->anchors = anchor_sink_new(&(struct anchor_sink_params){
+		.loop = worker->loop,
+		.file = file,
+		.syslog_socket = to_syslog ? ANCHOR_SINK_SYSLOG : NULL,
+		.meter = worker->meter,
+	});
+	free(file);
+}
+
 static int open_books(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->params->config;
 
+	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
+	open_anchors(worker);
 	worker->spools = spools_open(
 		&(struct spools_params){
 			.loop = worker->loop,
@@ -271,11 +319,12 @@ static int open_books(struct worker *worker, struct err *err)
 			.n_slots = worker->params->n_slots,
 			.max_bytes = (size_t)config->spool_max_bytes,
 			.fsync = strcmp(config->durability, "fsync") == 0,
+			.anchored = on_anchored,
+			.ctx = worker,
 		},
 		err);
 	if (worker->spools == NULL)
 		return -1;
-	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
 	worker->pulse = pulse_new(&(struct pulse_params){
 		.loop = worker->loop,
 		.board = worker->params->board,
@@ -283,6 +332,7 @@ static int open_books(struct worker *worker, struct err *err)
 		.meter = worker->meter,
 		.db = worker->db,
 		.drain_db = worker->drain_db,
+		.audit_db = worker->audit_db,
 		.spools = worker->spools,
 		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
@@ -322,6 +372,9 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
+	worker->audit_db =
+		open_db(worker, config->database_url, AUDIT_CONNECTIONS, AUDIT_OP_TIMEOUT_MS);
+	worker->audit_streams = audit_streams_new();
 	if (telemetry_init(&worker->tracing, worker->loop, config, worker->node_id, err) < 0 ||
 	    open_books(worker, err) < 0)
 		return -1;
@@ -377,6 +430,9 @@ static void close_all(struct worker *worker)
 	pulse_free(&worker->pulse);
 	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
+	audit_streams_free(&worker->audit_streams);
+	db_free(&worker->audit_db);
+	anchor_sink_free(&worker->anchors);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
 	meter_free(&worker->meter);

@@ -27,8 +27,11 @@ struct worker {
 	struct key_holder *keys;
 	struct db *db;
 	struct db *drain_db;
+	struct db *audit_db; /* reads the record for the admin API */
+	struct audit_streams *audit_streams;
 	struct node *node;
 	struct meter *meter;
+	struct anchor_sink *anchors;
 	struct spools *spools;
 	struct pulse *pulse;
 	struct identity *identity;

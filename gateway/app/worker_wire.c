@@ -189,6 +189,8 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	};
 	worker->app.gate = &worker->gate;
 	worker->app.db = worker->db;
+	worker->app.audit_db = worker->audit_db;
+	worker->app.audit_streams = worker->audit_streams;
 	worker->app.keyring = key_holder_keyring(worker->keys);
 	worker->app.probes = worker->probes;
 	worker->app.browsers = worker->browsers;

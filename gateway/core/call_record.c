@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/log.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
@@ -37,7 +38,28 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->api_key = principal->api_key;
 }
 
-static void describe(struct call *call, struct book_call *out)
+/* What the tenant, the connection and the tool say is secret, as far as they are known yet. */
+static struct redact_rules rules_of(const struct call *call)
+{
+	const struct connection *connection = call->connection;
+	const struct tool *tool = NULL;
+	struct redact_rules rules = { 0 };
+
+	if (call->tenant != NULL)
+		rules.key = call->tenant->digest_key;
+	if (connection == NULL)
+		return rules;
+	rules.names = connection->audit_redact;
+	rules.n_names = connection->n_audit_redact;
+	if (call->tool != NULL)
+		tool = connection_find_tool(connection, call->tool);
+	if (tool != NULL)
+		rules.schema = tool->secrets;
+	return rules;
+}
+
+/* Borrows rules. */
+static void describe(struct call *call, const struct redact_rules *rules, struct book_call *out)
 {
 	const struct mcp_request *request = &call->params.request;
 
@@ -53,6 +75,7 @@ static void describe(struct call *call, struct book_call *out)
 		.request_bytes = call->params.body.n,
 		.trace_id = {call->trace.trace_id_hex, sizeof(call->trace.trace_id_hex) - 1},
 		.span_id = { call->trace.span_id_hex, sizeof(call->trace.span_id_hex) - 1 },
+		.rules = rules,
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
@@ -60,6 +83,7 @@ static void describe(struct call *call, struct book_call *out)
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
+		out->audit_level = audit_level_name(call->connection->audit_level);
 	}
 	if (call->tool_sent != NULL) {
 		out->tool = (struct span){ call->tool_sent, call->tool_sent_bytes };
@@ -82,13 +106,15 @@ static void on_intended(void *ctx, const struct err *err)
 
 enum step_result call_intent(struct call *call)
 {
+	const struct redact_rules rules = rules_of(call);
 	struct book_call what;
 	struct err err;
 
 	if (call->tool == NULL && call->method->listen == NULL)
 		return STEP_NEXT; /* answered already: nothing leaves the gate */
-	describe(call, &what);
-	if (book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
+	describe(call, &rules, &what);
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
 		answer_unavailable(call, "the call cannot be recorded now");
 		return STEP_FAIL;
 	}
@@ -132,40 +158,60 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
-/* As the aggregate endpoint calls it, at whichever it was called. */
-static const char *exposed_tool(const struct call *call)
-{
-	const struct tool *tool = NULL;
-
-	if (call->tool != NULL)
-		tool = connection_find_tool(call->connection, call->tool);
-	return tool != NULL ? tool->exposed : NULL;
-}
-
 static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
-
 	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
 
 	if (call->gate->meter == NULL)
 		return;
-	meter_call(call->gate->meter,
-		   &(struct meter_call){
-			   .tenant = tenant,
-			   .tool = tool_label(call->gate->tool_labels, tenant, exposed_tool(call)),
-			   .connection = call->connection != NULL ? call->connection->name : NULL,
-			   .method = method,
-			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
-			   .outcome = result->outcome,
-			   .duration_us = result->duration_us,
-			   .upstream_us = result->upstream_us,
-		   });
+	meter_call(
+		call->gate->meter,
+		&(struct meter_call){
+			.tenant = tenant,
+			.tool = tool_label(call->gate->tool_labels, tenant, call_known_tool(call)),
+			.connection = call->connection != NULL ? call->connection->name : NULL,
+			.method = method,
+			.is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
+			.outcome = result->outcome,
+			.duration_us = result->duration_us,
+			.upstream_us = result->upstream_us,
+		});
+}
+
+/* For who looks for one call; the book is the place for all. */
+static void log_ended(const struct call *call, const struct book_result *result)
+{
+	const struct principal *principal = call->principal;
+	const struct log_subject subject = {
+		.component = "call",
+		.tenant = principal != NULL ? principal->tenant : NULL,
+		.user = principal != NULL ? principal->user_name : NULL,
+		.connection = call->connection != NULL ? call->connection->name : NULL,
+		.tool = call_known_tool(call),
+		.outcome = book_outcome_name(result->outcome),
+		.duration_us = result->duration_us,
+		.call_id = call->record.id,
+		.trace_id = call->trace.trace_id_hex,
+	};
+
+	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
+}
+
+/* Of a call whose arguments were refused too. */
+static void keep_payloads(struct call *call)
+{
+	struct err err;
+
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
+		unrecorded(call, &err);
 }
 
 enum step_result call_outcome(struct call *call)
 {
+	const struct redact_rules rules = rules_of(call);
 	struct book_result result;
 	struct book_call what;
 	struct err err;
@@ -175,6 +221,7 @@ enum step_result call_outcome(struct call *call)
 		return STEP_NEXT;
 	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
 		call->record.outcome = BOOK_CLIENT_CLOSED;
+	keep_payloads(call);
 	result = (struct book_result){
 		.outcome = call->record.outcome,
 		.duration_us = duration_us(call),
@@ -183,10 +230,13 @@ enum step_result call_outcome(struct call *call)
 		.error_message = span_of(call->record.error_message),
 		.response_bytes = call->answer.body.len,
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+		.payload_digest = call_payload_digest(call),
 	};
 	measure(call, &result);
 	call_trace_export(call, &result);
-	describe(call, &what);
+	if (log_enabled(LOG_DEBUG))
+		log_ended(call, &result);
+	describe(call, &rules, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

@@ -64,6 +64,9 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_AUDIT_LOST] =
 	{ "tollgate_audit_lost_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
 	  "Records that could not be read, or rows refused even reduced." },
+	[METER_ANCHOR_SINK_FAILED] =
+	{ "tollgate_audit_anchor_sink_failed_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
+	  "Attempts to write an anchor outside of the database that failed." },
 	[METER_DB_UP] =
 	{ "tollgate_db_up", METRIC_GAUGE, METRIC_MIN, NULL, 0, 1,
 	  "1 while Postgres answers all workers." },

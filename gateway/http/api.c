@@ -48,6 +48,11 @@ static void request_free(struct api_request *request)
 		call_client_gone(call);
 }
 
+void api_finish(struct api_request *request)
+{
+	request_free(request);
+}
+
 /* Its client has left: nobody is to be answered. */
 static void on_gone(void *ctx)
 {
@@ -282,7 +287,8 @@ static void on_results(void *ctx, const struct db_result *const *results, size_t
 
 	assert(request->magic == API_MAGIC);
 	if (err != NULL) {
-		fail_query(request, err);
+		if (request->failed == NULL || !request->failed(request, err))
+			fail_query(request, err);
 		return;
 	}
 	request->results = results;
@@ -304,8 +310,13 @@ enum api_result api_run(struct api_request *request, const struct provision *pro
 {
 	const struct db_tx tx = provision_tx(provision);
 
+	return api_start(request, request->app->db, &tx);
+}
+
+enum api_result api_start(struct api_request *request, struct db *db, const struct db_tx *tx)
+{
 	request->results = NULL;
-	db_start(request->app->db, &request->query, &tx, on_results, request);
+	db_start(db, &request->query, tx, on_results, request);
 	return API_WAIT;
 }
 

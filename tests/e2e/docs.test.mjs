@@ -152,6 +152,27 @@ describe('docs/operations.md', () => {
   });
 });
 
+describe('docs/operations.md, beside its commands', () => {
+  test('its queries', async () => {
+    const shown = blocks('docs/operations.md', 'sql');
+    assert.ok(shown.length >= 2);
+    for (const query of shown) await sql(gateway.dev.owner_database_url, query);
+  });
+
+  test('its settings', () => {
+    const shown = blocks('docs/operations.md', 'yaml');
+    assert.equal(shown.length, 1);
+    fs.writeFileSync(path.join(home, 'traces.yaml'), shown[0]);
+    assert.match(
+      bash(`
+        export TOLLGATE_DATABASE_URL="$(cat database_url)" TOLLGATE_DRAIN_DATABASE_URL=postgresql://x/y
+        export TOLLGATE_PUBLIC_URL=https://mcp.example.com
+        tollgate config dump --config traces.yaml`),
+      /^otlp_endpoint: http:\/\/127\.0\.0\.1:4318$/m,
+    );
+  });
+});
+
 // Its queries are asked for their answers in tests/sql/queries.sql.
 describe('docs/audit.md', () => {
   const owner = new URL('postgresql:///');

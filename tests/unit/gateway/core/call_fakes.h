@@ -164,6 +164,8 @@ struct world {
 	char sent_level[16];
 	char sent_scope[80]; /* "": all share it */
 	char sent_subject[UPSTREAM_SUBJECT_BYTES];
+	char sent_trace[TRACEPARENT_BYTES];
+	char sent_baggage[64];
 	int64_t sent_timeout_ms;
 
 	/* What the book was told last. */
@@ -531,6 +533,9 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		 request->log_level != NULL ? request->log_level : "");
 	snprintf(world->sent_scope, sizeof(world->sent_scope), "%s",
 		 request->scope != NULL ? request->scope : "");
+	snprintf(world->sent_trace, sizeof(world->sent_trace), "%s", request->trace.traceparent);
+	snprintf(world->sent_baggage, sizeof(world->sent_baggage), "%s",
+		 request->trace.baggage != NULL ? request->trace.baggage : "");
 	snprintf(world->sent_subject, sizeof(world->sent_subject), "%s",
 		 request->subject != NULL ? request->subject : "NULL");
 	world->sent_progress = request->progress;

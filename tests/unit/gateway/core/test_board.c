@@ -114,6 +114,7 @@ static void what_a_child_writes_its_parent_reads(void **state)
 		meter_call(meter, &(struct meter_call){ .tenant = "acme",
 							.connection = "crm",
 							.method = "tools/call",
+							.tool = "crm__get",
 							.is_tool_call = true,
 							.outcome = BOOK_TIMEOUT,
 							.duration_us = 1500,
@@ -131,13 +132,15 @@ static void what_a_child_writes_its_parent_reads(void **state)
 					       "connection=\"crm\",outcome=\"timeout\"} 1\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_server_operation_duration_seconds_sum{tenant=\"acme\","
-			       "mcp_method_name=\"tools/call\",error_type=\"timeout\"} 0.0015\n"));
+			       "mcp_method_name=\"tools/call\",gen_ai_tool_name=\"crm__get\","
+			       "error_type=\"timeout\"} 0.0015\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_server_operation_duration_seconds_count{"
 			       "mcp_method_name=\"_OTHER\",error_type=\"malformed\"} 1\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_client_operation_duration_seconds_bucket{tenant=\"acme\","
-			       "connection=\"crm\",error_type=\"timeout\",le=\"0.001\"} 1\n"));
+			       "connection=\"crm\",mcp_method_name=\"tools/call\","
+			       "error_type=\"timeout\",le=\"0.001\"} 1\n"));
 	assert_null(strstr(buf_str(&text), "_client_operation_duration_seconds_count{error"));
 	buf_fini(&text);
 	board_free(&board);
