@@ -258,6 +258,12 @@ install: build
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/systemd/tollgate.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgate.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/tollgate/grafana/dashboards \
+		packaging/grafana/dashboards/tollgate.json
+	install -D -m 0644 packaging/grafana/provisioning/datasources/tollgate.yaml \
+		$(DESTDIR)$(PREFIX)/share/tollgate/grafana/provisioning/datasources/tollgate.yaml
+	install -D -m 0644 packaging/grafana/provisioning/dashboards/tollgate.yaml \
+		$(DESTDIR)$(PREFIX)/share/tollgate/grafana/provisioning/dashboards/tollgate.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 build/man/tollgate.1
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 build/man/tollgate.yaml.5
 	install -D -m 0644 build/completion/bash \

@@ -81,6 +81,7 @@ extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;
 extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_add, cli_tenants_rm,
 	cli_tenants_egress;
 extern const struct cli_command cli_status;
+extern const struct cli_command cli_audit_grant_reader;
 extern const struct cli_command cli_dev, cli_serve, cli_migrate;
 extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
 extern const struct cli_command cli_keyring_create, cli_keyring_list, cli_keyring_add,

@@ -335,6 +335,16 @@ const struct command commands[] = {
 	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
 	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
 	  NULL, cmd_audit_psql, NULL },
+	{ "audit", "grant-reader", "[ROLE] --tenant T | --platform | --list [--revoke] …",
+	  "Let a database role read the book, of one tenant or of all.",
+	  "  --tenant T       a tenant, by name or id\n"
+	  "  --platform       all tenants, and what nobody is known to have sent\n"
+	  "  --create-login   make the role if there is none, without a password\n"
+	  "  --revoke         take it back; with neither tenant nor --platform, everything\n"
+	  "  --list           who reads what; WORKS is false if the role is gone or no member\n"
+	  "  --database U     as a role that owns the schema and may grant audit_reader; else\n"
+	  "                   TOLLGATE_OWNER_DATABASE_URL\n",
+	  NULL, NULL, &cli_audit_grant_reader },
 
 	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
 	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",
