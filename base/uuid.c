@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/crypto.h"
 
-#define UUID_BYTES 16
-
 /* The lengths of the groups of digits, RFC 9562 section 4. */
 static const size_t groups[] = { 8, 4, 4, 4, 12 };
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
@@ -55,4 +53,18 @@ bool uuid_valid(const char *text)
 		text++;
 	}
 	return true;
+}
+
+bool uuid_parse(const char *text, uint8_t out[UUID_BYTES])
+{
+	char digits[2 * UUID_BYTES];
+	size_t n = 0;
+
+	if (text == NULL || !uuid_valid(text))
+		return false;
+	for (; *text != '\0'; text++) {
+		if (*text != '-')
+			digits[n++] = *text;
+	}
+	return hex_decode((struct span){ digits, n }, out, UUID_BYTES) == 0;
 }
