@@ -20,7 +20,9 @@
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
@@ -79,6 +81,12 @@ static void flush(struct worker *worker)
 		return;
 	worker->state = WORKER_FLUSHING;
 	timer_stop(&worker->drain_timer);
+	if (worker->flood != NULL)
+		call_flood_flush(worker->flood);
+	if (worker->attempts != NULL) {
+		worker->n_leaving++;
+		attempts_drain(worker->attempts, on_left, worker);
+	}
 	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
 }
@@ -344,6 +352,7 @@ static void close_all(struct worker *worker)
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
+	attempts_free(&worker->attempts);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
@@ -355,6 +364,7 @@ static void close_all(struct worker *worker)
 	identity_free(&worker->identity);
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
+	call_flood_free(&worker->flood);
 	spools_close(&worker->spools);
 	meter_free(&worker->meter);
 	db_free(&worker->drain_db);

@@ -41,6 +41,8 @@ struct worker {
 	struct keeper *keeper;
 	struct tokens *tokens;
 	struct browsers *browsers;
+	struct attempts *attempts;
+	struct call_flood *flood;
 	struct connects *connects;
 	struct gate gate;
 	struct http_app app;

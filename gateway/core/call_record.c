@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
 
-#define MAX_CLIENT_BYTES 200
+#define MAX_CLIENT_BYTES  200
+#define MAX_PURPOSE_BYTES 1000
 
 static struct span client_of(struct call *call)
 {
@@ -33,7 +35,15 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->tenant = principal->tenant;
 	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
 	out->user_name = principal->user_name;
-	out->api_key = principal->api_key;
+	out->api_key = principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
+}
+
+static struct span purpose_of(struct call *call)
+{
+	struct span meta = span_get(call->params.request.params, "_meta");
+
+	return span_of(
+		call_text(call->arena, span_get(meta, GATEWAY_META_PURPOSE), MAX_PURPOSE_BYTES));
 }
 
 static void describe(struct call *call, struct book_call *out)
@@ -54,6 +64,7 @@ static void describe(struct call *call, struct book_call *out)
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
 	describe_principal(call, out);
+	out->purpose = purpose_of(call);
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
@@ -146,6 +157,20 @@ static void measure(const struct call *call, const struct book_result *result)
 		   });
 }
 
+/* One of a flood: its client is told the id of the row that stands for it. */
+static bool is_merged(struct call *call, const struct book_call *what,
+		      const struct book_result *result)
+{
+	char id[UUID_TEXT_BYTES];
+
+	if (!call_flood_merge(call->gate->flood,
+			      call->principal != NULL ? call->principal->subject : NULL, what,
+			      result, id))
+		return false;
+	answer_rename(call, id);
+	return true;
+}
+
 enum step_result call_outcome(struct call *call)
 {
 	struct book_result result;
@@ -165,9 +190,13 @@ enum step_result call_outcome(struct call *call)
 		.error_message = span_of(call->record.error_message),
 		.response_bytes = call->answer.body.len,
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+		.account = call->record.account,
+		.upstream_status = call->record.upstream_status,
 	};
 	measure(call, &result);
 	describe(call, &what);
+	if (!call->record.intended && is_merged(call, &what, &result))
+		return STEP_NEXT;
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

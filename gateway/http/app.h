@@ -13,6 +13,7 @@
 
 struct access;
 struct acquires;
+struct attempts;
 struct board;
 struct browsers;
 struct connects;
@@ -33,6 +34,8 @@ struct http_app {
 	struct acquires *acquires;
 	struct browsers *browsers;
 	struct connects *connects;
+	struct attempts *attempts; /* NULL: only triggers record */
+	const char *node_id;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

@@ -9,7 +9,7 @@
 #include "gateway/http/cors.h"
 #include "gateway/http/guard.h"
 
-#define MAX_REPLY_HEADERS (CORS_MAX_HEADERS + 4)
+#define MAX_REPLY_HEADERS (CORS_MAX_HEADERS + 5)
 #define FAILURE_MAX_BYTES 4096
 
 void mcp_answer(struct exchange *exchange, const char *origin, const char *allow,
@@ -19,6 +19,8 @@ void mcp_answer(struct exchange *exchange, const char *origin, const char *allow
 	size_t n = cors_headers(origin, headers);
 	char retry_after[16];
 
+	if (reply->call_id != NULL)
+		headers[n++] = (struct http_header){ GATEWAY_CALL_ID_HEADER, reply->call_id };
 	if (reply->session_id != NULL)
 		headers[n++] = (struct http_header){ "Mcp-Session-Id", reply->session_id };
 	if (reply->authenticate != NULL)

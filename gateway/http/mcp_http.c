@@ -46,7 +46,8 @@ static void on_gone(void *ctx)
 static void start_stream(struct post *post)
 {
 	post->state = ANSWER_STREAM;
-	mcp_sse_start(&post->sse, post->exchange, post->loop, post->origin, SPAN(""));
+	mcp_sse_start(&post->sse, post->exchange, post->loop,
+		      &(struct mcp_sse_head){ post->origin, call_id(post->call), SPAN("") });
 }
 
 static void on_message(void *ctx, struct span text)

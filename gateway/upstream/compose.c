@@ -16,6 +16,11 @@
 /* Nobody behind the gateway answers for its upstreams yet: no sampling, elicitation or roots. */
 #define CAPABILITIES "{}"
 
+static bool begins_with(const struct buf *name, const char *prefix)
+{
+	return name->len >= strlen(prefix) && memcmp(name->data, prefix, strlen(prefix)) == 0;
+}
+
 /* Members of the client's _meta that speak of its own dialogue with the gateway. */
 static bool is_ours(struct span key)
 {
@@ -23,10 +28,8 @@ static bool is_ours(struct span key)
 	bool ours;
 
 	buf_init(&name, MAX_KEY_BYTES);
-	ours = span_string(key, &name) < 0 ||
-	       (name.len >= strlen(MCP_META_PREFIX) &&
-		memcmp(name.data, MCP_META_PREFIX, strlen(MCP_META_PREFIX)) == 0) ||
-	       span_is(buf_span(&name), "progressToken");
+	ours = span_string(key, &name) < 0 || begins_with(&name, MCP_META_PREFIX) ||
+	       begins_with(&name, GATEWAY_META_PREFIX) || span_is(buf_span(&name), "progressToken");
 	buf_fini(&name);
 	return ours;
 }
