@@ -34,6 +34,7 @@
 #include "gateway/core/tenant.h"
 #include "gateway/core/upstream.h"
 #include "gateway/http/app.h"
+#include "gateway/http/mcp_http.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
 #include "version.h"
@@ -173,6 +174,7 @@ static void serve(struct worker *worker, const struct route *routes,
 		.app = &worker->app,
 		.routes = routes,
 		.unrouted = unrouted,
+		.refused = mcp_refused,
 		.max_body_bytes = (size_t)config->max_body_bytes,
 		.request_timeout_ms = config->request_timeout_ms,
 		.trusted_proxies = config->trusted_proxies,
