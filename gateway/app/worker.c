@@ -26,7 +26,9 @@
 #include "gateway/app/telemetry.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
@@ -41,6 +43,7 @@
 #include "gateway/core/upstream.h"
 #include "gateway/http/api_audit_streams.h"
 #include "gateway/http/app.h"
+#include "gateway/http/mcp_http.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
 #include "tokenstore/keyring.h"
@@ -92,6 +95,12 @@ static void flush(struct worker *worker)
 		return;
 	worker->state = WORKER_FLUSHING;
 	timer_stop(&worker->drain_timer);
+	if (worker->flood != NULL)
+		call_flood_flush(worker->flood);
+	if (worker->attempts != NULL) {
+		worker->n_leaving++;
+		attempts_drain(worker->attempts, on_left, worker);
+	}
 	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
 	if (worker->tracing.otlp == NULL)
@@ -202,6 +211,7 @@ static void serve(struct worker *worker, const struct route *routes,
 		.app = &worker->app,
 		.routes = routes,
 		.unrouted = unrouted,
+		.refused = mcp_refused,
 		.max_body_bytes = (size_t)config->max_body_bytes,
 		.request_timeout_ms = config->request_timeout_ms,
 		.trusted_proxies = config->trusted_proxies,
@@ -438,6 +448,7 @@ static void close_all(struct worker *worker)
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
+	attempts_free(&worker->attempts);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
@@ -450,6 +461,7 @@ static void close_all(struct worker *worker)
 	tool_labels_free(&worker->tool_labels);
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
+	call_flood_free(&worker->flood);
 	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
 	audit_streams_free(&worker->audit_streams);

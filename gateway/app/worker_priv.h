@@ -47,6 +47,8 @@ struct worker {
 	struct keeper *keeper;
 	struct tokens *tokens;
 	struct browsers *browsers;
+	struct attempts *attempts;
+	struct call_flood *flood;
 	struct connects *connects;
 	struct tracing tracing;
 	struct tool_labels *tool_labels;

@@ -13,7 +13,9 @@
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
@@ -122,7 +124,7 @@ static void wire_connect(struct worker *worker, const char *deployment)
 	const struct config *config = worker->params->config;
 	const char *metadata_url = config->client_metadata_url;
 
-	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->browsers = browsers_new(worker->db, worker->identity, worker->attempts);
 	worker->connects = connects_new(&(struct connects_params){
 		.loop = worker->loop,
 		.db = worker->db,
@@ -144,6 +146,8 @@ static void wire_core(struct worker *worker, const char *deployment)
 
 	worker->tool_labels = tool_labels_new();
 	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
+	worker->attempts = attempts_new(worker->loop, worker->db, worker->node_id);
+	worker->flood = call_flood_new(worker->loop, spools_book(worker->spools));
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
 	sessions_measure(worker->sessions, worker->meter);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
@@ -211,6 +215,7 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = spools_book(worker->spools),
+		.flood = worker->flood,
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
@@ -238,6 +243,8 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->app.access = tokens_access(worker->tokens);
 	worker->app.acquires = tokens_acquires(worker->tokens);
 	worker->app.deployment = deployment;
+	worker->app.attempts = worker->attempts;
+	worker->app.node_id = worker->node_id;
 }
 
 int worker_wire(struct worker *worker, const char *deployment, struct err *err)

@@ -135,6 +135,8 @@ struct call {
 		enum book_outcome outcome;
 		const char *error_type;
 		const char *error_message;
+		int upstream_status; /* of the last answer; 0: none came */
+		const char *account; /* whose token it went with; NULL: no account's */
 	} record;
 };
 
@@ -224,6 +226,8 @@ void answer_unavailable(struct call *call, const char *message);
 void answer_unrecorded(struct call *call);
 /* 429 with Retry-After. */
 void answer_rate_limited(struct call *call, const char *message);
+/* The call is known by another id, in its answer too: that of the row that stands for it. */
+void answer_rename(struct call *call, const char *id);
 /* No body: a notification taken. */
 void answer_nothing(struct call *call);
 /* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */

@@ -148,6 +148,7 @@ struct world {
 	struct credential_op credential_op;
 	struct connect_op connect_op;
 	bool token_in_memory;
+	const char *account; /* whose the token is */
 	/* How the upstream fares, and what was told of it. */
 	enum breaker_verdict verdict;
 	int n_heard;
@@ -174,15 +175,21 @@ struct world {
 
 	/* What the book was told last. */
 	struct book_call recorded;
+	char recorded_id[UUID_TEXT_BYTES];
 	char recorded_tool[128];
+	char recorded_purpose[128];
+	char recorded_account[128];
 	char recorded_connection[64];
 	struct book_result result;
 	char error_type[64];
 
-	/* The last reply. */
+	/* The last reply. Its body without the call's id. */
+	char call_id[UUID_TEXT_BYTES];
+	bool told_id; /* it was in the body */
 	int finishes;
 	int status;
 	char body[4096];
+	char whole[4096]; /* the body as it was sent */
 	char session_id[64];
 	int retry_after_s;
 	char authenticate[64];
@@ -260,6 +267,9 @@ static inline int record(struct book *book, const char *what, const struct book_
 
 	note(world, "%s", what);
 	world->recorded = *call;
+	snprintf(world->recorded_id, sizeof(world->recorded_id), "%s", call->call_id);
+	snprintf(world->recorded_purpose, sizeof(world->recorded_purpose), "%.*s",
+		 (int)call->purpose.n, call->purpose.p != NULL ? call->purpose.p : "");
 	snprintf(world->recorded_tool, sizeof(world->recorded_tool), "%.*s", (int)call->tool.n,
 		 call->tool.p != NULL ? call->tool.p : "");
 	snprintf(world->recorded_connection, sizeof(world->recorded_connection), "%s",
@@ -279,6 +289,8 @@ static inline void keep_result(struct book *book, const struct book_result *resu
 	struct world *world = book->world;
 
 	world->result = *result;
+	snprintf(world->recorded_account, sizeof(world->recorded_account), "%s",
+		 result->account != NULL ? result->account : "");
 	snprintf(world->error_type, sizeof(world->error_type), "%s",
 		 result->error_type != NULL ? result->error_type : "");
 }
@@ -594,7 +606,7 @@ static inline void upstream_notifies(struct world *world, const char *method, co
 static inline void upstream_answers(struct world *world, enum mcp_era era, const char *result,
 				    const char *error)
 {
-	const struct upstream_answer answer = { era, span_of(result), span_of(error) };
+	const struct upstream_answer answer = { era, 200, span_of(result), span_of(error) };
 	struct pending was = take(&world->upstream_op.pending);
 
 	world->upstream_op.events.done(was.ctx, &answer, NULL);
