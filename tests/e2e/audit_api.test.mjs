@@ -413,7 +413,7 @@ describe('a tail', { concurrency: true }, () => {
     const connections = await connectAll(gateway, gateway.mcp(), a.userKey, 2);
     for (const { via } of connections)
       await requestModern(gateway.mcp(), 'server/discover', {}, { key: a.userKey, ...via });
-    await eventually(() => new Set(stream.events.map((row) => row.node_id)).size === 2, {
+    await eventually(() => new Set(stream.events.map((row) => row.node_id)).size >= 2, {
       deadline: 10000,
       what: 'rows of both workers',
     });
@@ -530,7 +530,7 @@ describe('an export', () => {
     );
   });
 
-  test('of many rows takes no memory, also for a slow reader', async () => {
+  test('of many rows takes no memory, also for a slow reader', unlessSpread('the memory of only one is set up to be measured'), async () => {
     await ask('/audit/export?tool=crm__get'); // what the first one takes stays
     const before = await residentBytes();
     const response = await fetch(`${gateway.dev.api_url}/audit/export?tool=bulk&from=12h`, {
