@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "audit/drain.h"
 #include "audit/event.h"
 #include "audit/ledger.h"
+#include "base/crypto.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 struct book {
@@ -17,7 +20,61 @@ struct book {
 	char *node_id;
 	struct buf record;
 	struct book_flush *flushes;
+	uint8_t seed[ED25519_SEED_BYTES];
+	bool signs;
+	struct timer epoch; /* runs while the epoch has links and somebody can sign */
 };
+
+static const struct log_subject subject = { .component = "book" };
+
+/* Anchoring. */
+
+static void on_epoch_over(void *ctx);
+
+static void anchor(struct book *book)
+{
+	struct err err;
+
+	timer_stop(&book->epoch);
+	if (!book->signs || ledger_epoch_links(book->ledger) == 0)
+		return;
+	if (ledger_anchor(book->ledger, book->seed, &err) == 0) {
+		drain_poke(book->drain);
+		return;
+	}
+	log_warn(&subject, "no anchor can be made: %s", err.text);
+	timer_start(book->loop, &book->epoch, BOOK_EPOCH_MS, on_epoch_over, book);
+}
+
+static void on_epoch_over(void *ctx)
+{
+	anchor(ctx);
+}
+
+/* The chain may have got a link. */
+static void tend_epoch(struct book *book)
+{
+	uint64_t n = book->signs ? ledger_epoch_links(book->ledger) : 0;
+
+	if (n > 0 && book->epoch.loop == NULL)
+		timer_start(book->loop, &book->epoch, BOOK_EPOCH_MS, on_epoch_over, book);
+	/* On the dot: where that fails, the timer comes. */
+	if (n == BOOK_EPOCH_LINKS)
+		anchor(book);
+}
+
+void book_set_signer(struct book *book, const uint8_t *seed)
+{
+	book->signs = seed != NULL;
+	if (seed != NULL)
+		memcpy(book->seed, seed, sizeof(book->seed));
+	else
+		mem_wipe(book->seed, sizeof(book->seed));
+	drain_set_signer(book->drain, seed != NULL ? book->seed : NULL);
+	if (seed == NULL)
+		timer_stop(&book->epoch);
+	tend_epoch(book);
+}
 
 struct book_flush {
 	struct book *book;
@@ -72,6 +129,7 @@ void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeo
 	*slot = flush;
 	DL_APPEND(book->flushes, flush);
 	timer_start(book->loop, &flush->timeout, timeout_ms, on_flush_ended, flush);
+	anchor(book);
 	if (book_backlog(book) == 0)
 		on_empty(book);
 	else
@@ -96,7 +154,10 @@ struct book *book_open(const struct book_params *params, struct err *err)
 			.loop = params->loop,
 			.dir = params->spool_dir,
 			.max_bytes = params->spool_max_bytes,
+			.min_free_bytes = params->spool_min_free_bytes,
 			.fsync = params->fsync,
+			.anchored = params->anchored,
+			.ctx = params->ctx,
 		},
 		err);
 	if (book->ledger == NULL) {
@@ -124,10 +185,13 @@ void book_close(struct book **slot)
 	*slot = NULL;
 	while (book->flushes != NULL)
 		flush_free(book, book->flushes);
+	anchor(book);
+	timer_stop(&book->epoch);
 	drain_free(&book->drain);
 	ledger_close(&book->ledger);
 	buf_wipe(&book->record);
 	free(book->node_id);
+	mem_wipe(book->seed, sizeof(book->seed));
 	free(book);
 }
 
@@ -139,6 +203,12 @@ struct waiter {
 	void *ctx;
 };
 
+static void appended(struct book *book)
+{
+	drain_poke(book->drain);
+	tend_epoch(book);
+}
+
 static int append(struct book *book, const struct event_source *source, const struct waiter *waiter,
 		  struct err *err)
 {
@@ -149,7 +219,7 @@ static int append(struct book *book, const struct event_source *source, const st
 	ret = ledger_append(book->ledger, source->type, buf_span(&book->record), waiter->wait,
 			    waiter->durable, waiter->ctx, err);
 	if (ret == 0)
-		drain_poke(book->drain);
+		appended(book);
 	return ret;
 }
 
@@ -172,6 +242,14 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 		&(struct waiter){ wait, durable, ctx }, err);
 }
 
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	buf_clear(&book->record);
+	event_encode(&(struct event_source){ .type = EVENT_INTENT, .call = call }, &book->record);
+	ledger_abandon(book->ledger, buf_span(&book->record));
+	drain_poke(book->drain);
+}
+
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err)
@@ -184,6 +262,23 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 		      &(struct waiter){ wait, durable, ctx }, err);
 }
 
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	const struct kind *kind = kind_find(type);
+	int ret;
+
+	assert(kind != NULL && kind != &kind_calls);
+	if (record.n > kind->max_bytes)
+		return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes, at most %zu for %s",
+			       record.n, kind->max_bytes, kind->name);
+	ret = ledger_append(book->ledger, (enum event_type)type, record, wait, durable, ctx, err);
+	if (ret == 0)
+		appended(book);
+	return ret;
+}
+
 uint64_t book_backlog(const struct book *book)
 {
 	return ledger_n_ready(book->ledger);
@@ -194,7 +289,15 @@ uint64_t book_lost(const struct book *book)
 	return drain_n_lost(book->drain) + ledger_n_unreadable(book->ledger);
 }
 
-void book_stats(const struct book *book, struct book_stats *out)
+enum book_room book_room(struct book *book)
+{
+	enum book_room room = ledger_room(book->ledger);
+
+	drain_poke(book->drain); /* room for the end of what was abandoned makes rows */
+	return room;
+}
+
+void book_stats(struct book *book, struct book_stats *out)
 {
 	struct ledger_stats ledger;
 
@@ -205,6 +308,6 @@ void book_stats(const struct book *book, struct book_stats *out)
 		.written = drain_n_written(book->drain),
 		.lost = book_lost(book),
 		.bytes_on_disk = ledger.bytes_on_disk,
-		.full = ledger.full,
+		.room = ledger_room(book->ledger),
 	};
 }

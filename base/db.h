@@ -38,6 +38,10 @@ struct db_params {
 	int64_t op_timeout_ms; /* also sent as statement_timeout; then the socket is dropped */
 	int64_t idle_ms;
 	size_t max_queued; /* more waiting operations fail at once with ERR_UNAVAILABLE */
+	/* An operation has got a connection, and waited so long for it; from within the pool. NULL:
+	 * no matter. */
+	void (*waited)(void *ctx, int64_t ms);
+	void *ctx;
 };
 struct db *db_new(struct loop *loop, const struct db_params *params);
 /* Cancels nothing: all slots must be empty. */

@@ -29,6 +29,7 @@ struct spool_shared {
 	enum spool_state state;
 	uint64_t durable;
 	uint64_t released;
+	struct spool_note note; /* released with it */
 	bool stop;
 	bool checkpoint_owed;
 	bool checkpoint_failed;
@@ -39,6 +40,7 @@ struct spool_shared {
 	size_t disk_bytes;
 	size_t planned_bytes;
 	size_t tail_room;
+	uint64_t free_bytes; /* of the filesystem; UINT64_MAX: not asked */
 };
 
 struct spool_own {
@@ -47,6 +49,7 @@ struct spool_own {
 	int fd; /* of the last segment; -1: the next commit begins a new one */
 	size_t used;
 	int64_t checkpoint_at_ms; /* no sooner */
+	int64_t look_at_ms;	  /* at the filesystem; NEVER if not at all */
 };
 
 struct spool_writer {

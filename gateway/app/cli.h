@@ -81,12 +81,15 @@ extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;
 extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_add, cli_tenants_rm,
 	cli_tenants_egress;
 extern const struct cli_command cli_status;
+extern const struct cli_command cli_audit_grant_reader;
 extern const struct cli_command cli_dev, cli_serve, cli_migrate;
 extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
 extern const struct cli_command cli_keyring_create, cli_keyring_list, cli_keyring_add,
 	cli_keyring_promote, cli_keyring_rewrap, cli_keyring_verify, cli_keyring_retire;
 extern const struct cli_command cli_audit_tail, cli_audit_list, cli_audit_show, cli_audit_stats,
 	cli_audit_export;
+extern const struct cli_command cli_audit_verify;
+extern const struct cli_command cli_spool_show, cli_spool_drain;
 extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */

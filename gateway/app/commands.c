@@ -23,7 +23,9 @@
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --audit-level LEVEL   what is kept of its calls: metadata, redacted or full\n"          \
+	"  --audit-redact NAME   hide arguments of that name too, * is any run; several times\n"
 
 #define OAUTH_DETAILS                                                                              \
 	"With --auth oauth; what is not given is found out or registered:\n"                       \
@@ -151,6 +153,31 @@ const struct command commands[] = {
 	  "Remove a key that wraps nothing any more.",
 	  KEYRING_DETAILS,
 	  NULL, NULL, &cli_keyring_retire },
+	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
+	  "Prove that the book is what was written, or name what is not.",
+	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
+	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
+	  "                        file of the settings, if it is there\n"
+	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
+	  "  --show-public-key     only print it\n"
+	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
+	  "  --json                the same as -o json\n"
+	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
+	  "                        nothing else is said\n"
+	  CONFIG_DETAILS
+	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
+	  NULL, NULL, &cli_audit_verify },
+	{ "spool", "show", "DIR", "Say what a spool of the audit book holds.",
+	  "DIR is a spool-N below a data directory. Nothing is changed; it may be in use.\n",
+	  NULL, NULL, &cli_spool_show },
+	{ "spool", "drain", "DIR [--stall D] [--dir D | --config FILE …]",
+	  "Bring the spool of a machine that is no more to PostgreSQL.",
+	  "  --stall D             give up when no row was taken for so long (30s)\n"
+	  "  --dir D               the database of tollgate dev --dir D\n"
+	  CONFIG_DETAILS
+	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
+	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
+	  NULL, NULL, &cli_spool_drain },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 
@@ -296,6 +323,16 @@ const struct command commands[] = {
 	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
 	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
 	  NULL, cmd_audit_psql, NULL },
+	{ "audit", "grant-reader", "[ROLE] --tenant T | --platform | --list [--revoke] …",
+	  "Let a database role read the book, of one tenant or of all.",
+	  "  --tenant T       a tenant, by name or id\n"
+	  "  --platform       all tenants, and what nobody is known to have sent\n"
+	  "  --create-login   make the role if there is none, without a password\n"
+	  "  --revoke         take it back; with neither tenant nor --platform, everything\n"
+	  "  --list           who reads what; WORKS is false if the role is gone or no member\n"
+	  "  --database U     as a role that owns the schema and may grant audit_reader; else\n"
+	  "                   TOLLGATE_OWNER_DATABASE_URL\n",
+	  NULL, NULL, &cli_audit_grant_reader },
 
 	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
 	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",
