@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { startFixture } from './lib/fixtures.mjs';
 import { connectDatabase, dispose, newDirectory, start, unlessSpread } from './lib/gateway.mjs';
 import { requestModern } from './lib/raw.mjs';
 import { eventually, pause, within } from './lib/wait.mjs';
@@ -704,6 +705,30 @@ describe('tollgate audit', () => {
     const missing = await gateway.cli(['audit', 'show', uuid7(Date.now())], as);
     assert.equal(missing.code, 1);
     assert.match(missing.stderr, /there is no such call/);
+  });
+
+  test('show --payload', async () => {
+    const upstream = await startFixture('modern');
+    try {
+      await a.addConnection('kept', upstream.url, { audit: { level: 'full' } });
+      await a.must(200, 'POST', '/tools/call', { name: 'kept__echo', arguments: { a: 'whole' } });
+      const call = await eventually(
+        async () => (await get('/audit/calls?tool=kept__echo')).items.find((row) => row.has_payload),
+        { deadline: 10000, what: 'its row' },
+      );
+      const shown = await run(['show', call.call_id, '--payload']);
+      assert.match(shown, /^has_payload +true$/m);
+      assert.match(shown, /^arguments\n {2}bytes +\d+\n {2}truncated +false\n {2}text +\{"a":"whole"\}$/m);
+      const json = JSON.parse(await run(['show', call.call_id, '--payload', '-o', 'json']));
+      assert.match(json.result.text, /whole/);
+      const platform = { env: { TOLLGATE_KEY: gateway.dev.admin_key } };
+      assert.equal(await run(['show', call.call_id, '--payload', '--all-tenants'], platform), shown);
+      const none = await gateway.cli(['audit', 'show', rows[7].call_id, '--payload'], as);
+      assert.equal(none.code, 1);
+      assert.match(none.stderr, /no payload of this call is kept/);
+    } finally {
+      await upstream.stop();
+    }
   });
 
   test('stats', async () => {
