@@ -184,13 +184,18 @@ static void pg_start(struct grant_store *store, struct grant_op **slot,
 {
 	struct pg_store *self = (struct pg_store *)store;
 	const struct grant_sql *sql = &grant_sql[request->verb];
-	const struct db_setting setting = { "app.tenant", request->key.tenant_id };
+	const struct db_setting settings[] = {
+		{"app.tenant", request->key.tenant_id},
+		{ "app.event", request->event.context},
+	};
 	struct db_statement statements[GRANT_SQL_STATEMENTS];
 	struct arena *arena = arena_new();
 	struct pg_op *op = mem_new(sizeof(*op));
 	const struct db_tx tx = {
-		.settings = &setting,
-		.n_settings = sql->of_tenant ? 1 : 0,
+		.settings = settings,
+		.n_settings = !sql->of_tenant		       ? 0
+			      : request->event.context != NULL ? 2
+							       : 1,
 		.statements = statements,
 		.n_statements = sql->build(arena, request, statements),
 	};

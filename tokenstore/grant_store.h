@@ -44,6 +44,8 @@ struct grant_event {
 	const char *attempt_id;
 	const char *error_code;
 	const char *detail; /* a JSON object */
+	/* Who asked for it, for audit.admin_events: the setting app.event of its transaction. */
+	const char *context;
 };
 
 enum grant_verb {

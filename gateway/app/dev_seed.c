@@ -11,8 +11,10 @@
 #include "base/json.h"
 #include "gateway/app/commands.h"
 #include "gateway/app/exit_codes.h"
+#include "gateway/app/operator.h"
 #include "gateway/app/sync.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/event_context.h"
 #include "gateway/core/provision.h"
 #include "tokenstore/keyring.h"
 
@@ -249,10 +251,16 @@ static void add_signin_code(struct seeding *seeding, struct provision *provision
 
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)
 {
+	const struct db_setting settings[] = {
+		provision->tenant,
+		{EVENT_CONTEXT_SETTING, operator_context(seeding->arena, "seed")},
+	};
 	struct db_tx tx = provision_tx(provision);
 
 	if (provision->n == 0)
 		return 0;
+	tx.settings = settings;
+	tx.n_settings = 2;
 	return sync_tx(seeding->loop, seeding->db, &tx, NULL, NULL, err);
 }
 

@@ -30,7 +30,10 @@ struct worker {
 	struct db *audit_db; /* reads the record for the admin API */
 	struct audit_streams *audit_streams;
 	struct node *node;
+	struct event_sealer *event_sealer; /* of slot 0 */
+	struct retention *retention;	   /* likewise */
 	struct meter *meter;
+	struct anchor_sink *anchors;
 	struct spools *spools;
 	struct pulse *pulse;
 	struct identity *identity;
@@ -44,6 +47,8 @@ struct worker {
 	struct keeper *keeper;
 	struct tokens *tokens;
 	struct browsers *browsers;
+	struct attempts *attempts;
+	struct call_flood *flood;
 	struct connects *connects;
 	struct tracing tracing;
 	struct tool_labels *tool_labels;

@@ -36,6 +36,7 @@ static const struct {
 	[STEP_SESSION] = { "session",     call_session	   },
 	[STEP_ROUTE] = { "route",	  call_route	     },
 	[STEP_POLICY] = { "policy",	    call_policy	},
+	[STEP_ROOM] = { "room",	call_room	  },
 	[STEP_ANSWER] = { "answer",	    answer	   },
 	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},
@@ -139,6 +140,7 @@ static enum step_result reply(struct call *call)
 		.retry_after_s = call->answer.retry_after_s,
 		.authenticate = call->answer.authenticate,
 		.connect_url = call->answer.connect_url,
+		.call_id = call->record.id,
 	};
 
 	if (call->client != CLIENT_GONE) {
@@ -161,6 +163,11 @@ void call_end_early(struct call *call, enum book_outcome outcome, const char *re
 	call->record.error_message = reason;
 	call->step = STEP_OUTCOME;
 	call_run(call);
+}
+
+const char *call_id(const struct call *call)
+{
+	return call->record.id;
 }
 
 void call_client_gone(struct call *call)

@@ -22,6 +22,7 @@
 struct access;
 struct book;
 struct call;
+struct call_flood;
 struct cancel_key;
 struct cancel_list;
 struct cancels;
@@ -42,6 +43,7 @@ struct upstreams;
 struct gate {
 	struct loop *loop;
 	struct book *book;
+	struct call_flood *flood; /* NULL: every refused call has a row of its own */
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
@@ -69,6 +71,7 @@ struct call_reply {
 	const char *authenticate; /* WWW-Authenticate, or NULL */
 	/* Somebody has to connect an account first, there; NULL: nobody. The body says so too. */
 	const char *connect_url;
+	const char *call_id; /* Tollgate-Call-Id: of its row in the book; NULL: it has none */
 };
 
 /* Where a call's answers go. message may come any number of times before the one finish; after
@@ -109,6 +112,8 @@ struct call *call_new(struct gate *gate, struct arena *arena, const struct call_
 		      const struct call_sink *sink);
 /* Runs it. The sink may be finished, and the call freed, before this returns. */
 void call_run(struct call *call);
+/* UUIDv7. Borrowed until the call has finished. */
+const char *call_id(const struct call *call);
 /* The client has left: the sink is detached. A modern call is cancelled, a legacy one runs on. */
 void call_client_gone(struct call *call);
 

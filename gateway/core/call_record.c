@@ -5,11 +5,13 @@
 
 #include "audit/redact.h"
 #include "base/log.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
 #include "gateway/core/tool_labels.h"
 
-#define MAX_CLIENT_BYTES 200
+#define MAX_CLIENT_BYTES  200
+#define MAX_PURPOSE_BYTES 1000
 
 static struct span client_of(struct call *call)
 {
@@ -35,7 +37,15 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->tenant = principal->tenant;
 	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
 	out->user_name = principal->user_name;
-	out->api_key = principal->api_key;
+	out->api_key = principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
+}
+
+static struct span purpose_of(struct call *call)
+{
+	struct span meta = span_get(call->params.request.params, "_meta");
+
+	return span_of(
+		call_text(call->arena, span_get(meta, GATEWAY_META_PURPOSE), MAX_PURPOSE_BYTES));
 }
 
 /* What the tenant, the connection and the tool say is secret, as far as they are known yet. */
@@ -80,6 +90,7 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
 	describe_principal(call, out);
+	out->purpose = purpose_of(call);
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
@@ -91,12 +102,37 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 	}
 }
 
+static void refuse(struct call *call, enum book_room room)
+{
+	static const char *const reasons[] = {
+		[BOOK_ROOM_PLENTY] = "disk", /* it refused this one */
+		[BOOK_ROOM_TIGHT] = "soft",
+		[BOOK_ROOM_NONE] = "hard",
+		[BOOK_ROOM_FAILED] = "failed",
+	};
+
+	meter_count(call->gate->meter, METER_AUDIT_REFUSED, &reasons[room], 1);
+	answer_unrecorded(call);
+}
+
+/* Before anything is done for it. Notifications have no row. */
+enum step_result call_room(struct call *call)
+{
+	enum book_room room = book_room(call->gate->book);
+
+	if (room == BOOK_ROOM_PLENTY || call_is_notification(call) ||
+	    (room == BOOK_ROOM_TIGHT && !call->method->can_wait))
+		return STEP_NEXT;
+	refuse(call, room);
+	return STEP_FAIL;
+}
+
 static void on_intended(void *ctx, const struct err *err)
 {
 	struct call *call = ctx;
 
 	if (err != NULL) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		call->record.intended = false;
 		call_resume(call, STEP_FAIL);
 	} else {
@@ -115,14 +151,15 @@ enum step_result call_intent(struct call *call)
 	describe(call, &rules, &what);
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		return STEP_FAIL;
 	}
 	call->record.intended = true;
 	return STEP_WAIT;
 }
 
-/* What cannot be recorded is not answered: fail closed. */
+/* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
+ * place the log has said it once. */
 static void unrecorded(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
@@ -131,8 +168,12 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	if (call->record.outcome == BOOK_UNAVAILABLE)
+		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
-	answer_unavailable(call, "the call cannot be recorded now");
+	refuse(call, book_room(call->gate->book));
 }
 
 static void on_recorded(void *ctx, const struct err *err)
@@ -209,6 +250,20 @@ static void keep_payloads(struct call *call)
 		unrecorded(call, &err);
 }
 
+/* One of a flood: its client is told the id of the row that stands for it. */
+static bool is_merged(struct call *call, const struct book_call *what,
+		      const struct book_result *result)
+{
+	char id[UUID_TEXT_BYTES];
+
+	if (!call_flood_merge(call->gate->flood,
+			      call->principal != NULL ? call->principal->subject : NULL, what,
+			      result, id))
+		return false;
+	answer_rename(call, id);
+	return true;
+}
+
 enum step_result call_outcome(struct call *call)
 {
 	const struct redact_rules rules = rules_of(call);
@@ -231,12 +286,16 @@ enum step_result call_outcome(struct call *call)
 		.response_bytes = call->answer.body.len,
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
 		.payload_digest = call_payload_digest(call),
+		.account = call->record.account,
+		.upstream_status = call->record.upstream_status,
 	};
 	measure(call, &result);
 	call_trace_export(call, &result);
 	if (log_enabled(LOG_DEBUG))
 		log_ended(call, &result);
 	describe(call, &rules, &what);
+	if (!call->record.intended && is_merged(call, &what, &result))
+		return STEP_NEXT;
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

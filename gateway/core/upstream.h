@@ -98,6 +98,7 @@ struct upstream_request {
 /* Exactly one of result and error is present. Borrowed. */
 struct upstream_answer {
 	enum mcp_era era; /* of the upstream */
+	int status;	  /* HTTP */
 	struct span result;
 	struct span error; /* the whole JSON-RPC error object */
 };

@@ -26,6 +26,8 @@
 #include "gateway/http/exchange.h"
 
 struct access_op;
+struct api_action;
+struct attempt_op;
 struct acquire_op;
 struct call;
 struct call_reply;
@@ -133,7 +135,17 @@ struct api_request {
 	const struct api_route *route;
 	api_step *const *next;
 	struct principal *principal; /* who asks; in another tenant as one of its administrators */
-	const char *tenant_id;	     /* whose things it is about */
+	struct principal *caller;    /* who asks, as recognised; NULL: nobody yet */
+	const struct api_action *action; /* what is recorded of it; NULL: it changes nothing */
+	char event_id[UUID_TEXT_BYTES];	 /* of an action */
+	/* Columns that get another secret, for its event; ends with NULL. */
+	const char *secrets[4];
+	bool knows_secrets;
+	/* The answer to an action, which waits until it is recorded; NULL: not yet, or sent. */
+	struct exchange_answer *answer;
+	const char *problem_code; /* of a refusal; NULL */
+	const char *problem_detail;
+	const char *tenant_id; /* whose things it is about */
 	const char *tenant_name;
 	/* API_SELF: only what belongs to this user; NULL: whatever the tenant has. */
 	const char *only_user_id;
@@ -161,6 +173,7 @@ struct api_request {
 	struct connect_op *connecting;
 	struct access_op *accessing;
 	struct acquire_op *acquiring;
+	struct attempt_op *recording;
 	bool called; /* a call was made, which records itself */
 };
 

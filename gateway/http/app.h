@@ -13,6 +13,7 @@
 
 struct access;
 struct acquires;
+struct attempts;
 struct audit_streams;
 struct board;
 struct browsers;
@@ -36,6 +37,8 @@ struct http_app {
 	struct acquires *acquires;
 	struct browsers *browsers;
 	struct connects *connects;
+	struct attempts *attempts; /* NULL: only triggers record */
+	const char *node_id;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

@@ -17,6 +17,11 @@
 /* Nobody behind the gateway answers for its upstreams yet: no sampling, elicitation or roots. */
 #define CAPABILITIES "{}"
 
+static bool begins_with(const struct buf *name, const char *prefix)
+{
+	return name->len >= strlen(prefix) && memcmp(name->data, prefix, strlen(prefix)) == 0;
+}
+
 /* In _meta (SEP-414) and as HTTP headers they have the same names. */
 static const struct {
 	const char *name;
@@ -50,9 +55,8 @@ static bool is_ours(struct span key)
 	bool ours;
 
 	buf_init(&name, MAX_KEY_BYTES);
-	ours = span_string(key, &name) < 0 ||
-	       (name.len >= strlen(MCP_META_PREFIX) &&
-		memcmp(name.data, MCP_META_PREFIX, strlen(MCP_META_PREFIX)) == 0) ||
+	ours = span_string(key, &name) < 0 || begins_with(&name, MCP_META_PREFIX) ||
+	       begins_with(&name, GATEWAY_META_PREFIX) ||
 	       span_is(buf_span(&name), "progressToken") || is_of_trace(buf_span(&name));
 	buf_fini(&name);
 	return ours;

@@ -130,6 +130,10 @@ struct world {
 	struct session *session;
 	bool session_in_memory;
 	bool book_refuses; /* at once */
+	enum book_room room;
+	bool payload_refused;
+	char payload[1 << 19]; /* the last record of another kind */
+	size_t payload_bytes;
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -144,6 +148,7 @@ struct world {
 	struct credential_op credential_op;
 	struct connect_op connect_op;
 	bool token_in_memory;
+	const char *account; /* whose the token is */
 	/* How the upstream fares, and what was told of it. */
 	enum breaker_verdict verdict;
 	int n_heard;
@@ -170,15 +175,21 @@ struct world {
 
 	/* What the book was told last. */
 	struct book_call recorded;
+	char recorded_id[UUID_TEXT_BYTES];
 	char recorded_tool[128];
+	char recorded_purpose[128];
+	char recorded_account[128];
 	char recorded_connection[64];
 	struct book_result result;
 	char error_type[64];
 
-	/* The last reply. */
+	/* The last reply. Its body without the call's id. */
+	char call_id[UUID_TEXT_BYTES];
+	bool told_id; /* it was in the body */
 	int finishes;
 	int status;
 	char body[4096];
+	char whole[4096]; /* the body as it was sent */
 	char session_id[64];
 	int retry_after_s;
 	char authenticate[64];
@@ -256,6 +267,9 @@ static inline int record(struct book *book, const char *what, const struct book_
 
 	note(world, "%s", what);
 	world->recorded = *call;
+	snprintf(world->recorded_id, sizeof(world->recorded_id), "%s", call->call_id);
+	snprintf(world->recorded_purpose, sizeof(world->recorded_purpose), "%.*s",
+		 (int)call->purpose.n, call->purpose.p != NULL ? call->purpose.p : "");
 	snprintf(world->recorded_tool, sizeof(world->recorded_tool), "%.*s", (int)call->tool.n,
 		 call->tool.p != NULL ? call->tool.p : "");
 	snprintf(world->recorded_connection, sizeof(world->recorded_connection), "%s",
@@ -275,6 +289,8 @@ static inline void keep_result(struct book *book, const struct book_result *resu
 	struct world *world = book->world;
 
 	world->result = *result;
+	snprintf(world->recorded_account, sizeof(world->recorded_account), "%s",
+		 result->account != NULL ? result->account : "");
 	snprintf(world->error_type, sizeof(world->error_type), "%s",
 		 result->error_type != NULL ? result->error_type : "");
 }
@@ -288,6 +304,11 @@ const char *book_outcome_name(enum book_outcome outcome)
 	};
 
 	return names[outcome];
+}
+
+enum book_room book_room(struct book *book)
+{
+	return book->world->room;
 }
 
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
@@ -307,6 +328,12 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 	return record(book, what, call, wait, durable, ctx, err);
 }
 
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	assert_string_equal(call->call_id, book->world->recorded.call_id);
+	note(book->world, "abandon");
+}
+
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err)
@@ -316,6 +343,25 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 	keep_result(book, result);
 	snprintf(what, sizeof(what), "entry %s", book_outcome_name(result->outcome));
 	return record(book, what, call, wait, durable, ctx, err);
+}
+
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	struct world *world = book->world;
+
+	assert_int_equal(type, 6);
+	assert_null(wait);
+	assert_null(durable);
+	assert_null(ctx);
+	note(world, "payload");
+	if (world->payload_refused)
+		return err_set(err, ERR_UNAVAILABLE, "the spool is full");
+	assert_true(record.n <= sizeof(world->payload));
+	memcpy(world->payload, record.p, record.n);
+	world->payload_bytes = record.n;
+	return 0;
 }
 
 /* The record reaches the disk, or does not. */
@@ -560,7 +606,7 @@ static inline void upstream_notifies(struct world *world, const char *method, co
 static inline void upstream_answers(struct world *world, enum mcp_era era, const char *result,
 				    const char *error)
 {
-	const struct upstream_answer answer = { era, span_of(result), span_of(error) };
+	const struct upstream_answer answer = { era, 200, span_of(result), span_of(error) };
 	struct pending was = take(&world->upstream_op.pending);
 
 	world->upstream_op.events.done(was.ctx, &answer, NULL);
