@@ -44,13 +44,14 @@ static const char *column_of(const char *name, size_t n)
 static const char *commented(const char *text, const char *at, char column[64])
 {
 	const char *on = NULL;
+	const char *end;
 	const char *name;
 
 	for (const char *next = text; (next = strstr(next, "COMMENT ON ")) != NULL && next < at;
 	     next++)
 		on = next;
-	if (on == NULL || memchr(on, ';', (size_t)(at - on)) != NULL ||
-	    sscanf(on, "COMMENT ON COLUMN %63s", column) != 1)
+	end = on != NULL ? strstr(on, ";\n") : NULL;
+	if (end == NULL || end < at || sscanf(on, "COMMENT ON COLUMN %63s", column) != 1)
 		return NULL;
 	name = strrchr(column, '.');
 	return name != NULL ? name + 1 : NULL;
