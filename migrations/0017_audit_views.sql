@@ -206,8 +206,8 @@ CROSS JOIN LATERAL (
          sum(duration_ms * n_calls) AS total_ms,
          sum(n_calls) FILTER (WHERE duration_ms IS NOT NULL)::bigint AS timed,
          max(duration_ms) AS max_ms, ARRAY[%10$s] AS buckets,
-         sum(upstream_ms * n_calls) AS upstream_ms, sum(request_bytes)::bigint AS request_bytes,
-         sum(response_bytes)::bigint AS response_bytes, min(started_at) AS first_call,
+         sum(upstream_ms * n_calls) AS upstream_ms, sum(request_bytes * n_calls)::bigint AS request_bytes,
+         sum(response_bytes * n_calls)::bigint AS response_bytes, min(started_at) AS first_call,
          max(started_at) AS last_call
   FROM (SELECT *, audit.histogram_bucket(duration_ms / 1000) AS bucket FROM audit.call_log) l
   WHERE started_at >= %3$s AND started_at < %4$s
@@ -287,8 +287,8 @@ CROSS JOIN LATERAL (
          sum(duration_ms * n_calls) AS total_ms,
          sum(n_calls) FILTER (WHERE duration_ms IS NOT NULL)::bigint AS timed,
          max(duration_ms) AS max_ms, ARRAY[%4$s] AS buckets,
-         sum(upstream_ms * n_calls) AS upstream_ms, sum(request_bytes)::bigint AS request_bytes,
-         sum(response_bytes)::bigint AS response_bytes, max(started_at) AS last_call,
+         sum(upstream_ms * n_calls) AS upstream_ms, sum(request_bytes * n_calls)::bigint AS request_bytes,
+         sum(response_bytes * n_calls)::bigint AS response_bytes, max(started_at) AS last_call,
          max(started_at) FILTER (WHERE is_error) AS last_error_at
   FROM (SELECT *, audit.histogram_bucket(duration_ms / 1000) AS bucket FROM audit.call_log) b
   -- Without an end the planner expects a third of the whole book, and sets its JIT going.
@@ -335,7 +335,8 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_catalog.pg_description d
   ON d.objoid = c.oid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = a.attnum
 WHERE c.relnamespace = 'audit'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-  AND has_table_privilege(c.oid, 'SELECT');
+  AND has_any_column_privilege(c.oid, 'SELECT')
+  AND (a.attnum = 0 OR has_column_privilege(c.oid, a.attnum, 'SELECT'));
 COMMENT ON VIEW audit.schema_doc IS
   'What there is in schema audit for the role that asks: every relation and column with its comment.';
 

@@ -183,8 +183,14 @@ describe('docs/audit.md', () => {
 
   test('its commands', () => {
     const shown = blocks('docs/audit.md', 'sh');
-    assert.equal(shown.length, 1);
-    const printed = bash(`export TOLLGATE_OWNER_DATABASE_URL='${owner.href}'\n${shown[0]}`);
+    assert.ok(shown.length >= 3);
+    const settings = `export TOLLGATE_OWNER_DATABASE_URL='${owner.href}'
+      export AUDIT_URL='${gateway.dev.audit_database_url}'
+    `;
+    const printed = shown.map((text) => bash(settings + text)).join('');
+    assert.match(printed, /^ audit +\| calls_hourly +\| view/m);
+    assert.match(printed, /^ arguments +\| jsonb .*OpenTelemetry: gen_ai[.]tool[.]call[.]arguments/m);
+    assert.match(printed, /^COPY \d+$/m);
     assert.match(printed, /^ana_reader: created, member of audit_reader, granted$/m);
     assert.match(printed, /^grafana: created/m);
     assert.match(printed, /^ana_reader +demo +[0-9a-f-]{36} +false +true$/m);

@@ -78,8 +78,8 @@ LANGUAGE sql AS $f$
     coalesce(sum(n_calls) FILTER (WHERE outcome = 'unauthenticated'), 0),
     round(sum(duration_ms * n_calls)::numeric, 3),
     round((sum(duration_ms * n_calls) / sum(n_calls) FILTER (WHERE duration_ms IS NOT NULL))::numeric, 3),
-    max(duration_ms), round(sum(upstream_ms * n_calls)::numeric, 3), sum(request_bytes),
-    sum(response_bytes), min(started_at), max(started_at),
+    max(duration_ms), round(sum(upstream_ms * n_calls)::numeric, 3), sum(request_bytes * n_calls),
+    sum(response_bytes * n_calls), min(started_at), max(started_at),
     audit.histogram(duration_ms / 1000, n_calls), tenant_id,
     CASE WHEN max(duration_ms) IS NOT NULL THEN true END,
     round(1000 * audit.histogram_quantile(0.95, audit.histogram(duration_ms / 1000, n_calls))::numeric, 3),
@@ -116,7 +116,7 @@ SELECT results_eq($$ SELECT tool, since, calls, errors, total_ms, mean_ms, max_m
     request_bytes, response_bytes, last_call, last_error_at, last_outcome, last_error_type, last_error
   FROM audit.stat_tools ORDER BY tool $$, $$ VALUES
   ('crm__delete_contact', now() - interval '24 hours', 5::bigint, 4::bigint, 603::double precision,
-   120.6::double precision, 300::double precision, 540::double precision, 450::bigint, 1020::bigint,
+   120.6::double precision, 300::double precision, 540::double precision, 550::bigint, 1060::bigint,
    date_trunc('hour', now()) - interval '3:59:59', date_trunc('hour', now()) - interval '3:59:59',
    'denied', 'denied', 'ended as denied'),
   ('crm__list', now() - interval '24 hours', 2, 0, 300, 150, 150, 200, 200, 2000,
@@ -212,11 +212,12 @@ UPDATE audit.reader_roles SET tenant_id = :tenant_a WHERE role_name = 'reader_on
 -- In words --------------------------------------------------------------------------------------
 
 SET SESSION AUTHORIZATION reader_one;
-SELECT set_eq('SELECT DISTINCT relation FROM audit.schema_doc', $$ VALUES ('call_log'),
-  ('auth_event_log'), ('admin_event_log'), ('reader_roles'), ('stat_resets'), ('anchors'), ('calls'),
-  ('errors'), ('calls_hourly'), ('tools_daily'), ('users_daily'), ('stat_tools'),
-  ('stat_connections'), ('auth_events'), ('admin_events'), ('schema_doc') $$,
+SELECT is_empty($$ SELECT relation FROM unnest(ARRAY['call_log', 'calls', 'errors', 'calls_hourly',
+    'tools_daily', 'users_daily', 'stat_tools', 'stat_connections', 'auth_events', 'admin_events',
+    'schema_doc', 'reader_roles']) relation EXCEPT SELECT relation FROM audit.schema_doc $$,
   'schema_doc tells of what one may read');
+SELECT is_empty($$ SELECT relation FROM audit.schema_doc
+  WHERE NOT has_any_column_privilege(format('audit.%I', relation), 'SELECT') $$, 'and of nothing else');
 SELECT is_empty($$ SELECT relation, column_name FROM audit.schema_doc
                    WHERE coalesce(comment, '') = '' OR column_name IS NULL AND position <> 0 $$,
                 'and has words for everything');

@@ -64,7 +64,7 @@ SELECT results_eq(pg_temp.q('new-tools'), $$ VALUES
   'new-tools: crm__list was used three days ago');
 SELECT results_eq(pg_temp.q('bytes'), $$ VALUES
   ('docs', 3::numeric, '10020 bytes', '195 kB'),
-  ('crm', 7, '650 bytes', '3020 bytes') $$, 'bytes');
+  ('crm', 7, '750 bytes', '3060 bytes') $$, 'bytes');
 SELECT results_eq(pg_temp.q('heat'), $$ VALUES
   (pg_temp.at('-5:00:00'), 3::numeric, 0::numeric, repeat('#', 6)),
   (pg_temp.at('-4:00:00'), 4, 4, repeat('#', 8)),
