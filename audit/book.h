@@ -26,6 +26,7 @@
 struct book;
 struct chain_anchor;
 struct db;
+struct redact_rules;
 
 /* The words of audit.call_log.outcome. */
 #define BOOK_OUTCOMES(X)                                                                           \
@@ -86,7 +87,10 @@ struct book_call {
 	size_t request_bytes;
 	const char *persona;
 	struct span purpose;
-	const char *audit_level; /* metadata, redacted or full */
+	const char *audit_level; /* metadata (arguments are left out), redacted or full */
+	/* What is hidden in what came from peers, and how; NULL: as for everybody, without a
+	 * digest. */
+	const struct redact_rules *rules;
 };
 
 struct book_result {
@@ -140,7 +144,8 @@ void book_set_signer(struct book *book, const uint8_t *seed);
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx,
 		struct err *err) MUST_CHECK;
-/* call names the INTENT (call_id, started_us, tenant_id); its other members are not read. */
+/* call names the INTENT (call_id, started_us, tenant_id); of its other members only rules are
+ * read. */
 int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
 		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		 void *ctx, struct err *err) MUST_CHECK;

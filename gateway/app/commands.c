@@ -34,7 +34,9 @@ static int cmd_version(int argc, char **argv);
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --audit-level LEVEL   what is kept of its calls: metadata, redacted or full\n"          \
+	"  --audit-redact NAME   hide arguments of that name too, * is any run; several times\n"
 
 #define OAUTH_DETAILS                                                                              \
 	"With --auth oauth; what is not given is found out or registered:\n"                       \
@@ -157,6 +159,20 @@ const struct command commands[] = {
 	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
 	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
 	  NULL, NULL, &cli_spool_drain },
+	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
+	  "Prove that the book is what was written, or name what is not.",
+	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
+	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
+	  "                        file of the settings, if it is there\n"
+	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
+	  "  --show-public-key     only print it\n"
+	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
+	  "  --json                the same as -o json\n"
+	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
+	  "                        nothing else is said\n"
+	  CONFIG_DETAILS
+	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
+	  NULL, NULL, &cli_audit_verify },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 

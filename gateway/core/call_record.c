@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/log.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
@@ -36,7 +37,28 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->api_key = principal->api_key;
 }
 
-static void describe(struct call *call, struct book_call *out)
+/* What the tenant, the connection and the tool say is secret, as far as they are known yet. */
+static struct redact_rules rules_of(const struct call *call)
+{
+	const struct connection *connection = call->connection;
+	const struct tool *tool = NULL;
+	struct redact_rules rules = { 0 };
+
+	if (call->tenant != NULL)
+		rules.key = call->tenant->digest_key;
+	if (connection == NULL)
+		return rules;
+	rules.names = connection->audit_redact;
+	rules.n_names = connection->n_audit_redact;
+	if (call->tool != NULL)
+		tool = connection_find_tool(connection, call->tool);
+	if (tool != NULL)
+		rules.schema = tool->secrets;
+	return rules;
+}
+
+/* Borrows rules. */
+static void describe(struct call *call, const struct redact_rules *rules, struct book_call *out)
 {
 	const struct mcp_request *request = &call->params.request;
 
@@ -50,6 +72,7 @@ static void describe(struct call *call, struct book_call *out)
 		.session_id = call->session != NULL ? call->session->id_digest : NULL,
 		.source_ip = call->params.source_ip,
 		.request_bytes = call->params.body.n,
+		.rules = rules,
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
@@ -57,6 +80,7 @@ static void describe(struct call *call, struct book_call *out)
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
+		out->audit_level = audit_level_name(call->connection->audit_level);
 	}
 	if (call->tool_sent != NULL) {
 		out->tool = (struct span){ call->tool_sent, call->tool_sent_bytes };
@@ -104,13 +128,15 @@ static void on_intended(void *ctx, const struct err *err)
 
 enum step_result call_intent(struct call *call)
 {
+	const struct redact_rules rules = rules_of(call);
 	struct book_call what;
 	struct err err;
 
 	if (call->tool == NULL && call->method->listen == NULL)
 		return STEP_NEXT; /* answered already: nothing leaves the gate */
-	describe(call, &what);
-	if (book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
+	describe(call, &rules, &what);
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
 		refuse(call, book_room(call->gate->book));
 		return STEP_FAIL;
 	}
@@ -176,8 +202,19 @@ static void measure(const struct call *call, const struct book_result *result)
 		   });
 }
 
+/* Of a call whose arguments were refused too. */
+static void keep_payloads(struct call *call)
+{
+	struct err err;
+
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
+		unrecorded(call, &err);
+}
+
 enum step_result call_outcome(struct call *call)
 {
+	const struct redact_rules rules = rules_of(call);
 	struct book_result result;
 	struct book_call what;
 	struct err err;
@@ -187,6 +224,7 @@ enum step_result call_outcome(struct call *call)
 		return STEP_NEXT;
 	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
 		call->record.outcome = BOOK_CLIENT_CLOSED;
+	keep_payloads(call);
 	result = (struct book_result){
 		.outcome = call->record.outcome,
 		.duration_us = duration_us(call),
@@ -195,9 +233,10 @@ enum step_result call_outcome(struct call *call)
 		.error_message = span_of(call->record.error_message),
 		.response_bytes = call->answer.body.len,
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+		.payload_digest = call_payload_digest(call),
 	};
 	measure(call, &result);
-	describe(call, &what);
+	describe(call, &rules, &what);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

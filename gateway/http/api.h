@@ -67,6 +67,7 @@ struct tenants_op;
 	X(TENANT, "GET", "/connect/attempts/{id}", ANYBODY, attempt_show)                          \
 	X(TENANT, "GET", "/oauth/health", ANYBODY, oauth_health)                                   \
 	X(TENANT, "GET", "/accounts", ANYBODY, account_list)                                       \
+	X(TENANT, "GET", "/audit/calls/{id}/payload", ADMIN, audit_payload)                        \
 	X(TENANT, "POST", "/probe", ADMIN, probe_unsaved)                                          \
 	X(TENANT, "POST", "/signin-codes", SELF, signin_code_create)                               \
 	X(TENANT, "GET", "/keys", SELF, key_list)                                                  \
