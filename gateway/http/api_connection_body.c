@@ -365,13 +365,13 @@ static int parse_tools(const json_t *body, struct arena *arena, struct connectio
 static int parse_audit(const json_t *body, struct arena *arena, struct connection_body *out,
 		       struct api_fault *fault)
 {
-	static const char *const levels[] = { "redacted", "metadata", "full", NULL };
+	static const char *const levels[] = { "metadata", "redacted", "full", NULL };
 	const json_t *audit = json_object_get(body, "audit");
 
 	if (audit != NULL &&
 	    members_check(audit, "/audit", "audit", audit_members, COUNT(audit_members), fault) < 0)
 		return -1;
-	out->audit_level = member_text(audit, "level", levels[0]);
+	out->audit_level = member_text(audit, "level", "redacted");
 	out->audit_redact = list_text(arena, json_object_get(audit, "redact"), "[]");
 	return member_word(out->audit_level, "/audit/level", levels, fault);
 }

@@ -129,8 +129,11 @@ struct world {
 	bool tenant_in_memory;
 	struct session *session;
 	bool session_in_memory;
-	bool book_refuses;
-	enum book_room room; /* at once */
+	bool book_refuses; /* at once */
+	enum book_room room;
+	bool payload_refused;
+	char payload[1 << 19]; /* the last record of another kind */
+	size_t payload_bytes;
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -326,6 +329,25 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 	keep_result(book, result);
 	snprintf(what, sizeof(what), "entry %s", book_outcome_name(result->outcome));
 	return record(book, what, call, wait, durable, ctx, err);
+}
+
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	struct world *world = book->world;
+
+	assert_int_equal(type, 6);
+	assert_null(wait);
+	assert_null(durable);
+	assert_null(ctx);
+	note(world, "payload");
+	if (world->payload_refused)
+		return err_set(err, ERR_UNAVAILABLE, "the spool is full");
+	assert_true(record.n <= sizeof(world->payload));
+	memcpy(world->payload, record.p, record.n);
+	world->payload_bytes = record.n;
+	return 0;
 }
 
 /* The record reaches the disk, or does not. */

@@ -34,6 +34,7 @@ static const struct {
 	{ "GET",	 "/connect/attempts/{id}",		   "yyyy", "nnny"},
 	{ "GET",	 "/oauth/health",			  "yyyy", "nnny"},
 	{ "GET",	 "/accounts",			      "yyyy", "nnny"},
+	{ "GET",	 "/audit/calls/{id}/payload",	      "nnyy", "nnny"},
 	{ "POST",	  "/probe",			       "nnyy", "nnny"},
 	{ "POST",	  "/signin-codes",			   "nyyy", "nnny"},
 	{ "GET",	 "/keys",				"nyyy", "nnny"},
