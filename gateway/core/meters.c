@@ -38,7 +38,7 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_AUDIT_REFUSED] = { "tollgate_audit_refused_total",			  METRIC_COUNTER,	  METRIC_SUM,
 				  "reason",														    BY_FEW,	    1,
 				  "Calls refused because their row had no room: soft, hard, disk, "
-				  "failed."																								    },
+				  "failed."																								},
 	[METER_AUDIT_WRITTEN] = { "tollgate_audit_written_total",			  METRIC_COUNTER,	  METRIC_SUM, NULL,
 				  0,																	  1,	"Rows of the book that Postgres has taken."		    },
 	[METER_AUDIT_LOST] = { "tollgate_audit_lost_total",				    METRIC_COUNTER,   METRIC_SUM, NULL,				      0,		 1,

@@ -40,6 +40,9 @@ before(async () => {
   const [settings] = blocks('docs/cli.md', 'yaml');
   fs.writeFileSync(path.join(home, 'tollgate.yaml'), settings);
   fs.writeFileSync(path.join(home, 'database_url'), `${gateway.dev.database_url}\n`);
+  // What a machine has left that is no more.
+  const spool = path.join(gateway.directory, 'data', 'spool-0');
+  fs.cpSync(spool, path.join(home, 'saved', 'spool-0'), { recursive: true });
 });
 
 after(async () => {
@@ -139,6 +142,7 @@ describe('docs/operations.md', () => {
   const settings = `
     export TOLLGATE_KEYRING_FILE=.run/keyring.json
     export TOLLGATE_DATABASE_URL="$(cat database_url)"
+    export TOLLGATE_DRAIN_DATABASE_URL="$(sed s/tollgate_app/tollgate_audit_writer/ database_url)"
   `;
   const shown = blocks('docs/operations.md', 'sh');
 
