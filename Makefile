@@ -10,7 +10,7 @@
 # make valgrind   the unit tests and a short session, built without sanitizers, under valgrind
 # make bench      what has a promised price, measured on the release build
 # make spread     the end-to-end tests, all on two gateways at once, and a report
-# make campaign   faults in full and all of that, about 40 minutes (SCENARIO=name: only that one)
+# make campaign   faults in full and all of that, about an hour (SCENARIO=name: only that one)
 # make deps       only install what run and test need (deps-run: what run needs)
 # make install    into $(DESTDIR)$(PREFIX), PREFIX=/usr/local
 # make clean      remove build/
