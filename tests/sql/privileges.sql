@@ -27,6 +27,8 @@ SELECT bag_eq($$
   ('audit.auth_events audit_reader SELECT'),
   ('audit.call_log audit_reader SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
+  ('audit.call_payloads tollgate_app SELECT'),
+  ('audit.call_payloads tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
   ('audit.errors audit_reader SELECT'),
   ('audit.reader_roles audit_reader SELECT'),
@@ -51,10 +53,19 @@ SELECT bag_eq($$
   ('tollgate.users tollgate_app DELETE INSERT SELECT UPDATE') $$,
   'relations: no partition is among them');
 
-SELECT is_empty($$
-  SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.attacl IS NOT NULL $$,
-  'no grants on single columns');
+SELECT bag_eq($$
+  SELECT concat_ws(' ', a.attrelid::regclass, a.attname, x.grantee::regrole, x.privilege_type)
+           COLLATE "default"
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) x
+  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) $$, $$ VALUES
+  ('audit.call_payloads bytes audit_reader SELECT'),
+  ('audit.call_payloads call_id audit_reader SELECT'),
+  ('audit.call_payloads part audit_reader SELECT'),
+  ('audit.call_payloads retention_class audit_reader SELECT'),
+  ('audit.call_payloads started_at audit_reader SELECT'),
+  ('audit.call_payloads tenant_id audit_reader SELECT'),
+  ('audit.call_payloads truncated audit_reader SELECT') $$,
+  'single columns: of payloads readers see all but the sealed bytes');
 
 SELECT bag_eq($$
   SELECT concat_ws(' ', p.oid::regprocedure, a.grantee::regrole) COLLATE "default"
@@ -62,6 +73,7 @@ SELECT bag_eq($$
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
+  ('audit.ensure_payload_partitions(date,date) tollgate_audit_writer'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
@@ -92,6 +104,7 @@ SELECT bag_eq($$
   SELECT oid::regprocedure::text COLLATE "default" FROM pg_proc
   WHERE prosecdef AND proowner = 'tollgate_owner'::regrole $$, $$ VALUES
   ('audit.ensure_partitions(date,date)'),
+  ('audit.ensure_payload_partitions(date,date)'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[])'),
   ('tollgate.config_versions()'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb)'),

@@ -154,6 +154,8 @@ static void passwords_in_urls_are_found(void **state)
 		"mailto:ana@example.com",
 		"http://[::1]:80/x@y",
 		"https://example.com/a:b@c",
+		"cut mysql://|ana:s3cr|",
+		"redis://localhost:6379",
 		"://",
 		"a://b:",
 		"x://@",
