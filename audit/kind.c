@@ -9,10 +9,8 @@
 #include "audit/payload.h"
 
 static const struct kind *const kinds[] = {
-	[EVENT_INTENT] = &kind_calls,
-	[EVENT_OUTCOME] = &kind_calls,
-	[EVENT_ENTRY] = &kind_calls,
-	[EVENT_ANCHOR] = &kind_anchors,
+	[EVENT_INTENT] = &kind_calls,	  [EVENT_OUTCOME] = &kind_calls,
+	[EVENT_ENTRY] = &kind_calls,	  [EVENT_ANCHOR] = &kind_anchors,
 	[EVENT_PAYLOAD] = &kind_payloads,
 };
 

@@ -149,7 +149,7 @@ static void passwords_in_urls_are_found(void **state)
 		"amqp://|u:p/q?r#s|@host",
 		"redis://|:pw|@h:6379/0",
 		"http://host:8080/a@b",
-		"https://registry.npmjs.org:443/@scope/pkg",
+		"https://packages.example.com:443/@scope/pkg",
 		"ssh://git@github.com/x",
 		"mailto:ana@example.com",
 		"http://[::1]:80/x@y",

@@ -102,12 +102,12 @@ static void of_capabilities_the_known_ones_are_kept(void **state)
 		const char *declared;
 		const char *kept;
 	} rows[] = {
-		{"{}",									      "{}"},
+		{"{}",									      "{}"							},
 		{ "{\"roots\":{\"listChanged\":true},\"experimental\":{\"x\":\"s3cret\"},\"y\":1}",
-		  "{\"roots\":{}}"								       },
+		  "{\"roots\":{}}"															       },
 		{ "{\"elicitation\":{\"url\":{\"a\":\"s3cret\"},\"form\":1,\"z\":{}},\"sampling\":{"
-		  "\"tools\":{}}}",										  "{\"sampling\":{\"tools\":{}},\"elicitation\":{\"url\":{}}}"								       },
-		{ "{\"roots\":1,\"sampling\":[],\"elicitation\":{}}",										"{\"elicitation\":{}}"},
+		  "\"tools\":{}}}",						"{\"sampling\":{\"tools\":{}},\"elicitation\":{\"url\":{}}}"},
+		{ "{\"roots\":1,\"sampling\":[],\"elicitation\":{}}",				      "{\"elicitation\":{}}"					     },
 	};
 
 	(void)state;
