@@ -24,6 +24,7 @@
 #include "base/spool.h"
 
 struct book;
+struct chain_anchor;
 struct db;
 struct redact_rules;
 
@@ -107,11 +108,21 @@ struct book_params {
 	 * OUTCOMEs of those that run. */
 	size_t spool_max_bytes;
 	bool fsync;
+	/* Runs from the loop for each anchor that is durable, for who keeps them outside of the
+	 * database; one that a process ended with comes again. May be NULL. */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 /* Replays the spool; open INTENTs become `unknown` rows. Drains by itself from then on. */
 struct book *book_open(const struct book_params *params, struct err *err) MUST_CHECK;
 /* Appended records are durable afterwards; what is not drained waits for the next start. */
 void book_close(struct book **book);
+/* Who can sign has anchors made (audit/chain.h): at most BOOK_EPOCH_MS after a link, or after
+ * BOOK_EPOCH_LINKS, at a flush, and at close. The seed (ED25519_SEED_BYTES) is copied; NULL: nobody
+ * can, from now on. */
+#define BOOK_EPOCH_MS	 60000
+#define BOOK_EPOCH_LINKS 10000
+void book_set_signer(struct book *book, const uint8_t *seed);
 
 /*
  * Each appends one record and calls durable(ctx, err) from the loop when it is on disk, as
@@ -146,13 +157,14 @@ uint64_t book_lost(const struct book *book);
 struct book_stats {
 	uint64_t backlog;  /* book_backlog */
 	int64_t oldest_ms; /* how long the oldest of these rows has waited */
-	uint64_t written;  /* rows that Postgres has taken, since book_open */
+	uint64_t written;  /* rows of calls that Postgres has taken, since book_open */
 	uint64_t lost;	   /* book_lost */
 	size_t bytes_on_disk;
 	bool full; /* calls are refused */
 };
 void book_stats(const struct book *book, struct book_stats *out);
-/* Runs done once, from the loop, when the backlog is empty or timeout_ms have passed. */
+/* Anchors what is not anchored yet, and runs done once, from the loop, when the backlog is empty or
+ * timeout_ms have passed. */
 struct book_flush;
 void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeout_ms,
 		      void (*done)(void *ctx), void *ctx);

@@ -225,6 +225,18 @@ static void put_arguments(struct writer *writer, const struct book_call *call)
 	field_end(out, start);
 }
 
+/* The row must say the same, and it says a time as base/text writes it. */
+static int64_t storable(int64_t unix_us)
+{
+	const int64_t us_per_second = 1000000;
+	const int64_t first_us = INT64_C(-62135596800) * us_per_second; /* 0001-01-01 */
+	const int64_t last_us = INT64_C(253402300800) * us_per_second - 1;
+
+	if (unix_us < first_us)
+		return first_us;
+	return unix_us > last_us ? last_us : unix_us;
+}
+
 static void put_head(struct buf *out, const struct book_call *call)
 {
 	uint8_t id[EVENT_UUID_BYTES];
@@ -233,7 +245,7 @@ static void put_head(struct buf *out, const struct book_call *call)
 	assert(valid);
 	buf_append(out, (const char[]){ VERSION }, 1);
 	buf_append(out, id, sizeof(id));
-	put64(out, call->started_us);
+	put64(out, storable(call->started_us));
 	if (!uuid_parse(call->tenant_id, id))
 		memset(id, 0, sizeof(id));
 	buf_append(out, id, sizeof(id));
@@ -308,6 +320,20 @@ void event_encode(const struct event_source *source, struct buf *out)
 	if (source->result != NULL)
 		put_result_later(&writer, source->result);
 	assert(!out->overflow);
+}
+
+void event_encode_unknown(struct span intent, char out[EVENT_UNKNOWN_BYTES])
+{
+	struct buf bytes;
+
+	assert(intent.n >= EVENT_HEAD_BYTES);
+	buf_init(&bytes, EVENT_UNKNOWN_BYTES);
+	buf_append(&bytes, (const char[]){ VERSION }, 1);
+	buf_append(&bytes, intent.p + AT_CALL_ID, EVENT_HEAD_BYTES - AT_CALL_ID);
+	put_number(&bytes, FIELD_OUTCOME, BOOK_UNKNOWN);
+	assert(bytes.len == EVENT_UNKNOWN_BYTES && !bytes.overflow);
+	memcpy(out, bytes.data, EVENT_UNKNOWN_BYTES);
+	buf_fini(&bytes);
 }
 
 /* Reading. */

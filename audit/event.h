@@ -8,7 +8,8 @@
  * version u8 | call_id 16 | started_us i64 | tenant_id 16 | fields: id u8, length u16, bytes
  *
  * Integers are big-endian; fields ascend by id and absent ones are left out. What was encoded is
- * fit for PostgreSQL: text is UTF-8 without NUL and within its limit, arguments are redacted.
+ * fit for PostgreSQL: text is UTF-8 without NUL and within its limit, arguments are redacted, and
+ * the time is one that it can store.
  */
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@ enum event_type {
 	EVENT_ANCHOR = 4,
 	EVENT_SEAL = 5,
 	EVENT_PAYLOAD = 6,
+	EVENT_STATE = 7, /* of the chain; no row */
 };
 
 /* The one list of what a record may hold: name, kind, most bytes. Places in it are on disk: add at
@@ -111,6 +113,10 @@ struct event_source {
 	const char *node_id;
 };
 void event_encode(const struct event_source *source, struct buf *out);
+
+/* The OUTCOME `unknown` of the call whose INTENT is given. */
+#define EVENT_UNKNOWN_BYTES (EVENT_HEAD_BYTES + 3 + 8)
+void event_encode_unknown(struct span intent, char out[EVENT_UNKNOWN_BYTES]);
 
 /* Borrows the payload. */
 struct event {

@@ -5,18 +5,21 @@
 static const size_t groups[] = { 8, 4, 4, 4, 12 };
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
 
-static void uuid_write(uint8_t bytes[UUID_BYTES], uint8_t version, char out[UUID_TEXT_BYTES])
+void uuid_text(const uint8_t bytes[UUID_BYTES], char out[UUID_TEXT_BYTES])
 {
-	const uint8_t *from = bytes;
-
-	bytes[6] = (uint8_t)(version << 4 | (bytes[6] & 0x0f));
-	bytes[8] = 0x80 | (bytes[8] & 0x3f);
 	for (size_t i = 0; i < N_GROUPS; i++) {
-		hex_encode(from, groups[i] / 2, out);
-		from += groups[i] / 2;
+		hex_encode(bytes, groups[i] / 2, out);
+		bytes += groups[i] / 2;
 		out += groups[i];
 		*out++ = i + 1 < N_GROUPS ? '-' : '\0';
 	}
+}
+
+static void uuid_write(uint8_t bytes[UUID_BYTES], uint8_t version, char out[UUID_TEXT_BYTES])
+{
+	bytes[6] = (uint8_t)(version << 4 | (bytes[6] & 0x0f));
+	bytes[8] = 0x80 | (bytes[8] & 0x3f);
+	uuid_text(bytes, out);
 }
 
 void uuid_v4(char out[UUID_TEXT_BYTES])

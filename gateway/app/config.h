@@ -46,6 +46,8 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
+	const char *audit_anchor_file;	 /* "": in data_dir */
+	const char *audit_anchor_syslog; /* "true" or "false" */
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;
 	int64_t watchdog_timeout_ms;

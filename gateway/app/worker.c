@@ -11,7 +11,9 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metrics.h"
+#include "gateway/app/anchor_sink.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
 #include "gateway/app/key_holder.h"
@@ -34,6 +36,7 @@
 #include "gateway/http/app.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
+#include "tokenstore/keyring.h"
 #include "version.h"
 
 #define DB_IDLE_MS	    60000
@@ -183,6 +186,18 @@ static void serve(struct worker *worker, const struct route *routes,
 	close(worker->params->ready_fd);
 }
 
+/* The key that anchors are signed with follows from the keyring: the same for all gateways of the
+ * deployment, and never in the database. */
+static void sign_anchors(struct worker *worker)
+{
+	static const char title[] = "tollgate audit anchor 1";
+	uint8_t seed[ED25519_SEED_BYTES];
+
+	keyring_mac(key_holder_keyring(worker->keys), title, sizeof(title) - 1, seed);
+	spools_set_signer(worker->spools, seed);
+	mem_wipe(seed, sizeof(seed));
+}
+
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
@@ -199,6 +214,7 @@ static void on_deployment(void *ctx, const char *deployment, const struct err *e
 		return;
 	}
 	key_holder_open(worker->keys, worker->tenants);
+	sign_anchors(worker);
 	if (worker->state == WORKER_SEALED)
 		http_server_reroute(worker->server, http_routes, http_unrouted);
 	else
@@ -241,10 +257,36 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 				    });
 }
 
+static void on_anchored(void *ctx, const struct chain_anchor *anchor)
+{
+	struct worker *worker = ctx;
+
+	anchor_sink_add(worker->anchors, anchor);
+}
+
+static void open_anchors(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	bool named = config->audit_anchor_file[0] != '\0';
+	char *file = named ? mem_strdup(config->audit_anchor_file)
+			   : mem_printf("%s/anchors.jsonl", config->data_dir);
+	bool to_syslog = strcmp(config->audit_anchor_syslog, "true") == 0;
+
+	worker->anchors = anchor_sink_new(&(struct anchor_sink_params){
+		.loop = worker->loop,
+		.file = file,
+		.syslog_socket = to_syslog ? ANCHOR_SINK_SYSLOG : NULL,
+		.meter = worker->meter,
+	});
+	free(file);
+}
+
 static int open_books(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->params->config;
 
+	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
+	open_anchors(worker);
 	worker->spools = spools_open(
 		&(struct spools_params){
 			.loop = worker->loop,
@@ -255,11 +297,12 @@ static int open_books(struct worker *worker, struct err *err)
 			.n_slots = worker->params->n_slots,
 			.max_bytes = (size_t)config->spool_max_bytes,
 			.fsync = strcmp(config->durability, "fsync") == 0,
+			.anchored = on_anchored,
+			.ctx = worker,
 		},
 		err);
 	if (worker->spools == NULL)
 		return -1;
-	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
 	worker->pulse = pulse_new(&(struct pulse_params){
 		.loop = worker->loop,
 		.board = worker->params->board,
@@ -356,6 +399,7 @@ static void close_all(struct worker *worker)
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
 	spools_close(&worker->spools);
+	anchor_sink_free(&worker->anchors);
 	meter_free(&worker->meter);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);

@@ -28,6 +28,7 @@ struct worker {
 	struct db *drain_db;
 	struct node *node;
 	struct meter *meter;
+	struct anchor_sink *anchors;
 	struct spools *spools;
 	struct pulse *pulse;
 	struct identity *identity;

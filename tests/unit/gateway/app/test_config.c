@@ -61,6 +61,8 @@ static void the_defaults_are_as_documented(void **state)
 	assert_int_equal(config->db_timeout_ms, 2000);
 	assert_int_equal(config->stale_max_ms, 60000);
 	assert_int_equal(config->spool_max_bytes, 1073741824);
+	assert_string_equal(config->audit_anchor_file, "");
+	assert_string_equal(config->audit_anchor_syslog, "false");
 	assert_int_equal(config->drain_timeout_ms, 30000);
 	assert_string_equal(config->durability, "fsync");
 	assert_string_equal(config->log_level, "info");
@@ -80,6 +82,7 @@ static void texts_are_taken_as_they_are(void **state)
 		{ "database_url",	  &config->database_url,	 "host=h password='a, b'"},
 		{ "drain_database_url", &config->drain_database_url, "postgresql://u:p@h/d"  },
 		{ "keyring_file",	  &config->keyring_file,	 "a, b = c"		    },
+		{ "audit_anchor_file",  &config->audit_anchor_file,  "/srv/a, b.jsonl"	     },
 		{ "public_url",		&config->public_url,	     "https://x.example:444" },
 		{ "listen",		    &config->listen,	     "[::1]:0"	       },
 		{ "key_listen",		&config->key_listen,	     "0.0.0.0:65535"	     },
