@@ -10,7 +10,8 @@
 #include "gateway/core/meters.h"
 #include "gateway/core/tool_labels.h"
 
-#define MAX_CLIENT_BYTES  200
+/* More than is kept: a secret must not be cut before it is known as one. */
+#define MAX_CLIENT_BYTES  ((size_t)4096)
 #define MAX_PURPOSE_BYTES 1000
 
 static struct span client_of(struct call *call)
@@ -66,6 +67,25 @@ static struct redact_rules rules_of(const struct call *call)
 	if (tool != NULL)
 		rules.schema = tool->secrets;
 	return rules;
+}
+
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes)
+{
+	const struct redact_rules rules = rules_of(call);
+	char *text = call_text(call->arena, string, max_bytes + MAX_CLIENT_BYTES);
+	struct buf clean;
+
+	if (text == NULL)
+		return NULL;
+	buf_init(&clean, 8 * (max_bytes + MAX_CLIENT_BYTES));
+	if (redact_text(&rules, span_of(text), max_bytes, &clean))
+		text = arena_strdup(call->arena, buf_str(&clean));
+	buf_wipe(&clean);
+	for (size_t n = max_bytes; strlen(text) > max_bytes; n--) {
+		if ((text[n] & 0xc0) != 0x80)
+			text[n] = '\0'; /* not inside a character */
+	}
+	return text;
 }
 
 /* Borrows rules. */
