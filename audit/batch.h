@@ -2,83 +2,50 @@
 #ifndef AUDIT_BATCH_H
 #define AUDIT_BATCH_H
 
-/* Rows of audit.call_log as the parameters of one statement: an array for each column. */
+/* Rows of one kind as the parameters of one statement: an array for each column. */
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/span.h"
 
-/* $n, name, type, field, how it is written. */
-#define BATCH_COLUMNS(X)                                                                           \
-	X(1, tenant, text, TENANT, TEXT)                                                           \
-	X(2, user_id, uuid, USER_ID, UUID)                                                         \
-	X(3, user_name, text, USER_NAME, TEXT)                                                     \
-	X(4, client, text, CLIENT, TEXT)                                                           \
-	X(5, connection_id, uuid, CONNECTION_ID, UUID)                                             \
-	X(6, connection, text, CONNECTION, TEXT)                                                   \
-	X(7, tool, text, TOOL, TEXT)                                                               \
-	X(8, method, text, METHOD, TEXT)                                                           \
-	X(9, outcome, text, OUTCOME, OUTCOME)                                                      \
-	X(10, duration_ms, float8, DURATION_US, MILLISECONDS)                                      \
-	X(11, upstream_ms, float8, UPSTREAM_US, MILLISECONDS)                                      \
-	X(12, error_type, text, ERROR_TYPE, TEXT)                                                  \
-	X(13, error_message, text, ERROR_MESSAGE, TEXT)                                            \
-	X(14, arguments, json, ARGUMENTS, TEXT)                                                    \
-	X(15, request_bytes, int8, REQUEST_BYTES, NUMBER)                                          \
-	X(16, response_bytes, int8, RESPONSE_BYTES, NUMBER)                                        \
-	X(17, protocol_version, text, PROTOCOL_VERSION, TEXT)                                      \
-	X(18, session_id, text, SESSION_ID, TEXT)                                                  \
-	X(19, request_id, text, REQUEST_ID, TEXT)                                                  \
-	X(20, source_ip, inet, SOURCE_IP, TEXT)                                                    \
-	X(21, api_key, text, API_KEY, TEXT)                                                        \
-	X(22, trace_id, text, TRACE_ID, TEXT)                                                      \
-	X(23, span_id, text, SPAN_ID, TEXT)                                                        \
-	X(24, node_id, uuid, NODE_ID, UUID)                                                        \
-	X(25, http_status, int4, HTTP_STATUS, NUMBER)                                              \
-	X(26, persona, text, PERSONA, TEXT)                                                        \
-	X(27, purpose, text, PURPOSE, TEXT)                                                        \
-	X(28, audit_level, text, AUDIT_LEVEL, TEXT)                                                \
-	X(29, account, text, ACCOUNT, TEXT)                                                        \
-	X(30, n_calls, int8, N_CALLS, COUNT)                                                       \
-	X(31, upstream_status, int4, UPSTREAM_STATUS, NUMBER)                                      \
-	X(32, payload_digest, bytea, PAYLOAD_DIGEST, BYTES)                                        \
-	X(33, chain_id, uuid, CHAIN_ID, UUID)                                                      \
-	X(34, chain_seq, int8, CHAIN_SEQ, NUMBER)                                                  \
-	X(35, chain_mac, bytea, CHAIN_MAC, BYTES)
-
-enum {
-#define X(n, name, type, field, format) BATCH_##field,
-	BATCH_COLUMNS(X)
-#undef X
-		BATCH_N_FIELDS,
-	/* What stands in every row's head, behind the fields. */
-	BATCH_STARTED_AT = BATCH_N_FIELDS,
-	BATCH_TENANT_ID,
-	BATCH_CALL_ID,
-	BATCH_DAMAGED,
-	BATCH_N_COLUMNS
-};
-
-struct batch {
-	struct buf columns[BATCH_N_COLUMNS];
-	size_t n_rows;
-};
-void batch_init(struct batch *batch);
-void batch_fini(struct batch *batch);
+struct kind;
 
 enum batch_form {
 	BATCH_WHOLE,
-	BATCH_REDUCED, /* ids, times, numbers and the outcome, without texts; damaged */
+	BATCH_REDUCED, /* without what PostgreSQL might refuse */
 };
-/* The payloads of a row: see ledger_row. Both must be good. */
-void batch_add(struct batch *batch, struct span opening, struct span closing, enum batch_form form);
 
-extern const char batch_insert_sql[];
-/* Makes the partitions of the days in its one parameter, the column BATCH_STARTED_AT. */
-extern const char batch_partitions_sql[];
-/* Ends the arrays; afterwards nothing can be added. Borrowed from the batch. */
-void batch_params(struct batch *batch, struct span params[BATCH_N_COLUMNS]);
+/* The records that a row is made of: see ledger_row. Both are good. */
+struct batch_row {
+	struct span opening;
+	struct span closing;
+	enum batch_form form;
+	const uint8_t *seed; /* ED25519_SEED_BYTES to sign a reduction with; NULL: nobody can */
+};
+
+struct batch {
+	const struct kind *kind;
+	struct buf *columns;
+	size_t n_rows;
+};
+void batch_init(struct batch *batch, const struct kind *kind);
+void batch_fini(struct batch *batch);
+void batch_add(struct batch *batch, const struct batch_row *row);
+/* Ends the arrays; afterwards nothing can be added. params has room for the kind's n_columns;
+ * borrowed from the batch. */
+void batch_params(struct batch *batch, struct span *params);
+
+/* Elements of an array, as PostgreSQL reads them. */
+void batch_put_null(struct buf *out);
+void batch_put_text(struct buf *out, struct span text);
+/* 16 bytes. */
+void batch_put_uuid(struct buf *out, const void *id);
+void batch_put_bytes(struct buf *out, struct span bytes);
+void batch_put_number(struct buf *out, int64_t number);
+void batch_put_bool(struct buf *out, bool value);
+void batch_put_time(struct buf *out, int64_t unix_us);
 
 #endif

@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "audit/drain.h"
 #include "audit/event.h"
 #include "audit/ledger.h"
+#include "base/crypto.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 struct book {
@@ -17,7 +20,61 @@ struct book {
 	char *node_id;
 	struct buf record;
 	struct book_flush *flushes;
+	uint8_t seed[ED25519_SEED_BYTES];
+	bool signs;
+	struct timer epoch; /* runs while the epoch has links and somebody can sign */
 };
+
+static const struct log_subject subject = { .component = "book" };
+
+/* Anchoring. */
+
+static void on_epoch_over(void *ctx);
+
+static void anchor(struct book *book)
+{
+	struct err err;
+
+	timer_stop(&book->epoch);
+	if (!book->signs || ledger_epoch_links(book->ledger) == 0)
+		return;
+	if (ledger_anchor(book->ledger, book->seed, &err) == 0) {
+		drain_poke(book->drain);
+		return;
+	}
+	log_warn(&subject, "no anchor can be made: %s", err.text);
+	timer_start(book->loop, &book->epoch, BOOK_EPOCH_MS, on_epoch_over, book);
+}
+
+static void on_epoch_over(void *ctx)
+{
+	anchor(ctx);
+}
+
+/* The chain may have got a link. */
+static void tend_epoch(struct book *book)
+{
+	uint64_t n = book->signs ? ledger_epoch_links(book->ledger) : 0;
+
+	if (n > 0 && book->epoch.loop == NULL)
+		timer_start(book->loop, &book->epoch, BOOK_EPOCH_MS, on_epoch_over, book);
+	/* On the dot: where that fails, the timer comes. */
+	if (n == BOOK_EPOCH_LINKS)
+		anchor(book);
+}
+
+void book_set_signer(struct book *book, const uint8_t *seed)
+{
+	book->signs = seed != NULL;
+	if (seed != NULL)
+		memcpy(book->seed, seed, sizeof(book->seed));
+	else
+		mem_wipe(book->seed, sizeof(book->seed));
+	drain_set_signer(book->drain, seed != NULL ? book->seed : NULL);
+	if (seed == NULL)
+		timer_stop(&book->epoch);
+	tend_epoch(book);
+}
 
 struct book_flush {
 	struct book *book;
@@ -72,6 +129,7 @@ void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeo
 	*slot = flush;
 	DL_APPEND(book->flushes, flush);
 	timer_start(book->loop, &flush->timeout, timeout_ms, on_flush_ended, flush);
+	anchor(book);
 	if (book_backlog(book) == 0)
 		on_empty(book);
 	else
@@ -97,6 +155,8 @@ struct book *book_open(const struct book_params *params, struct err *err)
 			.dir = params->spool_dir,
 			.max_bytes = params->spool_max_bytes,
 			.fsync = params->fsync,
+			.anchored = params->anchored,
+			.ctx = params->ctx,
 		},
 		err);
 	if (book->ledger == NULL) {
@@ -124,10 +184,13 @@ void book_close(struct book **slot)
 	*slot = NULL;
 	while (book->flushes != NULL)
 		flush_free(book, book->flushes);
+	anchor(book);
+	timer_stop(&book->epoch);
 	drain_free(&book->drain);
 	ledger_close(&book->ledger);
 	buf_wipe(&book->record);
 	free(book->node_id);
+	mem_wipe(book->seed, sizeof(book->seed));
 	free(book);
 }
 
@@ -139,6 +202,12 @@ struct waiter {
 	void *ctx;
 };
 
+static void appended(struct book *book)
+{
+	drain_poke(book->drain);
+	tend_epoch(book);
+}
+
 static int append(struct book *book, const struct event_source *source, const struct waiter *waiter,
 		  struct err *err)
 {
@@ -149,7 +218,7 @@ static int append(struct book *book, const struct event_source *source, const st
 	ret = ledger_append(book->ledger, source->type, buf_span(&book->record), waiter->wait,
 			    waiter->durable, waiter->ctx, err);
 	if (ret == 0)
-		drain_poke(book->drain);
+		appended(book);
 	return ret;
 }
 
@@ -182,6 +251,23 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 					      .result = result,
 					      .node_id = book->node_id },
 		      &(struct waiter){ wait, durable, ctx }, err);
+}
+
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	const struct kind *kind = kind_find(type);
+	int ret;
+
+	assert(kind != NULL && kind != &kind_calls);
+	if (record.n > kind->max_bytes)
+		return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes, at most %zu for %s",
+			       record.n, kind->max_bytes, kind->name);
+	ret = ledger_append(book->ledger, (enum event_type)type, record, wait, durable, ctx, err);
+	if (ret == 0)
+		appended(book);
+	return ret;
 }
 
 uint64_t book_backlog(const struct book *book)

@@ -24,7 +24,9 @@
 #include "base/spool.h"
 
 struct book;
+struct chain_anchor;
 struct db;
+struct redact_rules;
 
 /* The words of audit.call_log.outcome. */
 #define BOOK_OUTCOMES(X)                                                                           \
@@ -76,7 +78,10 @@ struct book_call {
 	size_t request_bytes;
 	const char *persona;
 	struct span purpose;
-	const char *audit_level; /* metadata, redacted or full */
+	const char *audit_level; /* metadata (arguments are left out), redacted or full */
+	/* What is hidden in what came from peers, and how; NULL: as for everybody, without a
+	 * digest. */
+	const struct redact_rules *rules;
 };
 
 struct book_result {
@@ -103,11 +108,21 @@ struct book_params {
 	 * OUTCOMEs of those that run. */
 	size_t spool_max_bytes;
 	bool fsync;
+	/* Runs from the loop for each anchor that is durable, for who keeps them outside of the
+	 * database; one that a process ended with comes again. May be NULL. */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 /* Replays the spool; open INTENTs become `unknown` rows. Drains by itself from then on. */
 struct book *book_open(const struct book_params *params, struct err *err) MUST_CHECK;
 /* Appended records are durable afterwards; what is not drained waits for the next start. */
 void book_close(struct book **book);
+/* Who can sign has anchors made (audit/chain.h): at most BOOK_EPOCH_MS after a link, or after
+ * BOOK_EPOCH_LINKS, at a flush, and at close. The seed (ED25519_SEED_BYTES) is copied; NULL: nobody
+ * can, from now on. */
+#define BOOK_EPOCH_MS	 60000
+#define BOOK_EPOCH_LINKS 10000
+void book_set_signer(struct book *book, const uint8_t *seed);
 
 /*
  * Each appends one record and calls durable(ctx, err) from the loop when it is on disk, as
@@ -117,13 +132,21 @@ void book_close(struct book **book);
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx,
 		struct err *err) MUST_CHECK;
-/* call names the INTENT (call_id, started_us, tenant_id); its other members are not read. */
+/* call names the INTENT (call_id, started_us, tenant_id); of its other members only rules are
+ * read. */
 int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
 		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		 void *ctx, struct err *err) MUST_CHECK;
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err) MUST_CHECK;
+
+/* Appends a record of another kind (audit/kind.h), which is a row by itself; as the others. If its
+ * rows are links of the chain, the record is given without its link. ERR_TOO_LARGE: over the kind's
+ * limit. */
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err) MUST_CHECK;
 
 /* Complete rows that are in the spool and not yet in Postgres. */
 uint64_t book_backlog(const struct book *book);
@@ -140,7 +163,8 @@ struct book_stats {
 	bool full; /* calls are refused */
 };
 void book_stats(const struct book *book, struct book_stats *out);
-/* Runs done once, from the loop, when the backlog is empty or timeout_ms have passed. */
+/* Anchors what is not anchored yet, and runs done once, from the loop, when the backlog is empty or
+ * timeout_ms have passed. */
 struct book_flush;
 void book_flush_start(struct book *book, struct book_flush **slot, int64_t timeout_ms,
 		      void (*done)(void *ctx), void *ctx);

@@ -53,6 +53,14 @@ struct chain_anchor {
 	uint8_t signature[CHAIN_SIGNATURE_BYTES];
 };
 
+/* Where a row stands. */
+struct chain_link {
+	uint8_t id[CHAIN_ID_BYTES];
+	uint64_t seq;
+	uint8_t mac[CHAIN_MAC_BYTES];
+};
+#define CHAIN_LINK_BYTES (CHAIN_ID_BYTES + 8 + CHAIN_MAC_BYTES)
+
 /* A new chain with a random id. */
 void chain_begin(struct chain *chain);
 /* Goes on where a chain stood: of *chain, all but mac_key has been filled in. */

@@ -20,8 +20,8 @@
 enum drain_state {
 	DRAIN_IDLE,	  /* for a row */
 	DRAIN_GATHERING,  /* the timer: more rows, or that they become durable */
-	DRAIN_INSERTING,  /* the answer to batch_insert_sql */
-	DRAIN_PARTITIONS, /* the answer to batch_partitions_sql */
+	DRAIN_INSERTING,  /* the answer to the kinds' insert_sql */
+	DRAIN_PARTITIONS, /* the answer to their partitions_sql */
 	DRAIN_BACKING_OFF /* the timer: PostgreSQL is away */
 };
 
@@ -39,6 +39,7 @@ struct drain {
 	int64_t backoff_ms; /* 0: the last transaction was answered */
 	uint64_t n_written;
 	uint64_t n_lost;
+	const uint8_t *seed;
 };
 
 static const struct log_subject subject = { .component = "book" };
@@ -58,24 +59,79 @@ static void set_state(struct drain *drain, enum drain_state state, int64_t timer
 		timer_stop(&drain->timer);
 }
 
+/* The batches of the rows to be sent, one for each kind that occurs. */
+struct load {
+	struct batch batches[KIND_MAX_KINDS];
+	size_t n_batches;
+	struct span params[KIND_MAX_KINDS][KIND_MAX_COLUMNS];
+	struct db_statement statements[KIND_MAX_KINDS];
+	size_t n_statements;
+};
+
+static struct batch *load_batch(struct load *load, const struct kind *kind)
+{
+	for (size_t i = 0; i < load->n_batches; i++) {
+		if (load->batches[i].kind == kind)
+			return &load->batches[i];
+	}
+	assert(load->n_batches < KIND_MAX_KINDS);
+	batch_init(&load->batches[load->n_batches], kind);
+	return &load->batches[load->n_batches++];
+}
+
+static void load_statement(struct load *load, size_t i, enum drain_state state)
+{
+	const struct kind *kind = load->batches[i].kind;
+	struct db_statement *statement = &load->statements[load->n_statements];
+
+	if (state == DRAIN_INSERTING)
+		*statement =
+			(struct db_statement){ kind->insert_sql, load->params[i], kind->n_columns };
+	else if (kind->partitions_sql != NULL)
+		*statement = (struct db_statement){ kind->partitions_sql,
+						    &load->params[i][kind->partitions_column], 1 };
+	else
+		return;
+	load->n_statements++;
+}
+
+static void load_init(struct load *load, const struct drain *drain, enum drain_state state)
+{
+	load->n_batches = load->n_statements = 0;
+	for (size_t i = 0; i < drain->n_rows; i++) {
+		const struct ledger_row *row = drain->rows[i];
+
+		batch_add(load_batch(load, row->kind), &(struct batch_row){
+							       .opening = row->opening,
+							       .closing = row->closing,
+							       .form = drain->form,
+							       .seed = drain->seed,
+						       });
+	}
+	for (size_t i = 0; i < load->n_batches; i++) {
+		batch_params(&load->batches[i], load->params[i]);
+		load_statement(load, i, state);
+	}
+}
+
+static void load_fini(struct load *load)
+{
+	for (size_t i = 0; i < load->n_batches; i++)
+		batch_fini(&load->batches[i]);
+}
+
 /* The same rows make the same arrays, so that a statement after a refusal is about them too. */
 static void send_rows(struct drain *drain, enum drain_state state)
 {
-	struct span params[BATCH_N_COLUMNS];
-	struct batch batch;
+	struct load load;
+	struct db_tx tx;
 
-	batch_init(&batch);
-	for (size_t i = 0; i < drain->n_rows; i++)
-		batch_add(&batch, drain->rows[i]->opening, drain->rows[i]->closing, drain->form);
-	batch_params(&batch, params);
+	load_init(&load, drain, state);
+	tx = (struct db_tx){ .statements = load.statements, .n_statements = load.n_statements };
 	set_state(drain, state, -1);
-	if (state == DRAIN_INSERTING)
-		db_query(drain->params.db, &drain->op, NULL, batch_insert_sql, params,
-			 BATCH_N_COLUMNS, on_inserted, drain);
-	else
-		db_query(drain->params.db, &drain->op, NULL, batch_partitions_sql,
-			 &params[BATCH_STARTED_AT], 1, on_partitions, drain);
-	batch_fini(&batch);
+	db_start(drain->params.db, &drain->op, &tx,
+		 state == DRAIN_INSERTING ? on_inserted : on_partitions, drain);
+	load_fini(&load);
 }
 
 /* Sends what is durable, or waits for it. */
@@ -155,9 +211,13 @@ static bool is_refusal(const struct err *err)
 	return false;
 }
 
-static bool may_lack_partition(const struct err *err)
+static bool may_lack_partition(const struct drain *drain, const struct err *err)
 {
-	return strcmp(err->tag, "23514") == 0;
+	bool has_partitions = false;
+
+	for (size_t i = 0; i < drain->n_rows; i++)
+		has_partitions |= drain->rows[i]->kind->partitions_sql != NULL;
+	return has_partitions && strcmp(err->tag, "23514") == 0;
 }
 
 static void lose_row(struct drain *drain, const struct err *err)
@@ -165,9 +225,12 @@ static void lose_row(struct drain *drain, const struct err *err)
 	char id[2 * EVENT_UUID_BYTES + 1];
 	struct log_subject about = { .component = "book", .call_id = id };
 
-	hex_encode(drain->rows[0]->call_id, EVENT_UUID_BYTES, id);
-	log_error(&about, "lost: PostgreSQL refuses the row even reduced: %s %s", err->tag,
-		  err->text);
+	if (drain->rows[0]->kind == &kind_calls)
+		hex_encode(drain->rows[0]->call_id, EVENT_UUID_BYTES, id);
+	else
+		about.call_id = NULL;
+	log_error(&about, "lost: PostgreSQL refuses a row of %s even reduced: %s %s",
+		  drain->rows[0]->kind->name, err->tag, err->text);
 	drain->n_lost++;
 	rows_done(drain);
 }
@@ -193,7 +256,7 @@ static void on_partitions(void *ctx, const struct db_result *const *results, siz
 /* From together to one by one, from whole to reduced, from reduced to the log. */
 static void refused(struct drain *drain, const struct err *err)
 {
-	if (may_lack_partition(err) && !drain->partitions_asked) {
+	if (may_lack_partition(drain, err) && !drain->partitions_asked) {
 		drain->partitions_asked = true;
 		send_rows(drain, DRAIN_PARTITIONS);
 	} else if (drain->n_rows > 1) {
@@ -202,7 +265,7 @@ static void refused(struct drain *drain, const struct err *err)
 		drain->n_singly = drain->n_rows;
 		drain->partitions_asked = false;
 		send_next(drain);
-	} else if (drain->form == BATCH_WHOLE) {
+	} else if (drain->form == BATCH_WHOLE && drain->rows[0]->kind->reducible) {
 		log_warn(&subject, "a row is stored reduced: %s %s", err->tag, err->text);
 		drain->form = BATCH_REDUCED;
 		if (drain->n_singly == 0)
@@ -251,6 +314,11 @@ void drain_free(struct drain **slot)
 	db_cancel(&drain->op);
 	timer_stop(&drain->timer);
 	free(drain);
+}
+
+void drain_set_signer(struct drain *drain, const uint8_t *seed)
+{
+	drain->seed = seed;
 }
 
 void drain_poke(struct drain *drain)

@@ -3,8 +3,8 @@
 #define AUDIT_DRAIN_H
 
 /*
- * Takes complete rows from the ledger to audit.call_log, one transaction at a time. While there is
- * nothing to do it holds no timer.
+ * Takes complete rows from the ledger to PostgreSQL, one transaction at a time with one statement
+ * for each kind of rows. While there is nothing to do it holds no timer.
  */
 
 #include <stdint.h>
@@ -25,6 +25,9 @@ struct drain_params {
 };
 struct drain *drain_new(const struct drain_params *params);
 void drain_free(struct drain **drain);
+
+/* ED25519_SEED_BYTES, borrowed, to sign what is stored reduced; NULL: nobody can. */
+void drain_set_signer(struct drain *drain, const uint8_t *seed);
 
 /* The ledger may have got a complete row. */
 void drain_poke(struct drain *drain);

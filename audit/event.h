@@ -8,7 +8,8 @@
  * version u8 | call_id 16 | started_us i64 | tenant_id 16 | fields: id u8, length u16, bytes
  *
  * Integers are big-endian; fields ascend by id and absent ones are left out. What was encoded is
- * fit for PostgreSQL: text is UTF-8 without NUL and within its limit, arguments are redacted.
+ * fit for PostgreSQL: text is UTF-8 without NUL and within its limit, arguments are redacted, and
+ * the time is one that it can store.
  */
 
 #include <stdbool.h>
@@ -16,15 +17,21 @@
 #include <stdint.h>
 
 #include "audit/book.h"
+#include "audit/chain.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/span.h"
 
-/* Types of the records in the spool. The numbers are on disk. */
+/* Types of the records in the spool. The numbers are on disk. What follows ENTRY is complete by
+ * itself, as that is, and has its own encoding: audit/kind.h. */
 enum event_type {
 	EVENT_INTENT = 1,
 	EVENT_OUTCOME = 2,
 	EVENT_ENTRY = 3,
+	EVENT_ANCHOR = 4,
+	EVENT_SEAL = 5,
+	EVENT_PAYLOAD = 6,
+	EVENT_STATE = 7, /* of the chain; no row */
 };
 
 /* The one list of what a record may hold: name, kind, most bytes. Places in it are on disk: add at
@@ -107,6 +114,10 @@ struct event_source {
 };
 void event_encode(const struct event_source *source, struct buf *out);
 
+/* The OUTCOME `unknown` of the call whose INTENT is given. */
+#define EVENT_UNKNOWN_BYTES (EVENT_HEAD_BYTES + 3 + 8)
+void event_encode_unknown(struct span intent, char out[EVENT_UNKNOWN_BYTES]);
+
 /* Borrows the payload. */
 struct event {
 	const uint8_t *call_id; /* EVENT_UUID_BYTES */
@@ -116,10 +127,19 @@ struct event {
 };
 /* Never trusts the bytes. ERR_CONFLICT: written by another version; ERR_PARSE: not a record. */
 int event_decode(struct span payload, struct event *out, struct err *err) MUST_CHECK;
+/* The row that both make; either may be absent, and both are good. An INTENT alone ended nobody
+ * knows how. Borrows them. */
+void event_join(struct span opening, struct span closing, struct event *out);
 /* What the chain is over: call_id | started_us | tenant_id | the fields that are there but those of
  * the chain, as they stand in a record. The same for a row that was read back from PostgreSQL. out
  * must have room for EVENT_MAX_BYTES. */
 void event_canonical(const struct event *event, struct buf *out);
+/* Puts the place in the chain into a record that event_encode wrote. */
+void event_add_link(struct buf *record, const struct chain_link *link);
+/* False if there is none. */
+bool event_link(const struct event *event, struct chain_link *out);
+/* Of its text; false: it is none. */
+bool event_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES]);
 /* Of a payload that event_encode wrote or event_decode took: EVENT_UUID_BYTES. */
 const uint8_t *event_call_id(struct span payload);
 /* False if the field, of kind NUMBER, is absent. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "audit/ledger_priv.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -19,165 +20,19 @@
 /* At most so many at once. */
 #define AGAIN_AT_ONCE 64
 
-struct ledger {
-	struct loop *loop;
-	struct spool *spool;
-	size_t max_bytes;
-	size_t segment_bytes;
-	struct ledger_row *rows;  /* all, ascending by first */
-	struct ledger_row *ready; /* in the order of their completion */
-	struct ledger_row *open;  /* by call_id */
-	size_t n_rows;
-	size_t n_ready;
-	size_t live_bytes; /* of the payloads of all rows */
-	uint64_t written;  /* payload bytes appended so far */
-	uint64_t newest;   /* sequence of the last record that we know of */
-	uint64_t n_unreadable;
-	bool other_version;
-};
-
-static const struct log_subject subject = { .component = "book" };
-
-/* Rows. */
-
-static struct ledger_row *row_new(struct ledger *ledger, uint64_t sequence,
-				  const uint8_t call_id[EVENT_UUID_BYTES])
-{
-	struct ledger_row *row = mem_new(sizeof(*row));
-
-	row->ledger = ledger;
-	row->first = sequence;
-	row->offset = ledger->written;
-	memcpy(row->call_id, call_id, EVENT_UUID_BYTES);
-	DL_APPEND(ledger->rows, row);
-	ledger->n_rows++;
-	return row;
-}
-
-static struct span keep(struct ledger *ledger, struct span payload)
-{
-	ledger->live_bytes += payload.n;
-	return (struct span){ mem_dup(payload.p, payload.n), payload.n };
-}
-
-static void forget(struct ledger *ledger, struct span *payload)
-{
-	ledger->live_bytes -= payload->n;
-	free((char *)payload->p);
-	*payload = (struct span){ NULL, 0 };
-}
-
-static void row_open(struct ledger *ledger, struct ledger_row *row)
-{
-	row->state = LEDGER_OPEN;
-	HASH_ADD(hh, ledger->open, call_id, EVENT_UUID_BYTES, row);
-}
-
-static void row_complete(struct ledger *ledger, struct ledger_row *row, uint64_t sequence)
-{
-	row->state = LEDGER_READY;
-	row->last = sequence;
-	row->ready_ms = loop_now_ms(ledger->loop);
-	DL_APPEND2(ledger->ready, row, prev_ready, next_ready);
-	ledger->n_ready++;
-}
-
-static void row_leave_state(struct ledger *ledger, struct ledger_row *row)
-{
-	if (row->state == LEDGER_OPEN) {
-		HASH_DEL(ledger->open, row);
-		return;
-	}
-	DL_DELETE2(ledger->ready, row, prev_ready, next_ready);
-	ledger->n_ready--;
-}
-
-static void row_free(struct ledger *ledger, struct ledger_row *row)
-{
-	row_leave_state(ledger, row);
-	spool_wait_cancel(&row->again);
-	DL_DELETE(ledger->rows, row);
-	ledger->n_rows--;
-	forget(ledger, &row->opening);
-	forget(ledger, &row->closing);
-	free(row);
-}
-
-/* The record `sequence` says the same as the row's first, which is no longer needed. */
-static void row_move(struct ledger *ledger, struct ledger_row *row, uint64_t sequence)
-{
-	struct ledger_row *before;
-
-	DL_DELETE(ledger->rows, row);
-	before = ledger->rows == NULL ? NULL : ledger->rows->prev;
-	while (before != NULL && before->first > sequence)
-		before = before == ledger->rows ? NULL : before->prev;
-	row->first = sequence;
-	row->offset = ledger->written;
-	DL_APPEND_ELEM(ledger->rows, before, row);
-}
-
-/* The payload has a good head. */
-static void take(struct ledger *ledger, enum event_type type, uint64_t sequence,
-		 struct span payload)
-{
-	const uint8_t *call_id = event_call_id(payload);
-	struct ledger_row *row = NULL;
-
-	ledger->newest = sequence;
-	ledger->written += payload.n;
-	if (type != EVENT_ENTRY)
-		HASH_FIND(hh, ledger->open, call_id, EVENT_UUID_BYTES, row);
-	if (type == EVENT_INTENT && row != NULL) {
-		row_move(ledger, row, sequence);
-		return;
-	}
-	if (row == NULL)
-		row = row_new(ledger, sequence, call_id);
-	else
-		row_leave_state(ledger, row);
-	if (type == EVENT_OUTCOME)
-		row->closing = keep(ledger, payload);
-	else
-		row->opening = keep(ledger, payload);
-	if (type == EVENT_INTENT)
-		row_open(ledger, row);
-	else
-		row_complete(ledger, row, sequence);
-}
+const struct log_subject ledger_subject = { .component = "book" };
 
 /* Release. */
 
 static void release(struct ledger *ledger)
 {
-	spool_release(ledger->spool,
-		      ledger->rows == NULL ? ledger->newest : ledger->rows->first - 1);
-}
+	uint8_t note[ANCHOR_STATE_BYTES];
 
-/*
- * What the spool could not keep is gone from here too: it gives the numbers of such records out
- * again. Those who wait for them are told by the spool.
- */
-static void forget_lost(struct ledger *ledger)
-{
-	struct spool_stats stats;
-	struct ledger_row *row, *next;
-
-	spool_stats(ledger->spool, &stats);
-	if (stats.last_sequence >= ledger->newest)
-		return;
-	ledger->newest = stats.last_sequence;
-	DL_FOREACH_SAFE(ledger->rows, row, next)
-	{
-		if (row->first > ledger->newest) {
-			row_free(ledger, row);
-		} else if (row->state == LEDGER_READY && row->last > ledger->newest) {
-			/* Its OUTCOME is lost; its INTENT is not. */
-			row_leave_state(ledger, row);
-			forget(ledger, &row->closing);
-			row_open(ledger, row);
-		}
-	}
+	anchor_state_encode(&ledger->links.settled, note);
+	spool_release_noting(ledger->spool,
+			     ledger->rows == NULL ? ledger->newest : ledger->rows->first - 1,
+			     (struct span){ (const char *)note, sizeof(note) });
+	mem_wipe(note, sizeof(note));
 }
 
 /* Open INTENTs that fell behind. */
@@ -188,7 +43,7 @@ static void on_again(void *ctx, const struct err *err)
 
 	if (err != NULL)
 		return;
-	row_move(row->ledger, row, row->again.sequence);
+	ledger_row_move(row->ledger, row, row->wait.sequence);
 	release(row->ledger);
 }
 
@@ -203,7 +58,7 @@ static bool lags(const struct ledger *ledger, const struct ledger_row *row)
 static bool append_again(struct ledger *ledger, struct ledger_row *row)
 {
 	struct err err;
-	uint64_t sequence = spool_append(ledger->spool, EVENT_INTENT, row->opening, &row->again,
+	uint64_t sequence = spool_append(ledger->spool, EVENT_INTENT, row->opening, &row->wait,
 					 on_again, row, &err);
 
 	if (sequence == 0)
@@ -220,7 +75,7 @@ static void keep_up(struct ledger *ledger)
 	for (int i = 0; i < AGAIN_AT_ONCE && row != NULL; i++, row = row->next) {
 		if (row->state != LEDGER_OPEN || !lags(ledger, row))
 			return;
-		if (row->again.spool == NULL && !append_again(ledger, row))
+		if (row->wait.spool == NULL && !append_again(ledger, row))
 			return;
 	}
 }
@@ -229,27 +84,43 @@ static void keep_up(struct ledger *ledger)
 
 static int record_check(uint8_t type, struct span payload, struct err *err)
 {
-	struct event event;
+	const struct kind *kind = kind_find(type);
 
-	if (type < EVENT_INTENT || type > EVENT_ENTRY)
+	if (kind == NULL)
 		return err_set(err, ERR_PARSE, "a record of type %u", type);
-	return event_decode(payload, &event, err);
+	if (payload.n > kind->max_bytes)
+		return err_set(err, ERR_PARSE, "a record of %zu bytes for %s", payload.n,
+			       kind->name);
+	return kind->check(payload, err);
 }
 
 static void on_replay(void *ctx, uint64_t sequence, uint8_t type, struct span payload)
 {
 	struct ledger *ledger = ctx;
+	struct ledger_row *row;
 	struct err err;
 
+	if (type == EVENT_STATE) {
+		links_state(&ledger->links, payload);
+		ledger->newest = sequence;
+		return;
+	}
 	if (record_check(type, payload, &err) == 0) {
-		take(ledger, (enum event_type)type, sequence, payload);
+		row = ledger_take(ledger, (enum event_type)type, sequence, payload);
+		if (row->state == LEDGER_READY)
+			links_follow(&ledger->links, row->kind, ledger_row_record(row));
 		return;
 	}
 	if (err.code == ERR_CONFLICT)
 		ledger->other_version = true;
-	log_error(&subject, "record %" PRIu64 " in the spool cannot be read: %s", sequence,
+	log_error(&ledger_subject, "record %" PRIu64 " in the spool cannot be read: %s", sequence,
 		  err.text);
 	ledger->n_unreadable++;
+}
+
+static size_t record_bytes_for(size_t segment_bytes)
+{
+	return segment_bytes / 2 < KIND_MAX_BYTES ? segment_bytes / 2 : KIND_MAX_BYTES;
 }
 
 static size_t segment_bytes_for(size_t max_bytes)
@@ -261,35 +132,71 @@ static size_t segment_bytes_for(size_t max_bytes)
 	return bytes < SEGMENT_BYTES_MIN ? SEGMENT_BYTES_MIN : bytes;
 }
 
-/* Nobody will end what was open when the process before us did. */
-static void complete_open(struct ledger *ledger)
+static void on_note(void *ctx, struct span note)
 {
-	struct ledger_row *row, *next;
+	struct ledger *ledger = ctx;
 
-	HASH_ITER(hh, ledger->open, row, next)
+	links_state(&ledger->links, note);
+}
+
+static void tell_replayed(void *ctx)
+{
+	struct ledger *ledger = ctx;
+	struct ledger_row *row;
+
+	DL_FOREACH2(ledger->ready, row, next_ready)
 	{
-		row_leave_state(ledger, row);
-		row_complete(ledger, row, row->first);
+		if (row->kind == &kind_anchors && row->wait.spool == NULL)
+			ledger_tell(ledger, row);
 	}
+}
+
+static struct spool *open_spool(struct ledger *ledger, struct err *err)
+{
+	return spool_open(ledger->params.loop,
+			  &(struct spool_params){
+				  .dir = ledger->params.dir,
+				  .segment_bytes = ledger->segment_bytes,
+				  .max_bytes = ledger->params.max_bytes,
+				  .max_record_bytes = record_bytes_for(ledger->segment_bytes),
+				  .fsync = ledger->params.fsync,
+				  .noted = on_note,
+			  },
+			  on_replay, ledger, err);
+}
+
+/* All was replayed; nobody will end what was open when the process before us did. */
+static void begin(struct ledger *ledger)
+{
+	struct spool_stats stats;
+	struct ledger_row *row;
+
+	spool_stats(ledger->spool, &stats);
+	ledger->newest = stats.last_sequence;
+	if (!links_ready(&ledger->links) && ledger->newest > 0)
+		log_warn(&ledger_subject,
+			 "%s: the spool does not tell where its chain stood, a new one begins",
+			 ledger->params.dir);
+	DL_FOREACH(ledger->rows, row)
+	{
+		row->orphan = row->state == LEDGER_OPEN;
+		ledger->n_orphans += row->orphan;
+	}
+	ledger_end_orphans(ledger);
+	release(ledger);
+	loop_defer(ledger->params.loop, &ledger->tell, tell_replayed, ledger);
 }
 
 struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 {
 	struct ledger *ledger = mem_new(sizeof(*ledger));
-	struct spool_stats stats;
 
-	ledger->loop = params->loop;
-	ledger->max_bytes = params->max_bytes;
+	ledger->params = *params;
 	ledger->segment_bytes = segment_bytes_for(params->max_bytes);
-	ledger->spool = spool_open(params->loop,
-				   &(struct spool_params){
-					   .dir = params->dir,
-					   .segment_bytes = ledger->segment_bytes,
-					   .max_bytes = params->max_bytes,
-					   .max_record_bytes = EVENT_MAX_BYTES,
-					   .fsync = params->fsync,
-				   },
-				   on_replay, ledger, err);
+	ledger->state_owed = true;
+	buf_init(&ledger->canonical, KIND_MAX_BYTES);
+	buf_init(&ledger->record, KIND_MAX_BYTES);
+	ledger->spool = open_spool(ledger, err);
 	if (ledger->spool != NULL && ledger->other_version) {
 		err_set(err, ERR_CONFLICT, "%s: holds records of another version of Tollgate",
 			params->dir);
@@ -299,10 +206,7 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err)
 		ledger_close(&ledger);
 		return NULL;
 	}
-	spool_stats(ledger->spool, &stats);
-	ledger->newest = stats.last_sequence;
-	complete_open(ledger);
-	release(ledger);
+	begin(ledger);
 	return ledger;
 }
 
@@ -313,9 +217,13 @@ void ledger_close(struct ledger **slot)
 	if (ledger == NULL)
 		return;
 	*slot = NULL;
+	deferred_cancel(&ledger->tell);
 	spool_close(&ledger->spool);
 	while (ledger->rows != NULL)
-		row_free(ledger, ledger->rows);
+		ledger_row_free(ledger, ledger->rows);
+	links_wipe(&ledger->links);
+	buf_wipe(&ledger->canonical);
+	buf_wipe(&ledger->record);
 	free(ledger);
 }
 
@@ -324,24 +232,40 @@ static int check_room(const struct ledger *ledger, struct err *err)
 	struct spool_stats stats;
 
 	spool_stats(ledger->spool, &stats);
-	if (stats.bytes_on_disk + ledger->segment_bytes <= ledger->max_bytes)
+	if (stats.bytes_on_disk + ledger->segment_bytes <= ledger->params.max_bytes)
 		return 0;
 	return err_set(err, ERR_UNAVAILABLE, "the spool is full");
+}
+
+static struct span opening_of(struct ledger *ledger, enum event_type type, struct span payload)
+{
+	struct ledger_row *row = NULL;
+
+	if (type == EVENT_OUTCOME)
+		HASH_FIND(hh, ledger->open, event_call_id(payload), EVENT_UUID_BYTES, row);
+	return row != NULL ? row->opening : (struct span){ NULL, 0 };
 }
 
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err)
 {
+	bool linked = type != EVENT_INTENT && kind_find((uint8_t)type)->canonical != NULL;
 	uint64_t sequence;
 
-	forget_lost(ledger);
+	ledger_forget_lost(ledger);
 	if (type != EVENT_OUTCOME && check_room(ledger, err) < 0)
 		return -1;
-	sequence = spool_append(ledger->spool, (uint8_t)type, payload, wait, durable, ctx, err);
+	if (linked)
+		sequence = ledger_append_linked(ledger, type, opening_of(ledger, type, payload),
+						payload,
+						&(struct ledger_waiter){ wait, durable, ctx }, err);
+	else
+		sequence = spool_append(ledger->spool, (uint8_t)type, payload, wait, durable, ctx,
+					err);
 	if (sequence == 0)
 		return -1;
-	take(ledger, type, sequence, payload);
+	ledger_take(ledger, type, sequence, linked ? buf_span(&ledger->record) : payload);
 	keep_up(ledger);
 	return 0;
 }
@@ -362,7 +286,7 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *out)
 		.full = spool.failed || check_room(ledger, &ignored) < 0,
 	};
 	if (ledger->ready != NULL)
-		out->oldest_ms = loop_now_ms(ledger->loop) - ledger->ready->ready_ms;
+		out->oldest_ms = loop_now_ms(ledger->params.loop) - ledger->ready->ready_ms;
 }
 
 uint64_t ledger_n_unreadable(const struct ledger *ledger)
@@ -378,7 +302,7 @@ size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_r
 	size_t bytes = 0;
 	size_t n = 0;
 
-	forget_lost(ledger);
+	ledger_forget_lost(ledger);
 	spool_stats(ledger->spool, &stats);
 	for (row = ledger->ready; row != NULL && n < max_rows; row = row->next_ready) {
 		bytes += row->opening.n + row->closing.n;
@@ -392,9 +316,15 @@ size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_r
 void ledger_done(struct ledger *ledger, size_t n)
 {
 	for (; n > 0; n--) {
-		assert(ledger->ready != NULL && ledger->ready->state == LEDGER_READY);
-		row_free(ledger, ledger->ready);
+		struct ledger_row *row = ledger->ready;
+
+		assert(row != NULL && row->state == LEDGER_READY);
+		links_settle(&ledger->links, row->kind, ledger_row_record(row));
+		if (row->kind == &kind_anchors)
+			ledger_tell(ledger, row);
+		ledger_row_free(ledger, row);
 	}
-	forget_lost(ledger);
+	ledger_forget_lost(ledger);
+	ledger_end_orphans(ledger);
 	release(ledger);
 }

@@ -11,6 +11,12 @@
  *
  * Open INTENTs do not pin the disk: one that has fallen behind is appended again, and its old
  * record is given up when the new one is durable.
+ *
+ * Each complete row becomes a link of the spool's chain (audit/chain.h) when the record that
+ * completes it is appended, and the record holds the link; so the same row comes back when the
+ * spool is replayed. INTENTs found at start get an OUTCOME `unknown`, in the order in which they
+ * came. Should the disk have no room even for that, they wait as long as other rows can make some;
+ * then they become rows without a link.
  */
 
 #include <stdbool.h>
@@ -19,6 +25,7 @@
 #include <uthash.h>
 
 #include "audit/event.h"
+#include "audit/kind.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
@@ -31,6 +38,10 @@ struct ledger_params {
 	const char *dir;
 	size_t max_bytes;
 	bool fsync;
+	/* Runs from the loop, or from ledger_done, for each anchor once it is durable; again,
+	 * should a process end before it is done. May be NULL. */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 
 enum ledger_state {
@@ -39,33 +50,42 @@ enum ledger_state {
 };
 
 struct ledger_row {
-	struct span opening; /* INTENT or ENTRY; absent if only an OUTCOME was found */
-	struct span closing; /* OUTCOME; absent for an ENTRY, and for an INTENT found at start */
+	const struct kind *kind;
+	struct span opening; /* absent if only an OUTCOME was found */
+	struct span closing; /* OUTCOME; absent for what is complete by itself, and for an INTENT
+			      * that could not be ended */
 
 	/* The ledger's own. */
 	struct ledger *ledger;
 	enum ledger_state state;
-	uint8_t call_id[EVENT_UUID_BYTES];
+	uint8_t call_id[EVENT_UUID_BYTES]; /* of a call */
 	uint64_t first; /* sequence of the record that the spool must keep, with all behind it */
 	uint64_t last;	/* sequence of the record that completed it */
 	uint64_t offset;
-	int64_t ready_ms;	 /* READY: when it became so */
-	struct spool_wait again; /* for the INTENT that was appended again */
+	int64_t ready_ms;	/* READY: when it became so */
+	bool orphan;		/* OPEN: nobody will end it */
+	bool told;		/* of an anchor */
+	struct spool_wait wait; /* for the INTENT that was appended again, or an anchor */
 	struct ledger_row *prev, *next;
 	struct ledger_row *prev_ready, *next_ready;
 	UT_hash_handle hh;
 };
 
-/* Replays what the spool holds; INTENTs without OUTCOME are then complete as they are. */
+/* Replays what the spool holds. */
 struct ledger *ledger_open(const struct ledger_params *params, struct err *err) MUST_CHECK;
 /* What was appended is durable afterwards. */
 void ledger_close(struct ledger **ledger);
 
-/* As book_intent and its kin; payload comes from event_encode. The last segment that the limit
- * allows is kept for OUTCOMEs. */
+/* As book_intent and its kin; payload comes from event_encode, or is what audit/kind.h says of the
+ * type. The last segment that the limit allows is kept for OUTCOMEs and anchors. */
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err) MUST_CHECK;
+
+/* How many links the epoch has. */
+uint64_t ledger_epoch_links(const struct ledger *ledger);
+/* Ends the epoch, which has links, with an anchor, signed with the seed (ED25519_SEED_BYTES). */
+int ledger_anchor(struct ledger *ledger, const uint8_t *seed, struct err *err) MUST_CHECK;
 
 size_t ledger_n_ready(const struct ledger *ledger);
 

@@ -236,12 +236,17 @@ static int segment_replay(struct opening *opening, size_t i, struct err *err)
 
 static int replay(struct opening *opening, struct err *err)
 {
+	struct span note;
 	size_t n;
 
 	if (spool_segments_list(opening->dir_fd, &opening->segments) < 0)
 		return err_set(err, ERR_INTERNAL, "%s: %s", opening->params->dir, strerror(errno));
 	if (checkpoint_open(opening, err) < 0)
 		return -1;
+	note = (struct span){ (const char *)opening->checkpoint.note.bytes,
+			      opening->checkpoint.note.n };
+	if (note.n > 0 && opening->params->noted != NULL)
+		opening->params->noted(opening->ctx, note);
 	n = opening->segments.n;
 	for (size_t i = 0; i < n; i++)
 		if (segment_replay(opening, i, err) < 0)
@@ -290,6 +295,7 @@ struct spool *spool_open(struct loop *loop, const struct spool_params *params, s
 		return NULL;
 	if (replay(&opening, err) == 0)
 		spool = spool_new(loop, &opening, err);
+	mem_wipe(&opening.checkpoint.note, sizeof(opening.checkpoint.note));
 	if (spool == NULL) {
 		free(opening.segments.at);
 		close(opening.dir_fd);
@@ -348,13 +354,24 @@ uint64_t spool_append(struct spool *spool, uint8_t type, struct span payload,
 	return spool->last;
 }
 
-void spool_release(struct spool *spool, uint64_t sequence)
+static void release(struct spool *spool, uint64_t sequence, const struct span *note)
 {
 	/* Beyond the last: of a record that was dropped since. */
 	if (sequence <= spool->released || sequence > spool->last)
 		return;
 	spool->released = sequence;
-	spool_writer_release(spool->writer, sequence);
+	spool_writer_release(spool->writer, sequence, note);
+}
+
+void spool_release(struct spool *spool, uint64_t sequence)
+{
+	release(spool, sequence, NULL);
+}
+
+void spool_release_noting(struct spool *spool, uint64_t sequence, struct span note)
+{
+	assert(note.n <= SPOOL_NOTE_BYTES);
+	release(spool, sequence, &note);
 }
 
 void spool_stats(const struct spool *spool, struct spool_stats *out)

@@ -32,6 +32,9 @@ struct spool_params {
 				  * ERR_UNAVAILABLE */
 	size_t max_record_bytes; /* 1 MiB */
 	bool fsync;		 /* false: survives kill -9, not power loss */
+	/* Runs at open, before the records, with the note that was released with last, if any;
+	 * borrowed. May be NULL. */
+	void (*noted)(void *ctx, struct span note);
 };
 
 /* A record as replayed at open, oldest first. Borrowed. */
@@ -70,6 +73,11 @@ void spool_wait_cancel(struct spool_wait *wait);
 /* Everything up to and including `sequence` is no longer needed: the checkpoint is written (soon,
  * and at close) and whole segments below it are removed. */
 void spool_release(struct spool *spool, uint64_t sequence);
+/* The same, and what the owner has to know of what is released, at most SPOOL_NOTE_BYTES: it is in
+ * the checkpoint with `sequence` or not at all, and stays until another is released. Nothing is
+ * noted if nothing is released. */
+#define SPOOL_NOTE_BYTES 128
+void spool_release_noting(struct spool *spool, uint64_t sequence, struct span note);
 
 struct spool_stats {
 	uint64_t last_sequence;

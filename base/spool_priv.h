@@ -82,13 +82,21 @@ int spool_segment_create(int dir_fd, uint64_t first, size_t bytes, bool fsync_it
 int spool_segment_cut(int dir_fd, uint64_t first, size_t bytes, bool fsync_it) MUST_CHECK;
 int spool_segment_remove(int dir_fd, uint64_t first) MUST_CHECK;
 
+struct spool_note {
+	uint8_t bytes[SPOOL_NOTE_BYTES]; /* may be secret */
+	size_t n;
+};
+
 struct spool_checkpoint {
 	uint64_t released;
 	uint64_t last; /* the highest sequence ever given out, as far as known; >= released */
+	struct spool_note note;
 };
 
 int spool_checkpoint_save(int dir_fd, const struct spool_checkpoint *checkpoint,
 			  bool fsync_it) MUST_CHECK;
+/* Of the bytes of its file: 0, -1 it is none. */
+int spool_checkpoint_parse(struct span file, struct spool_checkpoint *out) MUST_CHECK;
 /* 1 loaded, 0 there is none, -1 with errno; EBADMSG if it is damaged. */
 int spool_checkpoint_load(int dir_fd, struct spool_checkpoint *out) MUST_CHECK;
 
@@ -128,7 +136,8 @@ void spool_writer_stop(struct spool_writer **writer);
 /* Takes the entry, or refuses it with err and leaves it to the caller. */
 int spool_writer_push(struct spool_writer *writer, struct spool_entry *entry,
 		      struct err *err) MUST_CHECK;
-void spool_writer_release(struct spool_writer *writer, uint64_t sequence);
+/* note: NULL leaves it as it is. */
+void spool_writer_release(struct spool_writer *writer, uint64_t sequence, const struct span *note);
 void spool_writer_news(struct spool_writer *writer, struct spool_news *news);
 /* All but last_sequence. */
 void spool_writer_stats(struct spool_writer *writer, struct spool_stats *out);

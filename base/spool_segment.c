@@ -251,15 +251,21 @@ int spool_segment_remove(int dir_fd, uint64_t first)
 	return unlinkat(dir_fd, name, 0);
 }
 
-/* magic 8 | released u64 | last u64 | crc32c u32 of all before, big-endian. */
-static const char checkpoint_magic[8] = { 'T', 'G', 'S', 'P', 'O', 'O', 'L', '1' };
+/*
+ * magic 8 | released u64 | last u64 | note: length u8, bytes | crc32c u32 of all before,
+ * big-endian. Version 1, which is still read, had no note.
+ */
+static const char checkpoint_magic[8] = { 'T', 'G', 'S', 'P', 'O', 'O', 'L', '2' };
+static const char checkpoint_magic_1[8] = { 'T', 'G', 'S', 'P', 'O', 'O', 'L', '1' };
 
 enum {
 	AT_MAGIC = 0,
 	AT_RELEASED = 8,
 	AT_LAST = 16,
-	AT_CRC = 24,
-	CHECKPOINT_BYTES = 28,
+	AT_NOTE_BYTES = 24, /* of version 1: the sum */
+	AT_NOTE = 25,
+	SUM_BYTES = 4,
+	CHECKPOINT_BYTES_MAX = AT_NOTE + SPOOL_NOTE_BYTES + SUM_BYTES,
 };
 
 static int write_all(int fd, const uint8_t *from, size_t n)
@@ -279,67 +285,113 @@ static int write_all(int fd, const uint8_t *from, size_t n)
 	return 0;
 }
 
-int spool_checkpoint_save(int dir_fd, const struct spool_checkpoint *checkpoint, bool fsync_it)
+/* Returns how many bytes it takes. */
+static size_t checkpoint_write(const struct spool_checkpoint *checkpoint,
+			       uint8_t bytes[CHECKPOINT_BYTES_MAX])
 {
 	uint64_t released = htobe64(checkpoint->released);
 	uint64_t last = htobe64(checkpoint->last);
-	uint8_t bytes[CHECKPOINT_BYTES];
+	size_t n = AT_NOTE + checkpoint->note.n;
 	uint32_t sum;
-	int fd, ret;
 
-	assert(checkpoint->last >= checkpoint->released);
+	assert(checkpoint->last >= checkpoint->released && checkpoint->note.n <= SPOOL_NOTE_BYTES);
 	memcpy(bytes + AT_MAGIC, checkpoint_magic, sizeof(checkpoint_magic));
 	memcpy(bytes + AT_RELEASED, &released, sizeof(released));
 	memcpy(bytes + AT_LAST, &last, sizeof(last));
-	sum = htobe32(crypto_crc32c(bytes, AT_CRC));
-	memcpy(bytes + AT_CRC, &sum, sizeof(sum));
+	bytes[AT_NOTE_BYTES] = (uint8_t)checkpoint->note.n;
+	memcpy(bytes + AT_NOTE, checkpoint->note.bytes, checkpoint->note.n);
+	sum = htobe32(crypto_crc32c(bytes, n));
+	memcpy(bytes + n, &sum, sizeof(sum));
+	return n + SUM_BYTES;
+}
+
+int spool_checkpoint_save(int dir_fd, const struct spool_checkpoint *checkpoint, bool fsync_it)
+{
+	uint8_t bytes[CHECKPOINT_BYTES_MAX];
+	size_t n = checkpoint_write(checkpoint, bytes);
+	int fd, ret = -1;
 
 	fd = openat(dir_fd, CHECKPOINT_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 		    0600);
 	if (fd < 0)
-		return -1;
-	ret = write_all(fd, bytes, sizeof(bytes));
+		goto out;
+	ret = write_all(fd, bytes, n);
 	if (ret == 0 && fsync_it)
 		ret = fdatasync(fd);
 	close_quietly(fd);
 	if (ret == 0)
 		ret = renameat(dir_fd, CHECKPOINT_NEW, dir_fd, CHECKPOINT_NAME);
+out:
+	mem_wipe(bytes, sizeof(bytes));
 	return ret;
 }
 
-static int checkpoint_read(const uint8_t *bytes, struct spool_checkpoint *out)
+static bool sum_holds(const uint8_t *bytes, size_t n)
 {
-	uint32_t sum = htobe32(crypto_crc32c(bytes, AT_CRC));
+	uint32_t sum = htobe32(crypto_crc32c(bytes, n));
 
+	return memcmp(bytes + n, &sum, sizeof(sum)) == 0;
+}
+
+/* Where the sum stands; 0: these bytes are no checkpoint. */
+static size_t checkpoint_body(const uint8_t *bytes, size_t n)
+{
+	if (n == AT_NOTE_BYTES + SUM_BYTES &&
+	    memcmp(bytes, checkpoint_magic_1, sizeof(checkpoint_magic_1)) == 0)
+		return AT_NOTE_BYTES;
+	if (n >= AT_NOTE + SUM_BYTES && bytes[AT_NOTE_BYTES] <= SPOOL_NOTE_BYTES &&
+	    n == AT_NOTE + (size_t)bytes[AT_NOTE_BYTES] + SUM_BYTES &&
+	    memcmp(bytes, checkpoint_magic, sizeof(checkpoint_magic)) == 0)
+		return n - SUM_BYTES;
+	return 0;
+}
+
+int spool_checkpoint_parse(struct span file, struct spool_checkpoint *out)
+{
+	const uint8_t *bytes = (const uint8_t *)file.p;
+	size_t n = checkpoint_body(bytes, file.n);
+
+	*out = (struct spool_checkpoint){ 0 };
+	if (n == 0 || !sum_holds(bytes, n))
+		return -1;
 	memcpy(&out->released, bytes + AT_RELEASED, sizeof(out->released));
 	memcpy(&out->last, bytes + AT_LAST, sizeof(out->last));
 	out->released = be64toh(out->released);
 	out->last = be64toh(out->last);
-	if (memcmp(bytes + AT_MAGIC, checkpoint_magic, sizeof(checkpoint_magic)) == 0 &&
-	    memcmp(bytes + AT_CRC, &sum, sizeof(sum)) == 0 && out->last >= out->released)
-		return 1;
-	errno = EBADMSG;
-	return -1;
+	if (n > AT_NOTE) {
+		out->note.n = n - AT_NOTE;
+		memcpy(out->note.bytes, bytes + AT_NOTE, out->note.n);
+	}
+	return out->last >= out->released ? 0 : -1;
+}
+
+static int checkpoint_read(int fd, size_t n, struct spool_checkpoint *out)
+{
+	uint8_t bytes[CHECKPOINT_BYTES_MAX];
+	int ret = read_all(fd, (char *)bytes, n);
+
+	if (ret == 0 && spool_checkpoint_parse((struct span){ (char *)bytes, n }, out) < 0) {
+		errno = EBADMSG;
+		ret = -1;
+	}
+	mem_wipe(bytes, sizeof(bytes));
+	return ret;
 }
 
 int spool_checkpoint_load(int dir_fd, struct spool_checkpoint *out)
 {
 	int fd = openat(dir_fd, CHECKPOINT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	uint8_t bytes[CHECKPOINT_BYTES];
 	struct stat info;
 	int ret = -1;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	if (fstat(fd, &info) < 0)
-		goto out;
-	if (info.st_size != CHECKPOINT_BYTES) {
-		errno = EBADMSG;
-		goto out;
+	if (fstat(fd, &info) == 0) {
+		if ((size_t)info.st_size > CHECKPOINT_BYTES_MAX)
+			errno = EBADMSG;
+		else if (checkpoint_read(fd, (size_t)info.st_size, out) == 0)
+			ret = 1;
 	}
-	if (read_all(fd, (char *)bytes, sizeof(bytes)) == 0)
-		ret = checkpoint_read(bytes, out);
-out:
 	close_quietly(fd);
 	return ret;
 }

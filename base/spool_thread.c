@@ -86,10 +86,12 @@ static void checkpoint_run(struct spool_writer *writer)
 	spool_writer_lock(writer);
 	checkpoint.released = shared->released;
 	checkpoint.last = shared->durable > shared->released ? shared->durable : shared->released;
+	checkpoint.note = shared->note;
 	shared->checkpoint_owed = false;
 	spool_writer_unlock(writer);
 	if (checkpoint_and_remove(writer, &checkpoint) < 0)
 		error = errno;
+	mem_wipe(&checkpoint.note, sizeof(checkpoint.note));
 	if (writer->own.segments.n != n_segments)
 		spool_plan_again(writer);
 	writer->own.checkpoint_at_ms =
@@ -181,6 +183,7 @@ static void writer_free(struct spool_writer *writer)
 	pthread_mutex_destroy(&writer->mutex);
 	spool_list_drop(&writer->shared.queue, NULL);
 	free(writer->own.segments.at);
+	mem_wipe(&writer->shared.note, sizeof(writer->shared.note));
 	free(writer);
 }
 
@@ -196,6 +199,7 @@ struct spool_writer *spool_writer_start(const struct spool_writer_params *params
 		.bell = params->bell,
 		.shared.durable = params->checkpoint.last,
 		.shared.released = params->checkpoint.released,
+		.shared.note = params->checkpoint.note,
 		.own.segments = params->segments,
 		.own.fd = -1,
 	};
@@ -257,13 +261,18 @@ int spool_writer_push(struct spool_writer *writer, struct spool_entry *entry, st
 	return ret;
 }
 
-void spool_writer_release(struct spool_writer *writer, uint64_t sequence)
+void spool_writer_release(struct spool_writer *writer, uint64_t sequence, const struct span *note)
 {
 	struct spool_shared *shared = &writer->shared;
 
 	spool_writer_lock(writer);
 	if (sequence > shared->released) {
 		shared->released = sequence;
+		if (note != NULL) {
+			if (note->n > 0)
+				memcpy(shared->note.bytes, note->p, note->n);
+			shared->note.n = note->n;
+		}
 		if (!shared->checkpoint_owed)
 			pthread_cond_signal(&writer->wake);
 		shared->checkpoint_owed = true;

@@ -29,6 +29,7 @@ struct spool_shared {
 	enum spool_state state;
 	uint64_t durable;
 	uint64_t released;
+	struct spool_note note; /* released with it */
 	bool stop;
 	bool checkpoint_owed;
 	bool checkpoint_failed;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/app/cli.h"
+#include "gateway/app/cmd_audit.h"
 #include "gateway/app/config.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/manual.h"
@@ -34,7 +35,9 @@ static int cmd_version(int argc, char **argv);
 	"client\n"                                                                                 \
 	"  --description D       for people\n"                                                     \
 	"  --allow GLOB          tools that may be listed and called; several times; default *\n"  \
-	"  --deny GLOB           tools taken away from these; several times\n"
+	"  --deny GLOB           tools taken away from these; several times\n"                     \
+	"  --audit-level LEVEL   what is kept of its calls: metadata, redacted or full\n"          \
+	"  --audit-redact NAME   hide arguments of that name too, * is any run; several times\n"
 
 #define OAUTH_DETAILS                                                                              \
 	"With --auth oauth; what is not given is found out or registered:\n"                       \
@@ -250,6 +253,15 @@ const struct command commands[] = {
 	{ "tenants", "egress", "NAME --allow HOST:PORT … | --none",
 	  "Set which private addresses its connections may reach.",
 	  NULL, NULL, NULL, &cli_tenants_egress },
+
+	/* the audit book */
+	{ "audit", "psql", "[--database-url U] [PSQL-ARGUMENT …]",
+	  "Open psql on the audit schema.",
+	  "  --database-url U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
+	  "                     ./.run/dev.json\n"
+	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
+	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
+	  NULL, cmd_audit_psql, NULL },
 
 	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
 	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",

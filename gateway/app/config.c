@@ -11,6 +11,8 @@
 #include "gateway/app/config_priv.h"
 #include "gateway/app/listener.h"
 #include "gateway/app/nearest.h"
+#include "gateway/app/telemetry.h"
+#include "gateway/core/tracing.h"
 #include "gateway/http/forwarded.h"
 
 static int check_url(const char *value, struct err *err)
@@ -98,6 +100,22 @@ const struct setting config_settings[] = {
 	  "Least level that is logged." },
 	{ "log_format", WORD, AT(log_format), "auto", 0, 0, "auto|text|json", NULL,
 	  "auto: text on a terminal, else JSON." },
+	{ "otlp_endpoint", TEXT, AT(otlp_endpoint), "", 0, 0, NULL, check_url,
+	  "Base URL of an OpenTelemetry collector that takes OTLP/HTTP; spans go to /v1/traces below it." },
+	{ "otlp_traces_endpoint", TEXT, AT(otlp_traces_endpoint), "", 0, 0, NULL, check_url,
+	  "The whole URL for spans, instead." },
+	{ "otlp_headers", HIDDEN, AT(otlp_headers), "", 0, 0, NULL, telemetry_headers_check,
+	  "Headers for the collector, NAME=VALUE with commas between, values percent-encoded." },
+	{ "otlp_timeout", DURATION, AT(otlp_timeout_ms), "10s", 100, 60000, NULL, NULL,
+	  "For one batch of spans to be taken." },
+	{ "service_name", TEXT, AT(service_name), "tollgate", 0, 0, NULL, NULL,
+	  "What the gateway is called in traces." },
+	{ "resource_attributes", TEXT, AT(resource_attributes), "", 0, 0, NULL, telemetry_attributes_check,
+	  "More that is said of it in traces, written like otlp_headers." },
+	{ "traces_sampler", WORD, AT(traces_sampler), "parentbased_always_on", 0, 0, TRACING_SAMPLERS, NULL,
+	  "Which traces are sampled." },
+	{ "traces_sampler_arg", TEXT, AT(traces_sampler_arg), "", 0, 0, NULL, telemetry_ratio_check,
+	  "Of the samplers with a ratio: from 0 to 1." },
 };
 /* clang-format on */
 const size_t config_n_settings = sizeof(config_settings) / sizeof(config_settings[0]);
@@ -235,6 +253,7 @@ int config_apply(struct config *config, const struct setting *setting, const cha
 		break;
 	case TEXT:
 	case CONNINFO:
+	case HIDDEN:
 	case WORD:
 		ret = set_text(config, setting, value, err);
 		break;

@@ -7,7 +7,8 @@
  * tenant owns lives in Postgres, not here.
  *
  * A setting comes from, in this order: --set NAME=VALUE, TOLLGATE_NAME, the file named by
- * TOLLGATE_NAME_FILE, the configuration file, its default.
+ * TOLLGATE_NAME_FILE, for some a variable that OpenTelemetry gave a name, the configuration file,
+ * its default.
  */
 
 #include <stdbool.h>
@@ -52,6 +53,14 @@ struct config {
 	const char *durability; /* "fsync" or "write" */
 	const char *log_level;
 	const char *log_format;
+	const char *otlp_endpoint;	  /* "": none */
+	const char *otlp_traces_endpoint; /* "": below otlp_endpoint */
+	const char *otlp_headers;	  /* secret */
+	int64_t otlp_timeout_ms;
+	const char *service_name;
+	const char *resource_attributes;
+	const char *traces_sampler;
+	const char *traces_sampler_arg;
 	bool development; /* set by `tollgate dev` only: no setting of its own */
 };
 

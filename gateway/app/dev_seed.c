@@ -215,6 +215,8 @@ static void add_sample(struct seeding *seeding, struct provision *provision,
 				     .trust_level = "untrusted",
 				     .tools_allow = "[\"*\"]",
 				     .tools_deny = "[]",
+				     .audit_level = "redacted",
+				     .audit_redact = "[]",
 			     },
 			     NULL, seeding->deployment);
 }

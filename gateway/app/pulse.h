@@ -14,6 +14,7 @@
 
 struct http_server;
 struct meter;
+struct otlp;
 struct pulse;
 struct spools;
 
@@ -27,7 +28,9 @@ struct pulse_params {
 	struct meter *meter;
 	struct db *db;
 	const struct db *drain_db;
+	const struct db *audit_db;
 	struct spools *spools;
+	const struct otlp *otlp; /* NULL: no spans leave */
 	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */
 	void (*ended)(void *ctx);
 	void *ctx;

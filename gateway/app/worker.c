@@ -18,6 +18,7 @@
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/telemetry.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
 #include "gateway/core/attempts.h"
@@ -28,19 +29,25 @@
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
+#include "gateway/core/meters.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
+#include "gateway/http/api_audit_streams.h"
 #include "gateway/http/app.h"
 #include "gateway/http/mcp_http.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
 #include "version.h"
 
-#define DB_IDLE_MS	    60000
-#define DB_MAX_QUEUED	    10000
+#define DB_IDLE_MS    60000
+#define DB_MAX_QUEUED 10000
+/* Questions to the record: few at a time, however long they take, so that nothing else waits. */
+#define AUDIT_CONNECTIONS   2
+#define AUDIT_OP_TIMEOUT_MS 15000
 #define DRAIN_OP_TIMEOUT_MS 30000
 #define FLUSH_TIMEOUT_MS    5000
 /* After the drain timeout, for the last answers and rows to leave. */
@@ -90,6 +97,10 @@ static void flush(struct worker *worker)
 	}
 	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
+	if (worker->tracing.otlp == NULL)
+		return;
+	worker->n_leaving++;
+	otlp_flush_start(worker->tracing.otlp, &worker->spans, TELEMETRY_FLUSH_MS, on_left, worker);
 }
 
 static void on_grace_over(void *ctx)
@@ -101,6 +112,7 @@ static void on_grace_over(void *ctx)
 static void end_what_runs(struct worker *worker)
 {
 	call_drain_all(&worker->gate);
+	audit_streams_end(worker->audit_streams);
 }
 
 static void on_drain_timeout(void *ctx)
@@ -162,6 +174,7 @@ static void on_signal(void *ctx, int signo)
 		    on_drain_timeout, worker);
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -238,6 +251,13 @@ static void on_refused(void *ctx)
 	stop_with(ctx, EXIT_CONFIG);
 }
 
+static void on_waited(void *ctx, int64_t ms)
+{
+	const struct worker *worker = ctx;
+
+	meter_observe(worker->meter, METER_DB_WAIT_SECONDS, NULL, ms * 1000);
+}
+
 static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
 			  int64_t timeout_ms)
 {
@@ -248,6 +268,8 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 					    .op_timeout_ms = timeout_ms,
 					    .idle_ms = DB_IDLE_MS,
 					    .max_queued = DB_MAX_QUEUED,
+					    .waited = on_waited,
+					    .ctx = worker,
 				    });
 }
 
@@ -277,7 +299,9 @@ static int open_books(struct worker *worker, struct err *err)
 		.meter = worker->meter,
 		.db = worker->db,
 		.drain_db = worker->drain_db,
+		.audit_db = worker->audit_db,
 		.spools = worker->spools,
+		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
 		.ctx = worker,
 	});
@@ -315,7 +339,11 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
-	if (open_books(worker, err) < 0)
+	worker->audit_db =
+		open_db(worker, config->database_url, AUDIT_CONNECTIONS, AUDIT_OP_TIMEOUT_MS);
+	worker->audit_streams = audit_streams_new();
+	if (telemetry_init(&worker->tracing, worker->loop, config, worker->node_id, err) < 0 ||
+	    open_books(worker, err) < 0)
 		return -1;
 	worker_open_app(worker);
 	open_keyring(worker);
@@ -337,6 +365,7 @@ static int open_all(struct worker *worker, struct err *err)
 static void close_all(struct worker *worker)
 {
 	book_flush_cancel(&worker->flush);
+	otlp_flush_cancel(&worker->spans);
 	timer_stop(&worker->drain_timer);
 	if (worker->loop != NULL)
 		loop_signal_stop(&worker->signals);
@@ -364,13 +393,17 @@ static void close_all(struct worker *worker)
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);
 	identity_free(&worker->identity);
+	tool_labels_free(&worker->tool_labels);
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
 	call_flood_free(&worker->flood);
+	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
-	meter_free(&worker->meter);
+	audit_streams_free(&worker->audit_streams);
+	db_free(&worker->audit_db);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
+	meter_free(&worker->meter);
 	key_holder_free(&worker->keys);
 	loop_free(&worker->loop);
 }

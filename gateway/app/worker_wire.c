@@ -22,6 +22,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
 #include "oauth/access.h"
 #include "version.h"
@@ -91,6 +92,7 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.loop = worker->loop,
 			.db = worker->db,
 			.tenants = worker->tenants,
+			.meter = worker->meter,
 			.deployment = deployment,
 			.node_id = worker->node_id,
 			.data_dir = config->data_dir,
@@ -118,6 +120,7 @@ static void wire_connect(struct worker *worker, const char *deployment)
 		.tenants = worker->tenants,
 		.access = tokens_access(worker->tokens),
 		.probes = worker->probes,
+		.meter = worker->meter,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
@@ -130,10 +133,12 @@ static void wire_core(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
+	worker->tool_labels = tool_labels_new();
 	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
 	worker->attempts = attempts_new(worker->loop, worker->db, worker->node_id);
 	worker->flood = call_flood_new(worker->loop, spools_book(worker->spools));
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	sessions_measure(worker->sessions, worker->meter);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = worker->loop,
@@ -184,9 +189,13 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 		.credentials = tokens_credentials(worker->tokens),
 		.connects = worker->connects,
 		.deployment = deployment,
+		.tracing = &worker->tracing,
+		.tool_labels = worker->tool_labels,
 	};
 	worker->app.gate = &worker->gate;
 	worker->app.db = worker->db;
+	worker->app.audit_db = worker->audit_db;
+	worker->app.audit_streams = worker->audit_streams;
 	worker->app.keyring = key_holder_keyring(worker->keys);
 	worker->app.probes = worker->probes;
 	worker->app.browsers = worker->browsers;

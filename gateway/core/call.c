@@ -62,6 +62,8 @@ struct call *call_new(struct gate *gate, struct arena *arena, const struct call_
 	call->record.started_us = loop_unix_us();
 	call->record.started_ms = loop_now_ms(gate->loop);
 	uuid_v7(call->record.started_us / 1000, call->record.id);
+	call_trace_begin(gate->tracing, span_get(params->request.params, "_meta"), &params->trace,
+			 arena, &call->trace);
 	if (params->principal != NULL)
 		call->principal = principal_ref(params->principal);
 	DL_APPEND(gate->calls, call);

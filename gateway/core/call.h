@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/span.h"
+#include "base/trace_context.h"
 #include "gateway/core/mcp.h"
 
 struct access;
@@ -34,6 +35,8 @@ struct principal;
 struct sessions;
 struct subscriptions;
 struct tenants;
+struct tool_labels;
+struct tracing;
 struct upstreams;
 
 /* What calls need of the worker. Borrowed by every call; outlives them. */
@@ -47,6 +50,7 @@ struct gate {
 	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
+	struct tool_labels *tool_labels;
 	struct healths *healths;
 	struct credentials *credentials;
 	struct connects *connects;
@@ -54,7 +58,8 @@ struct gate {
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;
-	struct access *access; /* upstream OAuth tokens */
+	struct access *access;	       /* upstream OAuth tokens */
+	const struct tracing *tracing; /* NULL: spans are named and passed on, and go nowhere */
 };
 
 /* The answer. Borrowed by finish. */
@@ -95,6 +100,7 @@ struct call_params {
 	const char *session_id; /* legacy: as sent, or NULL */
 	const char *source_ip;
 	const char *user_agent;
+	struct trace_carrier trace; /* of the HTTP headers, as sent */
 	struct span body;
 	struct mcp_request request;
 	const struct call_refusal *refusal; /* NULL: well-formed */

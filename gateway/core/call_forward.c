@@ -257,6 +257,7 @@ enum step_result call_forward(struct call *call)
 	if (call->tool == NULL)
 		return STEP_NEXT; /* answered already */
 	request.scope = session_scope(call);
+	call_trace_carry(&call->trace, call->connection->trusted, call->arena, &request.trace);
 	request.subject = call->credential.subject;
 	note_account(call);
 	call->credential.refused_status = 0;

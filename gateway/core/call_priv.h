@@ -5,6 +5,7 @@
 /* What the files call*.c and methods.c share. */
 
 #include "audit/book.h"
+#include "audit/payload.h"
 #include "base/crypto.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
@@ -16,6 +17,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tracing.h"
 #include "gateway/core/upstream.h"
 
 #define CALL_MAGIC	      0x7447ca11
@@ -105,6 +107,8 @@ struct call {
 		struct spool_wait record;
 	} wait;
 
+	struct call_trace trace;
+
 	/* The answer, as far as it is known. */
 	struct {
 		struct buf body;
@@ -123,6 +127,10 @@ struct call {
 		int64_t forwarded_ms; /* 0: nothing left the gate */
 		int64_t upstream_us;
 		bool intended; /* an INTENT is written */
+		/* SHA-256 of each sealed part, in the order of enum payload_part. */
+		uint8_t payloads[PAYLOAD_N_PARTS][SHA256_BYTES];
+		bool has_payload[PAYLOAD_N_PARTS];
+		uint8_t payload_digest[SHA256_BYTES];
 		enum book_outcome outcome;
 		const char *error_type;
 		const char *error_message;
@@ -159,6 +167,14 @@ enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
 enum step_result call_intent(struct call *call); /* call_record.c */
 enum step_result call_outcome(struct call *call);
+/* call_trace.c: its spans, if they are sampled and anybody wants them. */
+void call_trace_export(const struct call *call, const struct book_result *result);
+/* call_payload.c: if the connection's audit level is full. Appends the part, sealed, to the book;
+ * durable when what is appended next is. -1 with err: it cannot be kept, so the call must not go
+ * on. Nothing if that part was appended before. */
+int call_payload(struct call *call, enum payload_part part, struct err *err) MUST_CHECK;
+/* Of what was appended; NULL: nothing was. */
+const uint8_t *call_payload_digest(struct call *call);
 enum step_result call_health(struct call *call); /* call_health.c */
 /* err as of upstream_events.done. Once; nothing for a call that was not let through. */
 void call_heard(struct call *call, const struct err *err);

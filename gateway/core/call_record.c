@@ -3,10 +3,12 @@
 
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/log.h"
 #include "gateway/core/call_flood.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
+#include "gateway/core/tool_labels.h"
 
 #define MAX_CLIENT_BYTES  200
 #define MAX_PURPOSE_BYTES 1000
@@ -46,7 +48,28 @@ static struct span purpose_of(struct call *call)
 		call_text(call->arena, span_get(meta, GATEWAY_META_PURPOSE), MAX_PURPOSE_BYTES));
 }
 
-static void describe(struct call *call, struct book_call *out)
+/* What the tenant, the connection and the tool say is secret, as far as they are known yet. */
+static struct redact_rules rules_of(const struct call *call)
+{
+	const struct connection *connection = call->connection;
+	const struct tool *tool = NULL;
+	struct redact_rules rules = { 0 };
+
+	if (call->tenant != NULL)
+		rules.key = call->tenant->digest_key;
+	if (connection == NULL)
+		return rules;
+	rules.names = connection->audit_redact;
+	rules.n_names = connection->n_audit_redact;
+	if (call->tool != NULL)
+		tool = connection_find_tool(connection, call->tool);
+	if (tool != NULL)
+		rules.schema = tool->secrets;
+	return rules;
+}
+
+/* Borrows rules. */
+static void describe(struct call *call, const struct redact_rules *rules, struct book_call *out)
 {
 	const struct mcp_request *request = &call->params.request;
 
@@ -60,6 +83,9 @@ static void describe(struct call *call, struct book_call *out)
 		.session_id = call->session != NULL ? call->session->id_digest : NULL,
 		.source_ip = call->params.source_ip,
 		.request_bytes = call->params.body.n,
+		.trace_id = {call->trace.trace_id_hex, sizeof(call->trace.trace_id_hex) - 1},
+		.span_id = { call->trace.span_id_hex, sizeof(call->trace.span_id_hex) - 1 },
+		.rules = rules,
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
@@ -68,6 +94,7 @@ static void describe(struct call *call, struct book_call *out)
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
+		out->audit_level = audit_level_name(call->connection->audit_level);
 	}
 	if (call->tool_sent != NULL) {
 		out->tool = (struct span){ call->tool_sent, call->tool_sent_bytes };
@@ -90,13 +117,15 @@ static void on_intended(void *ctx, const struct err *err)
 
 enum step_result call_intent(struct call *call)
 {
+	const struct redact_rules rules = rules_of(call);
 	struct book_call what;
 	struct err err;
 
 	if (call->tool == NULL && call->method->listen == NULL)
 		return STEP_NEXT; /* answered already: nothing leaves the gate */
-	describe(call, &what);
-	if (book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
+	describe(call, &rules, &what);
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
 		answer_unavailable(call, "the call cannot be recorded now");
 		return STEP_FAIL;
 	}
@@ -140,14 +169,29 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
+/* As the aggregate endpoint calls it, at whichever it was called. */
+static const char *exposed_tool(const struct call *call)
+{
+	const struct tool *tool = NULL;
+
+	if (call->tool != NULL)
+		tool = connection_find_tool(call->connection, call->tool);
+	return tool != NULL ? tool->exposed : NULL;
+}
+
 static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
 
+	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
+
+	if (call->gate->meter == NULL)
+		return;
 	meter_call(call->gate->meter,
 		   &(struct meter_call){
-			   .tenant = call->principal != NULL ? call->principal->tenant : NULL,
+			   .tenant = tenant,
+			   .tool = tool_label(call->gate->tool_labels, tenant, exposed_tool(call)),
 			   .connection = call->connection != NULL ? call->connection->name : NULL,
 			   .method = method,
 			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
@@ -157,32 +201,19 @@ static void measure(const struct call *call, const struct book_result *result)
 		   });
 }
 
-/* One of a flood: its client is told the id of the row that stands for it. */
-static bool is_merged(struct call *call, const struct book_call *what,
-		      const struct book_result *result)
+/* Of a call whose arguments were refused too. */
+static void keep_payloads(struct call *call)
 {
-	char id[UUID_TEXT_BYTES];
+	struct err err;
 
-	if (!call_flood_merge(call->gate->flood,
-			      call->principal != NULL ? call->principal->subject : NULL, what,
-			      result, id))
-		return false;
-	answer_rename(call, id);
-	return true;
+	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
+	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
+		unrecorded(call, &err);
 }
 
-enum step_result call_outcome(struct call *call)
+static void write_result(struct call *call, struct book_result *out)
 {
-	struct book_result result;
-	struct book_call what;
-	struct err err;
-	int ret;
-
-	if (!has_row(call))
-		return STEP_NEXT;
-	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
-		call->record.outcome = BOOK_CLIENT_CLOSED;
-	result = (struct book_result){
+	*out = (struct book_result){
 		.outcome = call->record.outcome,
 		.duration_us = duration_us(call),
 		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
@@ -192,11 +223,52 @@ enum step_result call_outcome(struct call *call)
 		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
 		.account = call->record.account,
 		.upstream_status = call->record.upstream_status,
+		.payload_digest = call_payload_digest(call),
 	};
-	measure(call, &result);
-	describe(call, &what);
-	if (!call->record.intended && is_merged(call, &what, &result))
+}
+
+static void tell_others(struct call *call, const struct book_result *result)
+{
+	measure(call, result);
+	call_trace_export(call, result);
+}
+
+/* One of a flood: its client is told the id of the row that stands for it. */
+static bool is_merged(struct call *call, const struct book_call *what)
+{
+	struct book_result result;
+	char id[UUID_TEXT_BYTES];
+
+	if (call->record.intended)
+		return false;
+	write_result(call, &result);
+	if (!call_flood_merge(call->gate->flood,
+			      call->principal != NULL ? call->principal->subject : NULL, what,
+			      &result, id))
+		return false;
+	answer_rename(call, id);
+	tell_others(call, &result);
+	return true;
+}
+
+enum step_result call_outcome(struct call *call)
+{
+	const struct redact_rules rules = rules_of(call);
+	struct book_result result;
+	struct book_call what;
+	struct err err;
+	int ret;
+
+	if (!has_row(call))
 		return STEP_NEXT;
+	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
+		call->record.outcome = BOOK_CLIENT_CLOSED;
+	describe(call, &rules, &what);
+	if (is_merged(call, &what))
+		return STEP_NEXT;
+	keep_payloads(call);
+	write_result(call, &result);
+	tell_others(call, &result);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
+#include "gateway/core/meters.h"
 /* Of every tenant's attempts, sessions and codes that are over. */
 #define SWEEP_MS       60000
 #define MAX_TEXT_BYTES 400
@@ -97,13 +98,21 @@ static void finish(struct connect_op *op, const struct err *err)
 
 /* --- steps ----------------------------------------------------------------------------------- */
 
+void connect_measure(const struct connect_op *op, const char *event)
+{
+	if (op->tenant != NULL && op->connection != NULL)
+		meter_grant_event(op->connects->params.meter, op->tenant->name,
+				  op->connection->name, event);
+}
+
 static void on_failure_saved(void *ctx, const struct db_result *const *results, size_t n,
 			     const struct err *err)
 {
 	struct connect_op *op = ctx;
 
-	(void)results;
 	(void)n;
+	if (err == NULL && db_affected(results[0]) == 1)
+		connect_measure(op, "connect_failed");
 	if (err != NULL)
 		log_warn(&subject, "attempt %s has failed, and that cannot be stored: %s",
 			 op->attempt.id, err->text);

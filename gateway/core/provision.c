@@ -127,7 +127,7 @@ static struct span sealed(struct provision *provision, const struct connection_r
 	return text;
 }
 
-enum { N_CONNECTION_PARAMS = 19 };
+enum { N_CONNECTION_PARAMS = 21 };
 
 static void connection_params(struct provision *provision, const struct connection_row *row,
 			      const struct seal_key *key, const char *deployment,
@@ -153,6 +153,8 @@ static void connection_params(struct provision *provision, const struct connecti
 		span_of(row->session_scope),
 		span_of(row->oauth),
 		sealed(provision, row, "oauth_secret", row->oauth_secret, key, deployment),
+		span_of(row->audit_level),
+		span_of(row->audit_redact),
 	};
 
 	memcpy(params, values, sizeof(values));
@@ -161,12 +163,12 @@ static void connection_params(struct provision *provision, const struct connecti
 #define COLUMNS                                                                                    \
 	"name, description, enabled, url, era, auth_mode, auth_header, credential, headers,"       \
 	" oauth, oauth_secret, header_names, connect_timeout_ms, call_timeout_ms, trust_level,"    \
-	" tools_allow, tools_deny, session_scope"
+	" tools_allow, tools_deny, session_scope, audit_level, audit_redact"
 #define TEXTS(n) "ARRAY(SELECT json_array_elements_text($" n "::json))"
 #define VALUES                                                                                     \
 	"$2, $3, $4::boolean, $5, $6, $7, $8, $9::bytea, $10::bytea, $18::jsonb, "                 \
 	"$19::bytea, " TEXTS("11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS(     \
-		"16") ", $17"
+		"16") ", $17, $20, " TEXTS("21")
 
 void provision_connection(struct provision *provision, const struct connection_row *row,
 			  const struct seal_key *key, const char *deployment)
@@ -191,9 +193,9 @@ void provision_connection_change(struct provision *provision, const struct conne
 	params[N_CONNECTION_PARAMS + 1] = span_of(row->new_secrets ? "true" : "false");
 	provision_add(provision,
 		      "UPDATE tollgate.connections SET (" COLUMNS ", version, settings_version)"
-		      " = ROW (" VALUES ", $20::bigint,"
-		      " CASE WHEN $21::boolean THEN $20::bigint ELSE settings_version END)"
+		      " = ROW (" VALUES ", $22::bigint,"
+		      " CASE WHEN $23::boolean THEN $22::bigint ELSE settings_version END)"
 		      " WHERE tenant_id = " TENANT
-		      " AND id = $1::uuid AND version = $20::bigint - 1",
+		      " AND id = $1::uuid AND version = $22::bigint - 1",
 		      params, COUNT(params));
 }

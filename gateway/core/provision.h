@@ -72,6 +72,8 @@ struct connection_row {
 	const char *trust_level;
 	const char *tools_allow; /* JSON array of strings */
 	const char *tools_deny;
+	const char *audit_level;
+	const char *audit_redact; /* JSON array of strings */
 	bool new_secrets; /* a change: a credential, client secret or header's value is another */
 };
 /* A new row. */

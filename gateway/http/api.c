@@ -86,6 +86,11 @@ static void conclude(struct api_request *request)
 		release(request);
 }
 
+void api_finish(struct api_request *request)
+{
+	conclude(request);
+}
+
 /* Its client has left: nobody is to be answered. */
 static void on_gone(void *ctx)
 {
@@ -322,7 +327,8 @@ static void on_results(void *ctx, const struct db_result *const *results, size_t
 
 	assert(request->magic == API_MAGIC);
 	if (err != NULL) {
-		fail_query(request, err);
+		if (request->failed == NULL || !request->failed(request, err))
+			fail_query(request, err);
 		return;
 	}
 	request->results = results;
@@ -345,8 +351,13 @@ static enum api_result run(struct api_request *request, const char *tenant_id,
 		.n_statements = n,
 	};
 
+	return api_start(request, request->app->db, &tx);
+}
+
+enum api_result api_start(struct api_request *request, struct db *db, const struct db_tx *tx)
+{
 	request->results = NULL;
-	db_start(request->app->db, &request->query, &tx, on_results, request);
+	db_start(db, &request->query, tx, on_results, request);
 	return API_WAIT;
 }
 

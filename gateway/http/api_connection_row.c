@@ -252,6 +252,8 @@ static int fill_row(struct writing *writing, struct api_fault *fault)
 		.trust_level = body->trust_level,
 		.tools_allow = body->tools_allow,
 		.tools_deny = body->tools_deny,
+		.audit_level = body->audit_level,
+		.audit_redact = body->audit_redact,
 		.new_secrets = note_new_secrets(writing->request, body),
 	};
 	return take_secrets(writing, fault);

@@ -80,6 +80,10 @@ json_t *connection_body_show(const struct connection_view *view, bool secrets)
 	json_object_set_new(shown, "tools",
 			    json_pack("{s:o, s:o}", "allow", stored_json(view->tools_allow), "deny",
 				      stored_json(view->tools_deny)));
+	if (secrets)
+		json_object_set_new(shown, "audit",
+				    json_pack("{s:s, s:o}", "level", view->audit_level, "redact",
+					      stored_json(view->audit_redact)));
 	json_object_set_new(shown, "version", json_integer(view->version));
 	json_object_set_new(shown, "created_at", json_string(view->created_at));
 	json_object_set_new(shown, "updated_at", json_string(view->updated_at));

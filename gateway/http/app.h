@@ -14,6 +14,7 @@
 struct access;
 struct acquires;
 struct attempts;
+struct audit_streams;
 struct board;
 struct browsers;
 struct connects;
@@ -28,6 +29,8 @@ struct http_app {
 	const struct board *board; /* the whole gateway: what /readyz and /metrics tell */
 	struct meter *meter;
 	struct db *db;
+	struct db *audit_db; /* for reading the record, so that nothing else waits for that */
+	struct audit_streams *audit_streams;
 	struct keyring *keyring;
 	struct probes *probes;
 	struct access *access;

@@ -141,6 +141,11 @@ static struct call_params *read_call(struct exchange *exchange, struct arena *ar
 		params->session_id = headers.session;
 	params->source_ip = keep(arena, exchange_source_ip(exchange));
 	params->user_agent = keep(arena, exchange_header(exchange, "user-agent"));
+	params->trace = (struct trace_carrier){
+		.traceparent = keep(arena, exchange_header(exchange, "traceparent")),
+		.tracestate = keep(arena, exchange_header(exchange, "tracestate")),
+		.baggage = keep(arena, exchange_header(exchange, "baggage")),
+	};
 	return params;
 }
 

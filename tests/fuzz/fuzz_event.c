@@ -12,6 +12,7 @@
 
 #include "audit/batch.h"
 #include "audit/event.h"
+#include "audit/kind_call.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -40,17 +41,18 @@ static size_t count_elements(struct span array)
 /* Each form, alone and as both halves of a pair. */
 static void check_batch(struct span record)
 {
+	static const uint8_t seed[ED25519_SEED_BYTES] = { 1 };
 	static const struct span absent;
-	struct span params[BATCH_N_COLUMNS];
+	struct span params[CALL_N_COLUMNS];
 	struct batch batch;
 
-	batch_init(&batch);
-	batch_add(&batch, record, absent, BATCH_WHOLE);
-	batch_add(&batch, record, absent, BATCH_REDUCED);
-	batch_add(&batch, absent, record, BATCH_WHOLE);
-	batch_add(&batch, record, record, BATCH_WHOLE);
+	batch_init(&batch, &kind_calls);
+	batch_add(&batch, &(struct batch_row){ record, absent, BATCH_WHOLE, seed });
+	batch_add(&batch, &(struct batch_row){ record, absent, BATCH_REDUCED, seed });
+	batch_add(&batch, &(struct batch_row){ absent, record, BATCH_WHOLE, NULL });
+	batch_add(&batch, &(struct batch_row){ record, record, BATCH_WHOLE, seed });
 	batch_params(&batch, params);
-	for (size_t i = 0; i < BATCH_N_COLUMNS; i++) {
+	for (size_t i = 0; i < CALL_N_COLUMNS; i++) {
 		assert(count_elements(params[i]) == 4);
 		assert(text_is_utf8(params[i].p, params[i].n));
 		assert(memchr(params[i].p, '\0', params[i].n) == NULL);

@@ -158,10 +158,9 @@ SELECT throws_ok('SELECT 1 FROM audit.calls', '42501', NULL,
                  'a row in reader_roles is nothing without membership in audit_reader');
 SET SESSION AUTHORIZATION tollgate_app;
 SELECT set_config('app.tenant', :tenant_a, true) \g /dev/null
-SELECT throws_ok('SELECT 1 FROM audit.call_log', '42501', NULL,
-                 'the runtime role does not read the record');
 SELECT throws_ok(format($$ INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)
-  VALUES (now(), %L, 'ok', gen_random_uuid()) $$, :tenant_a), '42501', NULL, 'nor write it');
+  VALUES (now(), %L, 'ok', gen_random_uuid()) $$, :tenant_a), '42501', NULL,
+  'the runtime role does not write the record');
 SELECT is(audit.ensure_partitions(:'today', :'today'), 0, 'it may ask for partitions');
 RESET SESSION AUTHORIZATION;
 

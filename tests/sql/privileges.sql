@@ -29,6 +29,7 @@ SELECT bag_eq($$
   ('audit.auth_event_log tollgate_app INSERT SELECT'),
   ('audit.auth_events audit_reader SELECT'),
   ('audit.call_log audit_reader SELECT'),
+  ('audit.call_log tollgate_app SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
   ('audit.errors audit_reader SELECT'),

@@ -66,7 +66,11 @@ static const struct book_call full_call = {
 	.trace_id = { "the trace",						sizeof("the trace") - 1		   },
 	.span_id = { "the span",						 sizeof("the span") - 1		},
 	.request_bytes = 111,
+	.persona = "the persona",
+	.purpose = { "the purpose",					      sizeof("the purpose") - 1	      },
+	.audit_level = "full",
 };
+static const uint8_t digest[SHA256_BYTES] = { 0xab, [SHA256_BYTES - 1] = 0xcd };
 static const struct book_result full_result = {
 	.outcome = BOOK_UPSTREAM_ERROR,
 	.duration_us = 1234567,
@@ -75,6 +79,10 @@ static const struct book_result full_result = {
 	.error_message = {"the message", sizeof("the message") - 1},
 	.response_bytes = 222,
 	.http_status = 502,
+	.account = "the account",
+	.n_calls = 7,
+	.upstream_status = 503,
+	.payload_digest = digest,
 };
 /* What holds of the row that they make. */
 static const char *const columns[] = {
@@ -93,7 +101,7 @@ static const char *const columns[] = {
 	"upstream_ms = 1000.001",
 	"error_type = 'the type'",
 	"error_message = 'the message'",
-	"arguments = E'{\"a\": [\"b\\\\\\\\c\\\\\"d\", 1.50, null], \"token\": "
+	"arguments::jsonb = E'{\"a\": [\"b\\\\\\\\c\\\\\"d\", 1.50, null], \"token\": "
 	"\"[REDACTED]\"}'::jsonb",
 	"request_bytes = 111",
 	"response_bytes = 222",
@@ -110,7 +118,14 @@ static const char *const columns[] = {
 	"is_error",
 	"NOT damaged",
 	"retention_class = 'standard'",
-	"persona IS NULL AND account IS NULL AND purpose IS NULL",
+	"persona = 'the persona'",
+	"purpose = 'the purpose'",
+	"audit_level = 'full'",
+	"account = 'the account'",
+	"n_calls = 7",
+	"upstream_status = 503",
+	"payload_digest = decode('ab' || repeat('00', 30) || 'cd', 'hex')",
+	"reduction IS NULL",
 };
 
 static void every_member_lands_in_its_column(void **state)
@@ -148,7 +163,9 @@ static void what_is_absent_is_null(void **state)
 	       " AND num_nulls(tenant, user_id, user_name, client, connection_id,"
 	       " connection, tool, method, upstream_ms, error_type, error_message,"
 	       " arguments, protocol_version, session_id, request_id, source_ip, api_key,"
-	       " trace_id, span_id, http_status) = 20",
+	       " trace_id, span_id, http_status) = 20"
+	       " AND n_calls = 1 AND num_nulls(persona, account, purpose, audit_level,"
+	       " upstream_status, payload_digest, reduction) = 7",
 	       "1");
 }
 

@@ -43,7 +43,14 @@ static const struct book_call full_call = {
 	.trace_id = { "t1",	    2 },
 	.span_id = { "s1",	   2 },
 	.request_bytes = 345,
+	.persona = "reader",
+	.purpose = { "to look",	7 },
+	.audit_level = "redacted",
 };
+
+static const uint8_t payload_digest[SHA256_BYTES] = { 0xdd, [SHA256_BYTES - 1] = 0xdd };
+#define N_CALL_FIELDS	21
+#define N_RESULT_FIELDS 11
 
 static const struct book_result full_result = {
 	.outcome = BOOK_TOOL_ERROR,
@@ -53,6 +60,10 @@ static const struct book_result full_result = {
 	.error_message = {"no such thing", 13},
 	.response_bytes = 0,
 	.http_status = 200,
+	.account = "ana@crm",
+	.n_calls = 3,
+	.upstream_status = 207,
+	.payload_digest = payload_digest,
 };
 
 #define NODE_ID "cccccccc-0000-0000-0000-000000000003"
@@ -106,6 +117,9 @@ static void assert_call(const struct event *event)
 	assert_field(event, FIELD_TRACE_ID, "t1");
 	assert_field(event, FIELD_SPAN_ID, "s1");
 	assert_number(event, FIELD_REQUEST_BYTES, 345);
+	assert_field(event, FIELD_PERSONA, "reader");
+	assert_field(event, FIELD_PURPOSE, "to look");
+	assert_field(event, FIELD_AUDIT_LEVEL, "redacted");
 	assert_memory_equal(event->fields[FIELD_NODE_ID].p, "\xcc\xcc\xcc\xcc", 4);
 	assert_memory_equal(event->fields[FIELD_USER_ID].p, "\xaa\xaa\xaa\xaa", 4);
 	assert_memory_equal(event->fields[FIELD_CONNECTION_ID].p, "\xbb\xbb\xbb\xbb", 4);
@@ -120,6 +134,12 @@ static void assert_result(const struct event *event)
 	assert_number(event, FIELD_HTTP_STATUS, 200);
 	assert_field(event, FIELD_ERROR_TYPE, "tool_error");
 	assert_field(event, FIELD_ERROR_MESSAGE, "no such thing");
+	assert_field(event, FIELD_ACCOUNT, "ana@crm");
+	assert_number(event, FIELD_N_CALLS, 3);
+	assert_number(event, FIELD_UPSTREAM_STATUS, 207);
+	assert_int_equal(event->fields[FIELD_PAYLOAD_DIGEST].n, sizeof(payload_digest));
+	assert_memory_equal(event->fields[FIELD_PAYLOAD_DIGEST].p, payload_digest,
+			    sizeof(payload_digest));
 }
 
 static size_t count_fields(const struct event *event)
@@ -149,7 +169,7 @@ static void an_entry_comes_back_as_it_was(void **state)
 	assert_head(&event);
 	assert_call(&event);
 	assert_result(&event);
-	assert_int_equal(count_fields(&event), N_FIELDS);
+	assert_int_equal(count_fields(&event), N_CALL_FIELDS + N_RESULT_FIELDS);
 	assert_memory_equal(event_call_id(buf_span(&payload)), call_id, sizeof(call_id));
 	buf_fini(&payload);
 }
@@ -165,7 +185,7 @@ static void an_intent_has_no_result(void **state)
 	decode(&payload, &event);
 	assert_head(&event);
 	assert_call(&event);
-	assert_int_equal(count_fields(&event), N_FIELDS - 7);
+	assert_int_equal(count_fields(&event), N_CALL_FIELDS);
 	assert_false(event_number(&event, FIELD_OUTCOME, &number));
 	buf_fini(&payload);
 }
@@ -180,7 +200,7 @@ static void an_outcome_names_its_call_and_no_more(void **state)
 	decode(&payload, &event);
 	assert_head(&event);
 	assert_result(&event);
-	assert_int_equal(count_fields(&event), 7);
+	assert_int_equal(count_fields(&event), N_RESULT_FIELDS);
 	buf_fini(&payload);
 }
 
@@ -357,7 +377,7 @@ static void every_cut_of_a_record_is_refused_or_shorter_by_whole_fields(void **s
 			n_good++;
 		free(copy);
 	}
-	assert_int_equal(n_good, N_FIELDS);
+	assert_int_equal(n_good, N_CALL_FIELDS + N_RESULT_FIELDS);
 	buf_fini(&payload);
 }
 
@@ -395,7 +415,9 @@ static void wrong_bytes_are_refused(void **state)
 	}
 	expect_refusal((struct span){ payload.data, EVENT_HEAD_BYTES - 1 }, ERR_PARSE);
 	expect_refusal((struct span){ NULL, 0 }, ERR_PARSE);
-	payload.data[0] = 2;
+	payload.data[0] = 3;
+	expect_refusal(buf_span(&payload), ERR_CONFLICT);
+	payload.data[0] = 0;
 	expect_refusal(buf_span(&payload), ERR_CONFLICT);
 	buf_fini(&payload);
 }

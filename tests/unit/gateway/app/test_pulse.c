@@ -81,6 +81,7 @@ static struct world *begin(void **state, const char *conninfo)
 		.meter = w->meter,
 		.db = w->db,
 		.drain_db = w->gate->admin,
+		.audit_db = w->gate->admin,
 		.spools = w->spools,
 	});
 	return w;
