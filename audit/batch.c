@@ -13,7 +13,6 @@
 
 /* Far above what the drain puts in: quoting doubles at most. */
 #define COLUMN_MAX_BYTES ((size_t)64 << 20)
-#define UUID_BYTES	 16
 
 void batch_init(struct batch *batch, const struct kind *kind)
 {

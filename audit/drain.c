@@ -276,6 +276,15 @@ static void refused(struct drain *drain, const struct err *err)
 	}
 }
 
+static size_t count_calls(const struct drain *drain)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < drain->n_rows; i++)
+		n += drain->rows[i]->kind == &kind_calls;
+	return n;
+}
+
 static void on_inserted(void *ctx, const struct db_result *const *results, size_t n,
 			const struct err *err)
 {
@@ -285,7 +294,7 @@ static void on_inserted(void *ctx, const struct db_result *const *results, size_
 	(void)n;
 	if (err == NULL) {
 		answered(drain);
-		drain->n_written += drain->n_rows;
+		drain->n_written += count_calls(drain);
 		rows_done(drain);
 	} else if (is_refusal(err)) {
 		answered(drain);

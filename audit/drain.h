@@ -33,6 +33,7 @@ void drain_set_signer(struct drain *drain, const uint8_t *seed);
 void drain_poke(struct drain *drain);
 /* Waits for nothing that it need not, until no complete row is left. */
 void drain_hurry(struct drain *drain);
+/* Rows of calls. */
 uint64_t drain_n_written(const struct drain *drain);
 /* Rows that PostgreSQL refused even reduced. */
 uint64_t drain_n_lost(const struct drain *drain);

@@ -89,15 +89,17 @@ static void put_field(struct buf *out, enum format format, const struct event *e
 	}
 }
 
-/* Of a row that is stored otherwise than it was linked. */
-static void put_reduction(struct buf *out, const struct event *event, const uint8_t *seed)
+/* Of a row that is stored otherwise than it was linked, or has no link: then its place is all zero.
+ */
+static void put_reduction(struct buf *out, const struct event *event, bool damaged,
+			  const uint8_t *seed)
 {
+	struct chain_link link = { .seq = 0 };
 	uint8_t signature[CHAIN_SIGNATURE_BYTES];
 	uint8_t digest[SHA256_BYTES];
-	struct chain_link link;
 	struct buf canonical;
 
-	if (seed == NULL || !event_link(event, &link)) {
+	if (seed == NULL || (event_link(event, &link) && !damaged)) {
 		batch_put_null(out);
 		return;
 	}
@@ -124,7 +126,7 @@ static void put(struct buf *columns, const struct batch_row *row)
 	batch_put_uuid(&columns[CALL_TENANT_ID], event.tenant_id);
 	batch_put_uuid(&columns[CALL_CALL_ID], event.call_id);
 	batch_put_bool(&columns[CALL_DAMAGED], damaged);
-	put_reduction(&columns[CALL_REDUCTION], &event, damaged ? row->seed : NULL);
+	put_reduction(&columns[CALL_REDUCTION], &event, damaged, row->seed);
 }
 
 static int check(struct span record, struct err *err)

@@ -63,11 +63,16 @@ long base64url_decode(struct span text, void *out) MUST_CHECK;
 long base64_decode(struct span text, void *out) MUST_CHECK;
 size_t base64_encode(const void *p, size_t n, char *out);
 
+#define UUID_BYTES	16
 #define UUID_TEXT_BYTES 37
+void uuid_text(const uint8_t bytes[UUID_BYTES], char out[UUID_TEXT_BYTES]);
 /* RFC 9562 version 4 and 7 as text. Version 7 takes Unix milliseconds. */
 void uuid_v4(char out[UUID_TEXT_BYTES]);
 void uuid_v7(int64_t unix_ms, char out[UUID_TEXT_BYTES]);
 bool uuid_valid(const char *text);
+#define UUID_BYTES 16
+/* Of its text; false: it is none, or text is NULL. */
+bool uuid_parse(const char *text, uint8_t out[UUID_BYTES]);
 #define UUID_NIL "00000000-0000-0000-0000-000000000000"
 
 #endif

@@ -39,7 +39,7 @@ COMMENT ON COLUMN audit.call_log.chain_seq IS 'Its place in that chain, from 1 w
 COMMENT ON COLUMN audit.call_log.chain_mac IS
   'HMAC-SHA256 over the link before and the row; tollgate audit verify checks it.';
 COMMENT ON COLUMN audit.call_log.reduction IS
-  'Of a damaged row: the gateway''s signature over what was left of it.';
+  'Of a damaged row, or one without a link: the gateway''s signature over what is stored of it.';
 
 CREATE VIEW audit.calls WITH (security_invoker = true) AS
 SELECT started_at, tenant, user_name, client, connection, tool, method, outcome, duration_ms,

@@ -319,9 +319,12 @@ COMMENT ON VIEW audit.stat_connections IS
 -- The schema in words ---------------------------------------------------------------------------
 
 CREATE VIEW audit.schema_doc WITH (security_invoker = true) AS
-SELECT c.relname::text AS relation, a.attname::text AS column_name,
-       format_type(a.atttypid, a.atttypmod) AS type, d.description AS comment,
-       substring(d.description FROM 'OpenTelemetry: ([A-Za-z0-9_.]*[A-Za-z0-9_])') AS attribute,
+-- As texts of anybody's: those of the catalogs sort by bytes, and mix with no others.
+SELECT c.relname::text COLLATE "default" AS relation,
+       a.attname::text COLLATE "default" AS column_name,
+       format_type(a.atttypid, a.atttypmod) AS type, d.description COLLATE "default" AS comment,
+       substring(d.description FROM 'OpenTelemetry: ([A-Za-z0-9_.]*[A-Za-z0-9_])')
+         COLLATE "default" AS attribute,
        coalesce(a.attnum, 0)::int AS position
 FROM pg_catalog.pg_class c
 CROSS JOIN LATERAL (
@@ -499,7 +502,7 @@ AS $$
          EXISTS (SELECT FROM pg_roles p
                  WHERE p.rolname = r.role_name AND pg_has_role(p.oid, 'audit_reader', 'member'))
   FROM audit.reader_roles r LEFT JOIN tollgate.tenants t ON t.id = r.tenant_id
-  ORDER BY 1, r.tenant_id NULLS FIRST
+  ORDER BY 1, r.tenant_id IS NOT NULL, t.name, r.tenant_id
 $$;
 COMMENT ON FUNCTION audit.list_readers() IS
   'Who may read what; tenant_id NULL: every tenant. works is false if the role is gone or no member of audit_reader.';

@@ -64,6 +64,22 @@ static int cmd_version(int argc, char **argv);
 	"TOLLGATE_NAME_FILE\n"                                                                     \
 	"names, in the configuration file, and else has its default.\n"
 
+#define AUDIT_FILTER_DETAILS                                                                       \
+	"  --user U, --tool T, --connection C, --method M, --persona P, --api-key K\n"             \
+	"                        exactly that\n"                                                   \
+	"  --client C            a program, with or without its version: codex, codex/1.2\n"       \
+	"  --outcome LIST        ok,tool_error,denied,…\n"                                       \
+	"  --errors              what did not do what was asked\n"                                 \
+	"  --session S, --trace-id T\n"                                                            \
+	"  --source-ip A         an address or a network\n"                                        \
+	"  --min-duration D      500ms, 2s, …\n"                                                 \
+	"  --search TEXT         in user, tool, connection, persona, purpose and error message\n"  \
+	"  --all-tenants         as platform administrator\n"                                      \
+	"  --no-tenant           the calls of nobody that was recognised; likewise\n"
+#define AUDIT_TIME_DETAILS                                                                         \
+	"  --from T, --to T      2026-11-20T12:31:00Z, how long ago (15m, 7d), or now; the last\n" \
+	"                        24 hours if nothing is said\n"
+
 #define KEYRING_DETAILS                                                                            \
 	"  --dir D               the keyring and database of tollgate dev --dir "                  \
 	"D\n" CONFIG_DETAILS "Of the settings keyring_file and database_url are used.\n"
@@ -149,6 +165,31 @@ const struct command commands[] = {
 	  "Remove a key that wraps nothing any more.",
 	  KEYRING_DETAILS,
 	  NULL, NULL, &cli_keyring_retire },
+	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
+	  "Prove that the book is what was written, or name what is not.",
+	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
+	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
+	  "                        file of the settings, if it is there\n"
+	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
+	  "  --show-public-key     only print it\n"
+	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
+	  "  --json                the same as -o json\n"
+	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
+	  "                        nothing else is said\n"
+	  CONFIG_DETAILS
+	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
+	  NULL, NULL, &cli_audit_verify },
+	{ "spool", "show", "DIR", "Say what a spool of the audit book holds.",
+	  "DIR is a spool-N below a data directory. Nothing is changed; it may be in use.\n",
+	  NULL, NULL, &cli_spool_show },
+	{ "spool", "drain", "DIR [--stall D] [--dir D | --config FILE …]",
+	  "Bring the spool of a machine that is no more to PostgreSQL.",
+	  "  --stall D             give up when no row was taken for so long (30s)\n"
+	  "  --dir D               the database of tollgate dev --dir D\n"
+	  CONFIG_DETAILS
+	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
+	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
+	  NULL, NULL, &cli_spool_drain },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 
@@ -255,6 +296,38 @@ const struct command commands[] = {
 	  NULL, NULL, NULL, &cli_tenants_egress },
 
 	/* the audit book */
+	{ "audit", "tail", "[--tool T] [--errors] … [--json] [-n N]",
+	  "Show calls as they are stored, until it is interrupted.",
+	  AUDIT_FILTER_DETAILS
+	  "  --json                a line of JSON for each; the same as -o json\n"
+	  "  -n, --limit N         end after so many\n"
+	  "It comes back by itself after a cut, and misses nothing. Colours are for terminals, without\n"
+	  "NO_COLOR.\n",
+	  NULL, NULL, &cli_audit_tail },
+	{ "audit", "list", "[--tool T] [--errors] [--from T] … [-n N]", "List calls, the newest first.",
+	  AUDIT_FILTER_DETAILS
+	  AUDIT_TIME_DETAILS
+	  "  -n, --limit N         at most so many (50)\n",
+	  NULL, NULL, &cli_audit_list },
+	{ "audit", "show", "CALL_ID [--payload]", "Show one call with its arguments.",
+	  "  --payload       what was kept of its full request and answer, too; -o json: only that\n"
+	  "  --all-tenants   whatever tenant's it is; as platform administrator\n",
+	  NULL, NULL, &cli_audit_show },
+	{ "audit", "stats", "[--by WHAT] [--from T] …", "Count calls, and say how long they took.",
+	  AUDIT_FILTER_DETAILS
+	  AUDIT_TIME_DETAILS
+	  "  --by WHAT             one line each: tool, user, connection, persona, outcome, client,\n"
+	  "                        method, api_key or tenant\n"
+	  "  -n, --limit N         with --by: at most so many (10)\n",
+	  NULL, NULL, &cli_audit_stats },
+	{ "audit", "export", "[--format jsonl|csv] [-o FILE] [--from T] …", "Write calls out, of any number.",
+	  "  --format F            jsonl (a line of JSON each, lossless) or csv\n"
+	  "  -o, --output FILE     it appears when it is complete; else standard output\n"
+	  "  --cursor C            go on where an export that was cut said that it was\n"
+	  AUDIT_TIME_DETAILS
+	  AUDIT_FILTER_DETAILS
+	  "Exit code 1 if it is not complete; what came is then in FILE.part.\n",
+	  NULL, NULL, &cli_audit_export },
 	{ "audit", "psql", "[--database-url U] [PSQL-ARGUMENT …]",
 	  "Open psql on the audit schema.",
 	  "  --database-url U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
@@ -262,6 +335,16 @@ const struct command commands[] = {
 	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
 	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
 	  NULL, cmd_audit_psql, NULL },
+	{ "audit", "grant-reader", "[ROLE] --tenant T | --platform | --list [--revoke] …",
+	  "Let a database role read the book, of one tenant or of all.",
+	  "  --tenant T       a tenant, by name or id\n"
+	  "  --platform       all tenants, and what nobody is known to have sent\n"
+	  "  --create-login   make the role if there is none, without a password\n"
+	  "  --revoke         take it back; with neither tenant nor --platform, everything\n"
+	  "  --list           who reads what; WORKS is false if the role is gone or no member\n"
+	  "  --database U     as a role that owns the schema and may grant audit_reader; else\n"
+	  "                   TOLLGATE_OWNER_DATABASE_URL\n",
+	  NULL, NULL, &cli_audit_grant_reader },
 
 	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
 	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",

@@ -47,6 +47,11 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
+	int64_t audit_retention_days;	 /* 0: for ever */
+	int64_t audit_payload_days;	 /* likewise */
+	int64_t audit_spool_min_free;
+	const char *audit_anchor_file;	 /* "": in data_dir */
+	const char *audit_anchor_syslog; /* "true" or "false" */
 	int64_t drain_timeout_ms;
 	int64_t drain_delay_ms;
 	int64_t watchdog_timeout_ms;
@@ -57,6 +62,7 @@ struct config {
 	const char *otlp_traces_endpoint; /* "": below otlp_endpoint */
 	const char *otlp_headers;	  /* secret */
 	int64_t otlp_timeout_ms;
+	int64_t otlp_delay_ms;
 	const char *service_name;
 	const char *resource_attributes;
 	const char *traces_sampler;

@@ -70,16 +70,25 @@ static void measure_db(const struct pulse *pulse)
 	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)sum.n_waiting);
 }
 
+static void tell_board(struct board_seat *seat, const struct book_stats *stats)
+{
+	seat->room = (int)stats->room;
+	seat->backlog = stats->backlog;
+	seat->backlog_ms = stats->oldest_ms;
+	seat->spool_bytes = stats->bytes_on_disk;
+}
+
 static void measure_books(struct pulse *pulse)
 {
 	struct meter *meter = pulse->params.meter;
 	struct book_stats stats;
 
 	spools_stats(pulse->params.spools, &stats);
-	pulse->params.seat->spool_full = stats.full;
+	tell_board(pulse->params.seat, &stats);
 	meter_gauge(meter, METER_AUDIT_QUEUE, NULL, (int64_t)stats.backlog);
 	meter_gauge(meter, METER_AUDIT_OLDEST, NULL, stats.oldest_ms);
 	meter_gauge(meter, METER_AUDIT_SPOOL_BYTES, NULL, (int64_t)stats.bytes_on_disk);
+	meter_gauge(meter, METER_AUDIT_ROOM, NULL, (int64_t)stats.room);
 	meter_count(meter, METER_AUDIT_WRITTEN, NULL, stats.written - pulse->n_written);
 	meter_count(meter, METER_AUDIT_LOST, NULL, stats.lost - pulse->n_lost);
 	pulse->n_written = stats.written;
@@ -146,6 +155,11 @@ static void on_db_changed(void *ctx)
 		timer_start(pulse->params.loop, &pulse->db_timer, 0, on_db_timer, pulse);
 }
 
+static bool seat_has_failed(const struct pulse *pulse)
+{
+	return pulse->params.seat->room == BOOK_ROOM_FAILED;
+}
+
 static void beat(void *ctx)
 {
 	struct pulse *pulse = ctx;
@@ -157,6 +171,8 @@ static void beat(void *ctx)
 	look_at_db(pulse);
 	measure(pulse);
 	look_for_the_dead(pulse);
+	if (seat_has_failed(pulse) && pulse->params.failed != NULL)
+		pulse->params.failed(pulse->params.ctx);
 	/* The timer takes a millisecond more, so that it never comes too early. */
 	pulse->due_ms = now_ms + wait_ms + 1;
 	timer_start(pulse->params.loop, &pulse->timer, wait_ms, beat, pulse);

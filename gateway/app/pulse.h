@@ -33,6 +33,8 @@ struct pulse_params {
 	const struct otlp *otlp; /* NULL: no spans leave */
 	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */
 	void (*ended)(void *ctx);
+	/* Its spool has failed: it can record nothing any more. With every beat; may be NULL. */
+	void (*failed)(void *ctx);
 	void *ctx;
 };
 struct pulse *pulse_new(const struct pulse_params *params);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/spool_dirs.h"
@@ -26,6 +27,8 @@ struct spools {
 	struct adopted *adopted;
 	struct timer timer;
 	int64_t wait_ms; /* until it looks again */
+	uint8_t seed[ED25519_SEED_BYTES];
+	bool signs;
 	/* Of those that were let go. */
 	uint64_t n_written;
 	uint64_t n_lost;
@@ -37,16 +40,23 @@ static void adopt(void *ctx);
 
 static struct book *open_book(const struct spools *spools, const char *path, struct err *err)
 {
-	return book_open(
+	struct book *book = book_open(
 		&(struct book_params){
 			.loop = spools->params.loop,
 			.db = spools->params.db,
 			.spool_dir = path,
 			.node_id = spools->params.node_id,
 			.spool_max_bytes = spools->params.max_bytes,
+			.spool_min_free_bytes = spools->params.min_free_bytes,
 			.fsync = spools->params.fsync,
+			.anchored = spools->params.anchored,
+			.ctx = spools->params.ctx,
 		},
 		err);
+
+	if (book != NULL && spools->signs)
+		book_set_signer(book, spools->seed);
+	return book;
 }
 
 static struct spool_dirs dirs_of(const struct spools *spools)
@@ -109,12 +119,27 @@ void spools_close(struct spools **slot)
 	while (spools->adopted != NULL)
 		let_go(spools, spools->adopted);
 	book_close(&spools->book);
+	mem_wipe(spools->seed, sizeof(spools->seed));
 	free(spools);
 }
 
 struct book *spools_book(const struct spools *spools)
 {
 	return spools->book;
+}
+
+void spools_set_signer(struct spools *spools, const uint8_t *seed)
+{
+	struct adopted *at;
+
+	spools->signs = seed != NULL;
+	if (seed != NULL)
+		memcpy(spools->seed, seed, sizeof(spools->seed));
+	else
+		mem_wipe(spools->seed, sizeof(spools->seed));
+	book_set_signer(spools->book, seed);
+	DL_FOREACH(spools->adopted, at)
+	book_set_signer(at->book, seed);
 }
 
 /* Adoption. */

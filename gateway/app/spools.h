@@ -12,6 +12,7 @@
  */
 
 #include "audit/book.h"
+#include "audit/chain.h"
 #include "base/db.h"
 #include "base/loop.h"
 
@@ -30,15 +31,21 @@ struct spools_params {
 	unsigned slot;
 	unsigned n_slots;
 	size_t max_bytes; /* of each */
+	uint64_t min_free_bytes;
 	bool fsync;
+	/* As book_params has it, for all of them. */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 struct spools *spools_open(const struct spools_params *params, struct err *err) MUST_CHECK;
 void spools_close(struct spools **spools);
+/* For all of them, those that will be adopted too: see book_set_signer. */
+void spools_set_signer(struct spools *spools, const uint8_t *seed);
 /* A worker has ended: somebody's directory may have lost its owner. */
 void spools_look(struct spools *spools);
 /* The worker's own. */
 struct book *spools_book(const struct spools *spools);
-/* All of them together; full is the own one's. */
+/* All of them together; room is the own one's. */
 void spools_stats(const struct spools *spools, struct book_stats *out);
 
 #endif

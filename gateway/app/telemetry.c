@@ -163,6 +163,7 @@ static struct otlp *open_otlp(struct loop *loop, const struct config *config, co
 			.scope_name = SCOPE,
 			.scope_version = TOLLGATE_VERSION,
 			.timeout_ms = config->otlp_timeout_ms,
+			.batch_ms = config->otlp_delay_ms,
 		},
 		err);
 }

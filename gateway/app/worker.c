@@ -9,14 +9,19 @@
 #include <unistd.h>
 
 #include "audit/book.h"
+#include "audit/event_sealer.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metrics.h"
+#include "gateway/app/anchor_sink.h"
+#include "gateway/app/audit_key.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
 #include "gateway/app/key_holder.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
+#include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/telemetry.h"
 #include "gateway/app/tokens.h"
@@ -41,6 +46,7 @@
 #include "gateway/http/mcp_http.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
+#include "tokenstore/keyring.h"
 #include "version.h"
 
 #define DB_IDLE_MS    60000
@@ -80,7 +86,7 @@ static void on_left(void *ctx)
 	struct worker *worker = ctx;
 
 	if (--worker->n_leaving == 0)
-		stop_with(worker, EXIT_OK);
+		stop_with(worker, worker->exit_code);
 }
 
 static void flush(struct worker *worker)
@@ -154,6 +160,33 @@ static void leave_sealed(struct worker *worker)
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 }
 
+static void leave(struct worker *worker, int64_t idle_ms, int64_t timeout_ms, loop_cb *late)
+{
+	worker->state = WORKER_DRAINING;
+	seat_of(worker)->state = BOARD_DRAINING;
+	worker->n_leaving = 3;
+	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
+	timer_start(worker->loop, &worker->drain_timer, timeout_ms, late, worker);
+	http_server_drain(worker->server, idle_ms, on_drained, worker);
+	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
+}
+
+/* Nothing is recorded here any more, so nothing is let through: what runs is answered 503, and
+ * whoever comes after this process finds out whether the disk is well again. */
+static void on_spool_failed(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->state != WORKER_SERVING)
+		return;
+	log_error(&subject, "ends, to be replaced: its spool has failed");
+	worker->exit_code = EXIT_UNEXPECTED;
+	leave(worker, 0, GRACE_MS, on_grace_over);
+	end_what_runs(worker);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct worker *worker = ctx;
@@ -163,18 +196,9 @@ static void on_signal(void *ctx, int signo)
 		stop_with(worker, EXIT_OK);
 	if (worker->state == WORKER_SEALED)
 		leave_sealed(worker);
-	if (worker->state != WORKER_SERVING)
-		return;
-	worker->state = WORKER_DRAINING;
-	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 3;
-	keeper_release(worker->keeper, on_left, worker);
-	access_drain(tokens_access(worker->tokens), on_left, worker);
-	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
-		    on_drain_timeout, worker);
-	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
-	subscriptions_drain(worker->subscriptions);
-	audit_streams_drain(worker->audit_streams);
+	if (worker->state == WORKER_SERVING)
+		leave(worker, drain_idle_ms(worker), worker->params->config->drain_timeout_ms,
+		      on_drain_timeout);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -206,6 +230,17 @@ static void serve(struct worker *worker, const struct route *routes,
 	close(worker->params->ready_fd);
 }
 
+/* The key that anchors are signed with follows from the keyring: the same for all gateways of the
+ * deployment, and never in the database. */
+static void sign_anchors(struct worker *worker)
+{
+	uint8_t seed[ED25519_SEED_BYTES];
+
+	audit_key_seed(key_holder_keyring(worker->keys), seed);
+	spools_set_signer(worker->spools, seed);
+	mem_wipe(seed, sizeof(seed));
+}
+
 /* Who this deployment is can only be asked of Postgres: nothing is served before. */
 static void on_deployment(void *ctx, const char *deployment, const struct err *err)
 {
@@ -222,6 +257,7 @@ static void on_deployment(void *ctx, const char *deployment, const struct err *e
 		return;
 	}
 	key_holder_open(worker->keys, worker->tenants);
+	sign_anchors(worker);
 	if (worker->state == WORKER_SEALED)
 		http_server_reroute(worker->server, http_routes, http_unrouted);
 	else
@@ -273,10 +309,34 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 				    });
 }
 
+static void on_anchored(void *ctx, const struct chain_anchor *anchor)
+{
+	struct worker *worker = ctx;
+
+	anchor_sink_add(worker->anchors, anchor);
+}
+
+static void open_anchors(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	char *file = audit_anchor_path(config);
+	bool to_syslog = strcmp(config->audit_anchor_syslog, "true") == 0;
+
+	worker->anchors = anchor_sink_new(&(struct anchor_sink_params){
+		.loop = worker->loop,
+		.file = file,
+		.syslog_socket = to_syslog ? ANCHOR_SINK_SYSLOG : NULL,
+		.meter = worker->meter,
+	});
+	free(file);
+}
+
 static int open_books(struct worker *worker, struct err *err)
 {
 	const struct config *config = worker->params->config;
 
+	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
+	open_anchors(worker);
 	worker->spools = spools_open(
 		&(struct spools_params){
 			.loop = worker->loop,
@@ -286,12 +346,14 @@ static int open_books(struct worker *worker, struct err *err)
 			.slot = worker->params->slot,
 			.n_slots = worker->params->n_slots,
 			.max_bytes = (size_t)config->spool_max_bytes,
+			.min_free_bytes = (uint64_t)config->audit_spool_min_free,
 			.fsync = strcmp(config->durability, "fsync") == 0,
+			.anchored = on_anchored,
+			.ctx = worker,
 		},
 		err);
 	if (worker->spools == NULL)
 		return -1;
-	worker->meter = meter_new(worker->params->board->metrics, worker->params->seat);
 	worker->pulse = pulse_new(&(struct pulse_params){
 		.loop = worker->loop,
 		.board = worker->params->board,
@@ -303,6 +365,7 @@ static int open_books(struct worker *worker, struct err *err)
 		.spools = worker->spools,
 		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
+		.failed = on_spool_failed,
 		.ctx = worker,
 	});
 	return 0;
@@ -380,6 +443,8 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	retention_free(&worker->retention);
+	event_sealer_free(&worker->event_sealer);
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
@@ -401,6 +466,7 @@ static void close_all(struct worker *worker)
 	spools_close(&worker->spools);
 	audit_streams_free(&worker->audit_streams);
 	db_free(&worker->audit_db);
+	anchor_sink_free(&worker->anchors);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
 	meter_free(&worker->meter);

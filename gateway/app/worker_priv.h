@@ -30,7 +30,10 @@ struct worker {
 	struct db *audit_db; /* reads the record for the admin API */
 	struct audit_streams *audit_streams;
 	struct node *node;
+	struct event_sealer *event_sealer; /* of slot 0 */
+	struct retention *retention;	   /* likewise */
 	struct meter *meter;
+	struct anchor_sink *anchors;
 	struct spools *spools;
 	struct pulse *pulse;
 	struct identity *identity;

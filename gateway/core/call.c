@@ -36,6 +36,7 @@ static const struct {
 	[STEP_SESSION] = { "session",     call_session	   },
 	[STEP_ROUTE] = { "route",	  call_route	     },
 	[STEP_POLICY] = { "policy",	    call_policy	},
+	[STEP_ROOM] = { "room",	call_room	  },
 	[STEP_ANSWER] = { "answer",	    answer	   },
 	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},

@@ -183,6 +183,13 @@ void answer_unavailable(struct call *call, const char *message)
 	call->answer.retry_after_s = CALL_RETRY_AFTER_S;
 }
 
+void answer_unrecorded(struct call *call)
+{
+	answer_error(call, 503, RPC_SERVER_ERROR, BOOK_UNAVAILABLE,
+		     SPAN("{\"code\":\"audit_unavailable\"}"), "the call cannot be recorded now");
+	call->answer.retry_after_s = CALL_RETRY_AFTER_S;
+}
+
 void answer_rate_limited(struct call *call, const char *message)
 {
 	answer_error(call, 429, RPC_SERVER_ERROR, BOOK_RATE_LIMITED, (struct span){ 0 }, "%s",

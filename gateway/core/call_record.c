@@ -102,12 +102,37 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 	}
 }
 
+static void refuse(struct call *call, enum book_room room)
+{
+	static const char *const reasons[] = {
+		[BOOK_ROOM_PLENTY] = "disk", /* it refused this one */
+		[BOOK_ROOM_TIGHT] = "soft",
+		[BOOK_ROOM_NONE] = "hard",
+		[BOOK_ROOM_FAILED] = "failed",
+	};
+
+	meter_count(call->gate->meter, METER_AUDIT_REFUSED, &reasons[room], 1);
+	answer_unrecorded(call);
+}
+
+/* Before anything is done for it. Notifications have no row. */
+enum step_result call_room(struct call *call)
+{
+	enum book_room room = book_room(call->gate->book);
+
+	if (room == BOOK_ROOM_PLENTY || call_is_notification(call) ||
+	    (room == BOOK_ROOM_TIGHT && !call->method->can_wait))
+		return STEP_NEXT;
+	refuse(call, room);
+	return STEP_FAIL;
+}
+
 static void on_intended(void *ctx, const struct err *err)
 {
 	struct call *call = ctx;
 
 	if (err != NULL) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		call->record.intended = false;
 		call_resume(call, STEP_FAIL);
 	} else {
@@ -126,14 +151,15 @@ enum step_result call_intent(struct call *call)
 	describe(call, &rules, &what);
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		return STEP_FAIL;
 	}
 	call->record.intended = true;
 	return STEP_WAIT;
 }
 
-/* What cannot be recorded is not answered: fail closed. */
+/* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
+ * place the log has said it once. */
 static void unrecorded(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
@@ -142,8 +168,12 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	if (call->record.outcome == BOOK_UNAVAILABLE)
+		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
-	answer_unavailable(call, "the call cannot be recorded now");
+	refuse(call, book_room(call->gate->book));
 }
 
 static void on_recorded(void *ctx, const struct err *err)
@@ -169,36 +199,45 @@ static int64_t duration_us(const struct call *call)
 	return us > 0 ? us : 0;
 }
 
-/* As the aggregate endpoint calls it, at whichever it was called. */
-static const char *exposed_tool(const struct call *call)
-{
-	const struct tool *tool = NULL;
-
-	if (call->tool != NULL)
-		tool = connection_find_tool(call->connection, call->tool);
-	return tool != NULL ? tool->exposed : NULL;
-}
-
 static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
-
 	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
 
 	if (call->gate->meter == NULL)
 		return;
-	meter_call(call->gate->meter,
-		   &(struct meter_call){
-			   .tenant = tenant,
-			   .tool = tool_label(call->gate->tool_labels, tenant, exposed_tool(call)),
-			   .connection = call->connection != NULL ? call->connection->name : NULL,
-			   .method = method,
-			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
-			   .outcome = result->outcome,
-			   .duration_us = result->duration_us,
-			   .upstream_us = result->upstream_us,
-		   });
+	meter_call(
+		call->gate->meter,
+		&(struct meter_call){
+			.tenant = tenant,
+			.tool = tool_label(call->gate->tool_labels, tenant, call_known_tool(call)),
+			.connection = call->connection != NULL ? call->connection->name : NULL,
+			.method = method,
+			.is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
+			.outcome = result->outcome,
+			.duration_us = result->duration_us,
+			.upstream_us = result->upstream_us,
+		});
+}
+
+/* For who looks for one call; the book is the place for all. */
+static void log_ended(const struct call *call, const struct book_result *result)
+{
+	const struct principal *principal = call->principal;
+	const struct log_subject subject = {
+		.component = "call",
+		.tenant = principal != NULL ? principal->tenant : NULL,
+		.user = principal != NULL ? principal->user_name : NULL,
+		.connection = call->connection != NULL ? call->connection->name : NULL,
+		.tool = call_known_tool(call),
+		.outcome = book_outcome_name(result->outcome),
+		.duration_us = result->duration_us,
+		.call_id = call->record.id,
+		.trace_id = call->trace.trace_id_hex,
+	};
+
+	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
 }
 
 /* Of a call whose arguments were refused too. */
@@ -231,6 +270,8 @@ static void tell_others(struct call *call, const struct book_result *result)
 {
 	measure(call, result);
 	call_trace_export(call, result);
+	if (log_enabled(LOG_DEBUG))
+		log_ended(call, result);
 }
 
 /* One of a flood: its client is told the id of the row that stands for it. */

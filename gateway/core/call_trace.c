@@ -107,7 +107,8 @@ static void put_client(struct attributes *attributes, const struct call *call,
 		put_number(attributes, OTEL_HTTP_STATUS, result->upstream_status);
 }
 
-/* "tools/call crm__search". A tool that nobody has is no part of a name, nor is a method. */
+/* "tools/call crm__search". What clients can make up is no part of a name: a method or a tool that
+ * is not there. */
 static struct span span_name(const struct call *call, const char *tool, struct buf *out)
 {
 	buf_clear(out);
@@ -127,22 +128,21 @@ static void export_server(const struct call *call, const struct book_result *res
 
 	buf_init(&name, MAX_SPAN_NAME);
 	put_server(&attributes, call, result);
-	otlp_add(
-		call->gate->tracing->otlp,
-		&(struct otlp_span){
-			.context = trace->server,
-			.tracestate = trace->tracestate,
-			.parent = trace->has_parent ? trace->parent : NULL,
-			.remote_parent = trace->has_parent,
-			.kind = OTLP_SERVER,
-			.name = span_name(call, call->tool != NULL ? call->tool_sent : NULL, &name),
-			.start_us = call->record.started_us,
-			.end_us = call->record.started_us + result->duration_us,
-			.attributes = attributes.list,
-			.n_attributes = attributes.n,
-			.link = trace->has_link ? &trace->link : NULL,
-			.failed = result->outcome != BOOK_OK,
-		});
+	otlp_add(call->gate->tracing->otlp,
+		 &(struct otlp_span){
+			 .context = trace->server,
+			 .tracestate = trace->tracestate,
+			 .parent = trace->has_parent ? trace->parent : NULL,
+			 .remote_parent = trace->has_parent,
+			 .kind = OTLP_SERVER,
+			 .name = span_name(call, call_known_tool(call), &name),
+			 .start_us = call->record.started_us,
+			 .end_us = call->record.started_us + result->duration_us,
+			 .attributes = attributes.list,
+			 .n_attributes = attributes.n,
+			 .link = trace->has_link ? &trace->link : NULL,
+			 .failed = result->outcome != BOOK_OK,
+		 });
 	buf_fini(&name);
 }
 
@@ -164,18 +164,20 @@ static void export_client(const struct call *call, const struct book_result *res
 	memcpy(context.span_id, trace->client_span_id, SPAN_ID_BYTES);
 	buf_init(&name, MAX_SPAN_NAME);
 	put_client(&attributes, call, result, &url);
-	otlp_add(call->gate->tracing->otlp, &(struct otlp_span){
-						    .context = context,
-						    .tracestate = trace->tracestate,
-						    .parent = trace->server.span_id,
-						    .kind = OTLP_CLIENT,
-						    .name = span_name(call, call->tool, &name),
-						    .start_us = call->record.started_us + after_us,
-						    .end_us = call->record.started_us + end_us,
-						    .attributes = attributes.list,
-						    .n_attributes = attributes.n,
-						    .failed = result->outcome != BOOK_OK,
-					    });
+	otlp_add(call->gate->tracing->otlp,
+		 &(struct otlp_span){
+			 .context = context,
+			 .tracestate = trace->tracestate,
+			 .parent = trace->server.span_id,
+			 .kind = OTLP_CLIENT,
+			 .name = span_name(call, call_known_tool(call) != NULL ? call->tool : NULL,
+					   &name),
+			 .start_us = call->record.started_us + after_us,
+			 .end_us = call->record.started_us + end_us,
+			 .attributes = attributes.list,
+			 .n_attributes = attributes.n,
+			 .failed = result->outcome != BOOK_OK,
+		 });
 	buf_fini(&name);
 }
 

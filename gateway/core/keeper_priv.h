@@ -154,7 +154,6 @@ struct lease {
 };
 
 /* keeper_accounts.c: how many grants the watched connections have, for METER_ACCOUNTS. */
-#define KEEPER_ACCOUNTS_MS 10000 /* between two rounds over all tenants */
 struct keeper_accounts {
 	struct timer timer;
 	struct db_op *query;

@@ -58,12 +58,27 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_AUDIT_SPOOL_BYTES] =
 	{ "tollgate_audit_spool_bytes", METRIC_GAUGE, METRIC_SUM, NULL, 0, 1,
 	  "Size of the spools on disk." },
+	[METER_AUDIT_ROOM] =
+	{ "tollgate_audit_spool_state", METRIC_GAUGE, METRIC_MAX, NULL, 0, 1,
+	  "Room of the spools: 0 enough, 1 tight, 2 none, 3 failed." },
+	[METER_AUDIT_REFUSED] =
+	{ "tollgate_audit_refused_total", METRIC_COUNTER, METRIC_SUM, "reason", BY_FEW, 1,
+	  "Calls refused because their row had no room: soft, hard, disk, failed." },
 	[METER_AUDIT_WRITTEN] =
 	{ "tollgate_audit_written_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
 	  "Rows of the book that Postgres has taken." },
 	[METER_AUDIT_LOST] =
 	{ "tollgate_audit_lost_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
 	  "Records that could not be read, or rows refused even reduced." },
+	[METER_PARTITIONS_DROPPED] =
+	{ "tollgate_audit_partitions_dropped_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
+	  "Partitions of the book that were past their time, and sealed." },
+	[METER_PARTITIONS_KEPT] =
+	{ "tollgate_audit_partitions_kept_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
+	  "Attempts to drop one that ended with it kept: it does not verify, or its seal could not be written." },
+	[METER_ANCHOR_SINK_FAILED] =
+	{ "tollgate_audit_anchor_sink_failed_total", METRIC_COUNTER, METRIC_SUM, NULL, 0, 1,
+	  "Attempts to write an anchor outside of the database that failed." },
 	[METER_DB_UP] =
 	{ "tollgate_db_up", METRIC_GAUGE, METRIC_MIN, NULL, 0, 1,
 	  "1 while Postgres answers all workers." },

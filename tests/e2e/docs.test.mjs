@@ -152,6 +152,52 @@ describe('docs/operations.md', () => {
   });
 });
 
+describe('docs/operations.md, beside its commands', () => {
+  test('its queries', async () => {
+    const shown = blocks('docs/operations.md', 'sql');
+    assert.ok(shown.length >= 2);
+    for (const query of shown) await sql(gateway.dev.owner_database_url, query);
+  });
+
+  test('its settings', () => {
+    const shown = blocks('docs/operations.md', 'yaml');
+    assert.equal(shown.length, 1);
+    fs.writeFileSync(path.join(home, 'traces.yaml'), shown[0]);
+    assert.match(
+      bash(`
+        export TOLLGATE_DATABASE_URL="$(cat database_url)" TOLLGATE_DRAIN_DATABASE_URL=postgresql://x/y
+        export TOLLGATE_PUBLIC_URL=https://mcp.example.com
+        tollgate config dump --config traces.yaml`),
+      /^otlp_endpoint: http:\/\/127\.0\.0\.1:4318$/m,
+    );
+  });
+});
+
+// Its queries are asked for their answers in tests/sql/queries.sql.
+describe('docs/audit.md', () => {
+  const owner = new URL('postgresql:///');
+  before(() => {
+    owner.href = gateway.dev.owner_database_url;
+    owner.searchParams.set('user', 'postgres');
+  });
+
+  test('its commands', () => {
+    const shown = blocks('docs/audit.md', 'sh');
+    assert.equal(shown.length, 1);
+    const printed = bash(`export TOLLGATE_OWNER_DATABASE_URL='${owner.href}'\n${shown[0]}`);
+    assert.match(printed, /^ana_reader: created, member of audit_reader, granted$/m);
+    assert.match(printed, /^grafana: created/m);
+    assert.match(printed, /^ana_reader +demo +[0-9a-f-]{36} +false +true$/m);
+    assert.match(printed, /^ana_reader: revoked, member of audit_reader no more$/m);
+  });
+
+  test('its queries, as a reader', async () => {
+    const shown = blocks('docs/audit.md', 'sql');
+    assert.ok(shown.length >= 20);
+    for (const query of shown) await sql(gateway.dev.audit_database_url, query);
+  });
+});
+
 describe('docs/conformance.md', () => {
   for (const [index, shown] of blocks('docs/conformance.md', 'sh').entries())
     test(`its commands, block ${index + 1}`, () => {

@@ -13,10 +13,11 @@ const seed = 1;
 for (const [name, { shows, run, sample }] of Object.entries(scenarios)) {
   if (only && only !== name) continue;
   test(shows, async (t) => {
-    const { problems, numbers } = await run({ seed, ...sample });
+    const { problems, numbers, skipped } = await run({ seed, ...sample });
+    if (skipped) return t.skip(skipped);
     t.diagnostic(`${name}: ${JSON.stringify(numbers)}`);
     const shown = problems.slice(0, 20).join('\n');
     assert.equal(problems.length, 0, `${problems.length} contradictions\n${shown}`);
-    assert.ok(numbers.calls > 0 && numbers.rows > 0, 'something was called');
+    return assert.ok(numbers.calls > 0 && numbers.rows > 0, 'something was called');
   });
 }

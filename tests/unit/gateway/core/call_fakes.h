@@ -130,6 +130,10 @@ struct world {
 	struct session *session;
 	bool session_in_memory;
 	bool book_refuses; /* at once */
+	enum book_room room;
+	bool payload_refused;
+	char payload[1 << 19]; /* the last record of another kind */
+	size_t payload_bytes;
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -165,6 +169,8 @@ struct world {
 	char sent_level[16];
 	char sent_scope[80]; /* "": all share it */
 	char sent_subject[UPSTREAM_SUBJECT_BYTES];
+	char sent_trace[TRACEPARENT_BYTES];
+	char sent_baggage[64];
 	int64_t sent_timeout_ms;
 
 	/* What the book was told last. */
@@ -300,6 +306,11 @@ const char *book_outcome_name(enum book_outcome outcome)
 	return names[outcome];
 }
 
+enum book_room book_room(struct book *book)
+{
+	return book->world->room;
+}
+
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx, struct err *err)
 {
@@ -317,6 +328,12 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 	return record(book, what, call, wait, durable, ctx, err);
 }
 
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	assert_string_equal(call->call_id, book->world->recorded.call_id);
+	note(book->world, "abandon");
+}
+
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err)
@@ -326,6 +343,25 @@ int book_entry(struct book *book, const struct book_call *call, const struct boo
 	keep_result(book, result);
 	snprintf(what, sizeof(what), "entry %s", book_outcome_name(result->outcome));
 	return record(book, what, call, wait, durable, ctx, err);
+}
+
+int book_append_record(struct book *book, uint8_t type, struct span record, struct spool_wait *wait,
+		       void (*durable)(void *ctx, const struct err *err), void *ctx,
+		       struct err *err)
+{
+	struct world *world = book->world;
+
+	assert_int_equal(type, 6);
+	assert_null(wait);
+	assert_null(durable);
+	assert_null(ctx);
+	note(world, "payload");
+	if (world->payload_refused)
+		return err_set(err, ERR_UNAVAILABLE, "the spool is full");
+	assert_true(record.n <= sizeof(world->payload));
+	memcpy(world->payload, record.p, record.n);
+	world->payload_bytes = record.n;
+	return 0;
 }
 
 /* The record reaches the disk, or does not. */
@@ -543,6 +579,9 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		 request->log_level != NULL ? request->log_level : "");
 	snprintf(world->sent_scope, sizeof(world->sent_scope), "%s",
 		 request->scope != NULL ? request->scope : "");
+	snprintf(world->sent_trace, sizeof(world->sent_trace), "%s", request->trace.traceparent);
+	snprintf(world->sent_baggage, sizeof(world->sent_baggage), "%s",
+		 request->trace.baggage != NULL ? request->trace.baggage : "");
 	snprintf(world->sent_subject, sizeof(world->sent_subject), "%s",
 		 request->subject != NULL ? request->subject : "NULL");
 	world->sent_progress = request->progress;

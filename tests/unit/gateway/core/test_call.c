@@ -71,6 +71,66 @@ static void what_cannot_be_intended_does_not_leave(void **state)
 	assert_int_equal(call_count(&world->gate), 0);
 }
 
+/* legacy: the call that a tight book has room for still. */
+static void expect_refused(struct world *world, const struct asks *asks)
+{
+	run_call(world, asks);
+	expect_journal(world, "entry unavailable\n");
+	durable(world);
+	assert_int_equal(world->status, 503);
+	assert_true(world->retry_after_s > 0);
+	assert_non_null(strstr(world->body, "\"data\":{\"code\":\"audit_unavailable\"}"));
+	expect_journal(world, "reply 503\n");
+}
+
+static void what_can_wait_is_refused_while_the_book_is_tight(void **state)
+{
+	static const struct {
+		const char *method, *params;
+		bool modern;
+	} waits[] = {
+		{"ping",		  NULL,					      false},
+		{ "tools/list",		NULL,					      false},
+		{ "tools/list",		"{}",					      true },
+		{ "logging/setLevel",     "{\"level\":\"debug\"}",			       false},
+		{ "subscriptions/listen", "{\"notifications\":{\"toolsListChanged\":true}}", true },
+	};
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	world->room = BOOK_ROOM_TIGHT;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+		expect_refused(world, &(struct asks){ .id = "1",
+						      .method = waits[i].method,
+						      .params = waits[i].params,
+						      .modern = waits[i].modern });
+	run_call(world, &asks);
+	expect_journal(world, "intent\n");
+	durable(world);
+	expect_journal(world, "send tools/call to crm\n");
+	upstream_answers(world, MCP_LEGACY, "{\"content\":[]}", NULL);
+	expect_journal(world, "outcome ok\n");
+	expect_end(world, 200);
+}
+
+static void no_call_is_let_in_while_the_book_has_no_room(void **state)
+{
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	for (int room = BOOK_ROOM_NONE; room <= BOOK_ROOM_FAILED; room++) {
+		world->room = (enum book_room)room;
+		expect_refused(world, &asks);
+		expect_refused(world, &(struct asks){ .id = "1", .method = "ping" });
+		/* Nor is the refusal itself: the book took the first one. */
+		world->book_refuses = true;
+		run_call(world, &asks);
+		expect_journal(world, "entry unavailable\nreply 503\n");
+		assert_non_null(strstr(world->body, "audit_unavailable"));
+		world->book_refuses = false;
+	}
+}
+
 static void an_intent_that_fails_on_disk_does_not_leave(void **state)
 {
 	struct world *world = *state;
@@ -95,7 +155,7 @@ static void what_cannot_be_recorded_is_not_answered(void **state)
 	send_call(world, &asks);
 	world->book_refuses = true;
 	upstream_answers(world, MCP_LEGACY, "{\"content\":[\"hush\"]}", NULL);
-	expect_journal(world, "outcome ok\nreply 503\n");
+	expect_journal(world, "outcome ok\nabandon\nreply 503\n");
 	assert_null(strstr(world->body, "hush"));
 	assert_int_equal(world->retry_after_s, 2);
 
@@ -265,6 +325,8 @@ int main(void)
 		CALL_TEST(nothing_leaves_before_the_intent_and_no_answer_before_the_outcome),
 		CALL_TEST(what_the_gate_answers_itself_is_one_entry),
 		CALL_TEST(what_cannot_be_intended_does_not_leave),
+		CALL_TEST(what_can_wait_is_refused_while_the_book_is_tight),
+		CALL_TEST(no_call_is_let_in_while_the_book_has_no_room),
 		CALL_TEST(an_intent_that_fails_on_disk_does_not_leave),
 		CALL_TEST(what_cannot_be_recorded_is_not_answered),
 		CALL_TEST(a_modern_client_that_leaves_cancels),

@@ -92,6 +92,8 @@ static struct connection_row row_named(const char *id, const char *name)
 		.trust_level = "trusted",
 		.tools_allow = "[\"a*\",\"b,c\",\"{d}\",\"\\\"q\\\\\\\"\"]",
 		.tools_deny = "[]",
+		.audit_level = "metadata",
+		.audit_redact = "[\"a\",\"b c\"]",
 	};
 }
 
@@ -235,11 +237,12 @@ static void a_connection_is_written_as_it_is_with_its_secrets_sealed(void **stat
 			    " header_names::text, connect_timeout_ms, call_timeout_ms, "
 			    "session_scope, trust_level,"
 			    " array_length(tools_allow, 1), tools_allow[2], tools_allow[3],"
-			    " tools_allow[4], tools_deny::text, version) AS v"
+			    " tools_allow[4], tools_deny::text, audit_level,"
+			    " audit_redact[2], version) AS v"
 			    " FROM tollgate.connections"),
 		"crm|t|https://mcp.example.com/"
 		"mcp|auto|api_key|X-Key|{X-Env}|1500|60000|client|trusted|"
-		"4|b,c|{d}|\"q\\\"|{}|1");
+		"4|b,c|{d}|\"q\\\"|{}|metadata|b c|1");
 	assert_string_equal(
 		gate_db_ask(world.gate, "SELECT description AS v FROM tollgate.connections"),
 		row.description);
