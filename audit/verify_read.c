@@ -7,11 +7,12 @@
 #include "audit/event_seal.h"
 #include "audit/row.h"
 
-const char verify_seals_sql[] = "SELECT s.partition, s.log, s.n_rows, s.statement, "
-				"s.signature, " ROW_US("s.from_at") " AS from_us, " ROW_US(
-					"s.to_at") " AS to_us FROM audit.partition_seals s"
-						   " WHERE s.partition > $1::name ORDER BY "
-						   "s.partition LIMIT $2::bigint";
+const char verify_seals_sql[] =
+	"SELECT s.partition, s.log, s.n_rows, s.statement, "
+	"s.signature, " ROW_US("s.from_at") " AS from_us, " ROW_US("s.to_at") " AS to_us, " ROW_US(
+		"s.sealed_at") " AS sealed_us FROM audit.partition_seals s"
+			       " WHERE s.partition > $1::name ORDER BY "
+			       "s.partition LIMIT $2::bigint";
 
 /* Each by its own index: none is read through. */
 const char verify_chain_sql[] =
@@ -235,6 +236,7 @@ static bool columns_agree(const struct db_result *rows, size_t n, const struct p
 	       text_is(db_text(rows, n, "log"), seal->log) &&
 	       get_time(rows, n, "from_us") == seal->from_us &&
 	       get_time(rows, n, "to_us") == seal->to_us &&
+	       get_time(rows, n, "sealed_us") == seal->sealed_us &&
 	       get_time(rows, n, "n_rows") == (int64_t)seal->rows;
 }
 

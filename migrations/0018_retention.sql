@@ -195,7 +195,7 @@ CREATE TABLE audit.partition_seals (
   n_rows bigint NOT NULL,
   statement text NOT NULL,
   signature bytea NOT NULL CHECK (octet_length(signature) = 64),
-  dropped_at timestamptz NOT NULL DEFAULT now()
+  sealed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE audit.partition_seals IS
   'What is left of partitions that were dropped: a signed statement of what they held.';
@@ -208,7 +208,7 @@ COMMENT ON COLUMN audit.partition_seals.statement IS
   'JSON, byte for byte as signed: the ranges of each chain that were in it and the MACs at their edges.';
 COMMENT ON COLUMN audit.partition_seals.signature IS
   'Ed25519 over the statement, by the key of the deployment: tollgate audit verify.';
-COMMENT ON COLUMN audit.partition_seals.dropped_at IS 'When it was dropped.';
+COMMENT ON COLUMN audit.partition_seals.sealed_at IS 'When it was verified, and dropped right after.';
 ALTER TABLE audit.partition_seals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit.partition_seals FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner_all ON audit.partition_seals TO tollgate_owner USING (true) WITH CHECK (true);
@@ -272,8 +272,9 @@ BEGIN
     RAISE EXCEPTION '% has % rows, its seal says %', p_partition, n, said->>'rows'
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
-  INSERT INTO audit.partition_seals (partition, log, from_at, to_at, n_rows, statement, signature)
-  VALUES (old.partition, old.log, old.from_at, old.to_at, n, p_statement, p_signature);
+  INSERT INTO audit.partition_seals
+  VALUES (old.partition, old.log, old.from_at, old.to_at, n, p_statement, p_signature,
+          (said->>'sealed_at')::timestamptz);
   EXECUTE format('DROP TABLE audit_parts.%I', p_partition);
   RETURN n;
 END

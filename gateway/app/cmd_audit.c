@@ -241,10 +241,9 @@ static int show(struct cli *cli, const void *ctx)
 		return cli_print_json(answer.body);
 	if (!options->payload)
 		return EXIT_OK;
-	code = cli_get(cli,
-		       audit_path_with(cli, arena_printf(cli->arena, "%s/payload", path), "tenant",
-				       tenant),
-		       &answer);
+	if (options->all_tenants)
+		cli->tenant = cli_cell(cli->arena, answer.body, "tenant");
+	code = cli_get(cli, arena_printf(cli->arena, "%s/payload", path), &answer);
 	if (code != EXIT_OK)
 		return code;
 	if (cli->output == OUTPUT_JSON)

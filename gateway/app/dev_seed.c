@@ -272,8 +272,8 @@ static int make_tenant(struct seeding *seeding, struct err *err)
 		return 0;
 	uuid_v4(seeding->tenant_id);
 	provision_init(&provision, seeding->arena, seeding->tenant_id);
-	provision_tenant(&provision, seeding->keyring, seeding->deployment, DEV_TENANT,
-			 "{\"allow\":[]}");
+	provision_tenant(&provision, seeding->keyring, seeding->deployment,
+			 &(struct tenant_row){ DEV_TENANT, true, "{\"allow\":[]}" });
 	return run(seeding, &provision, err);
 }
 
@@ -285,7 +285,8 @@ static int make_contents(struct seeding *seeding, struct err *err)
 	provision_init(&provision, seeding->arena, seeding->tenant_id);
 	if (seeding->user_id[0] == '\0') {
 		uuid_v4(seeding->user_id);
-		provision_user(&provision, seeding->user_id, DEV_USER, NULL, "user");
+		provision_user(&provision, &(struct user_row){ seeding->user_id, DEV_USER, NULL,
+							       "user", true });
 	}
 	if ((!seeding->has_admin_key || access(seed->admin_key_file, R_OK) < 0) &&
 	    make_key(seeding, &provision, ADMIN_KEY_NAME, NULL, "platform", seed->admin_key_file,

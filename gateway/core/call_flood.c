@@ -81,6 +81,7 @@ static void keep_first(struct first *first, const struct book_call *call,
 	first->started_us = call->started_us;
 	first->request_bytes = call->request_bytes;
 	first->result = *result;
+	first->result.payload_digest = NULL; /* nor its payloads */
 #define X(name) keep(span_of(call->name), &first->name);
 	TEXTS(X)
 #undef X

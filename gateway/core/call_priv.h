@@ -233,6 +233,8 @@ void answer_nothing(struct call *call);
 /* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */
 void answer_silence(struct call *call);
 
+/* The same as call_text without the secrets in it, for what is stored (call_record.c). */
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes);
 /* A JSON string as C text, NUL bytes replaced, cut at max_bytes; NULL if it is no string. */
 char *call_text(struct arena *arena, struct span string, size_t max_bytes);
 

@@ -10,7 +10,8 @@
 #include "gateway/core/meters.h"
 #include "gateway/core/tool_labels.h"
 
-#define MAX_CLIENT_BYTES  200
+/* More than is kept: a secret must not be cut before it is known as one. */
+#define MAX_CLIENT_BYTES  ((size_t)4096)
 #define MAX_PURPOSE_BYTES 1000
 
 static struct span client_of(struct call *call)
@@ -66,6 +67,25 @@ static struct redact_rules rules_of(const struct call *call)
 	if (tool != NULL)
 		rules.schema = tool->secrets;
 	return rules;
+}
+
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes)
+{
+	const struct redact_rules rules = rules_of(call);
+	char *text = call_text(call->arena, string, max_bytes + MAX_CLIENT_BYTES);
+	struct buf clean;
+
+	if (text == NULL)
+		return NULL;
+	buf_init(&clean, 8 * (max_bytes + MAX_CLIENT_BYTES));
+	if (redact_text(&rules, span_of(text), max_bytes, &clean))
+		text = arena_strdup(call->arena, buf_str(&clean));
+	buf_wipe(&clean);
+	for (size_t n = max_bytes; strlen(text) > max_bytes; n--) {
+		if ((text[n] & 0xc0) != 0x80)
+			text[n] = '\0'; /* not inside a character */
+	}
+	return text;
 }
 
 /* Borrows rules. */
@@ -250,17 +270,45 @@ static void keep_payloads(struct call *call)
 		unrecorded(call, &err);
 }
 
-/* One of a flood: its client is told the id of the row that stands for it. */
-static bool is_merged(struct call *call, const struct book_call *what,
-		      const struct book_result *result)
+static void write_result(struct call *call, struct book_result *out)
 {
+	*out = (struct book_result){
+		.outcome = call->record.outcome,
+		.duration_us = duration_us(call),
+		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
+		.error_type = call->record.error_type,
+		.error_message = span_of(call->record.error_message),
+		.response_bytes = call->answer.body.len,
+		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+		.account = call->record.account,
+		.upstream_status = call->record.upstream_status,
+		.payload_digest = call_payload_digest(call),
+	};
+}
+
+static void tell_others(struct call *call, const struct book_result *result)
+{
+	measure(call, result);
+	call_trace_export(call, result);
+	if (log_enabled(LOG_DEBUG))
+		log_ended(call, result);
+}
+
+/* One of a flood: its client is told the id of the row that stands for it. */
+static bool is_merged(struct call *call, const struct book_call *what)
+{
+	struct book_result result;
 	char id[UUID_TEXT_BYTES];
 
+	if (call->record.intended)
+		return false;
+	write_result(call, &result);
 	if (!call_flood_merge(call->gate->flood,
 			      call->principal != NULL ? call->principal->subject : NULL, what,
-			      result, id))
+			      &result, id))
 		return false;
 	answer_rename(call, id);
+	tell_others(call, &result);
 	return true;
 }
 
@@ -276,26 +324,12 @@ enum step_result call_outcome(struct call *call)
 		return STEP_NEXT;
 	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
 		call->record.outcome = BOOK_CLIENT_CLOSED;
-	keep_payloads(call);
-	result = (struct book_result){
-		.outcome = call->record.outcome,
-		.duration_us = duration_us(call),
-		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
-		.error_type = call->record.error_type,
-		.error_message = span_of(call->record.error_message),
-		.response_bytes = call->answer.body.len,
-		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
-		.payload_digest = call_payload_digest(call),
-		.account = call->record.account,
-		.upstream_status = call->record.upstream_status,
-	};
-	measure(call, &result);
-	call_trace_export(call, &result);
-	if (log_enabled(LOG_DEBUG))
-		log_ended(call, &result);
 	describe(call, &rules, &what);
-	if (!call->record.intended && is_merged(call, &what, &result))
+	if (is_merged(call, &what))
 		return STEP_NEXT;
+	keep_payloads(call);
+	write_result(call, &result);
+	tell_others(call, &result);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

@@ -98,11 +98,21 @@ static void finish(struct connect_op *op, const struct err *err)
 
 /* --- steps ----------------------------------------------------------------------------------- */
 
+static const struct connection *find_connection(const struct tenant *tenant, const char *id);
+
+/* An attempt may have failed before anybody needed to know what its connection is like. */
 void connect_measure(const struct connect_op *op, const char *event)
 {
-	if (op->tenant != NULL && op->connection != NULL)
-		meter_grant_event(op->connects->params.meter, op->tenant->name,
-				  op->connection->name, event);
+	struct tenant *tenant = tenants_want(op->connects->params.tenants, op->tenant_id);
+	const struct connection *connection = NULL;
+
+	if (tenant == NULL)
+		return;
+	if (op->attempt.connection_id != NULL)
+		connection = find_connection(tenant, op->attempt.connection_id);
+	meter_grant_event(op->connects->params.meter, tenant->name,
+			  connection != NULL ? connection->name : METRIC_OTHER, event);
+	tenant_unref(&tenant);
 }
 
 static void on_failure_saved(void *ctx, const struct db_result *const *results, size_t n,

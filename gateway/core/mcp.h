@@ -42,6 +42,9 @@ const char *mcp_legacy_negotiate(const char *requested);
 
 /* Of a client's capabilities: it can send its user to a URL (elicitation, mode url). */
 bool mcp_elicits_url(struct span capabilities);
+/* Those that MCP knows, as an object without their settings: what else a client declares may be
+ * anything. Appends to out. */
+void mcp_known_capabilities(struct span capabilities, struct buf *out);
 
 /* JSON-RPC and MCP error codes (reference: the 2026-07-28 schema). */
 #define RPC_PARSE_ERROR		(-32700)

@@ -52,11 +52,6 @@ static void request_free(struct api_request *request)
 		call_client_gone(call);
 }
 
-void api_finish(struct api_request *request)
-{
-	request_free(request);
-}
-
 static void release(struct api_request *request)
 {
 	struct exchange_answer *answer = request->answer;
@@ -89,6 +84,11 @@ static void conclude(struct api_request *request)
 {
 	if (request->answer == NULL || !api_record_start(request, on_recorded))
 		release(request);
+}
+
+void api_finish(struct api_request *request)
+{
+	conclude(request);
 }
 
 /* Its client has left: nobody is to be answered. */

@@ -88,6 +88,8 @@ struct tenants_op;
 	X(TENANT, "GET", "/audit/percentiles", SELF, audit_percentiles)                            \
 	X(TENANT, "GET", "/audit/tail", SELF, audit_tail)                                          \
 	X(TENANT, "GET", "/audit/export", SELF, audit_export)                                      \
+	X(TENANT, "GET", "/audit/admin-events", ADMIN, audit_admin_events)                         \
+	X(TENANT, "GET", "/audit/auth-events", ADMIN, audit_auth_events)                           \
 	X(DEPLOYMENT, "GET", "/tenants", PLATFORM, tenant_list)                                    \
 	X(DEPLOYMENT, "POST", "/tenants", PLATFORM, tenant_create)                                 \
 	X(DEPLOYMENT, "GET", "/tenants/{tenant}", PLATFORM, tenant_show)                           \

@@ -45,15 +45,15 @@ static enum api_result ask_list(struct api_request *request)
 {
 	const struct list *list = request->work;
 	const struct audit_query *query = &list->frame.query;
-	bool starts = list->place.call_id[0] == '\0';
+	bool goes_on = list->place.call_id[0] != '\0';
 	char at[TEXT_TIME_BYTES];
 
 	text_time(list->place.started_us, at);
 
 	const struct span more[] = {
 		audit_number(request, (int64_t)query->limit + 1),
-		starts ? (struct span){ 0 } : span_of(at),
-		starts ? (struct span){ 0 } : span_of(list->place.call_id),
+		goes_on ? span_of(at) : (struct span){ 0 },
+		goes_on ? span_of(list->place.call_id) : (struct span){ 0 },
 	};
 
 	return audit_ask(request, query->ascending ? LIST("ASC", ">") : LIST("DESC", "<"), more, 3);

@@ -193,9 +193,9 @@ static const struct {
 	int64_t seconds;
 	int64_t auto_up_to_s; /* of the whole span */
 } buckets[] = {
-	[AUDIT_MINUTE] = {"minute", 60,		 3 * 3600 },
-	[AUDIT_HOUR] = { "hour",	 3600,	       7 * 86400},
-	[AUDIT_DAY] = { "day",   MAX_BUCKET_S, INT64_MAX},
+	[AUDIT_MINUTE] = {"minute", 60,		 INT64_C(3) * 3600 },
+	[AUDIT_HOUR] = { "hour",	 3600,	       INT64_C(7) * 86400},
+	[AUDIT_DAY] = { "day",   MAX_BUCKET_S, INT64_MAX	       },
 };
 
 int audit_bucket_seconds(const struct audit_query *query, int64_t *out, struct err *err)

@@ -164,16 +164,16 @@ static enum api_result ask_export(struct api_request *request)
 {
 	const struct export *export = request->work;
 	const struct audit_place *place = &export->place;
-	bool starts = place->call_id[0] == '\0';
+	bool goes_on = place->call_id[0] != '\0';
 	char at[TEXT_TIME_BYTES];
 
 	text_time(place->started_us, at);
 
 	const struct span more[] = {
 		SPAN(PAGE_ROWS_TEXT),
-		starts ? (struct span){ 0 } : span_of(place->tenant_id),
-		starts ? (struct span){ 0 } : span_of(at),
-		starts ? (struct span){ 0 } : span_of(place->call_id),
+		goes_on ? span_of(place->tenant_id) : (struct span){ 0 },
+		goes_on ? span_of(at) : (struct span){ 0 },
+		goes_on ? span_of(place->call_id) : (struct span){ 0 },
 	};
 
 	return audit_ask(request,

@@ -10,9 +10,9 @@
 #include "base/text.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
-#define AUTHORIZATION	 "Authorization"
-#define MAX_SHOWN_BYTES	 64
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define AUTHORIZATION	"Authorization"
+#define MAX_SHOWN_BYTES 64
 #define TRUST_LEVEL_NOTE                                                                           \
 	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
 	"treated as untrusted"

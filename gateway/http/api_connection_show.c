@@ -10,7 +10,7 @@
 #include "gateway/http/api_connection_body.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define MS_PER_SECOND	 1000
+#define MS_PER_SECOND 1000
 #define TRUST_LEVEL_NOTE                                                                           \
 	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
 	"treated as untrusted"

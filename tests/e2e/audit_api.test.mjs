@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { startFixture } from './lib/fixtures.mjs';
 import { connectDatabase, dispose, newDirectory, start, unlessSpread } from './lib/gateway.mjs';
 import { requestModern } from './lib/raw.mjs';
 import { eventually, pause, within } from './lib/wait.mjs';
@@ -16,7 +17,7 @@ import { connectAll } from './lib/workers.mjs';
 
 const nobody = '00000000-0000-0000-0000-000000000000';
 // In full: TOLLGATE_E2E_ROWS=100000, or more; the memory is the same.
-const many = Number(process.env.TOLLGATE_E2E_ROWS ?? 40_000);
+const many = Number(process.env.TOLLGATE_E2E_ROWS ?? 25_000);
 const growthBytes = 16 * 1024 * 1024;
 
 let gateway;
@@ -407,13 +408,13 @@ async function tail(parameters = {}, { key = a.adminKey, last } = {}) {
   return stream;
 }
 
-describe('a tail', () => {
+describe('a tail', { concurrency: true }, () => {
   test('shows what all workers do, once it is stored', async () => {
     const stream = await tail({ method: 'server/discover' });
     const connections = await connectAll(gateway, gateway.mcp(), a.userKey, 2);
     for (const { via } of connections)
       await requestModern(gateway.mcp(), 'server/discover', {}, { key: a.userKey, ...via });
-    await eventually(() => new Set(stream.events.map((row) => row.node_id)).size === 2, {
+    await eventually(() => new Set(stream.events.map((row) => row.node_id)).size >= 2, {
       deadline: 10000,
       what: 'rows of both workers',
     });
@@ -497,10 +498,11 @@ describe('a tail', () => {
   });
 
   test('is refused where there are too many, and what it cannot go on from', async () => {
+    const { adminKey } = await gateway.newTenant('tails');
     const streams = [];
     let status;
-    while ((status = (streams.at(-1) ?? { status: 200 }).status) === 200 && streams.length < 40)
-      streams.push(await tail({}, { key: b.adminKey }));
+    while ((status = (streams.at(-1) ?? { status: 200 }).status) === 200 && streams.length < 80)
+      streams.push(await tail({}, { key: adminKey }));
     assert.equal(status, 429);
     assert.ok(streams.length > 16, 'sixteen on each worker');
     await Promise.all(streams.map((stream) => stream.close()));
@@ -529,7 +531,7 @@ describe('an export', () => {
     );
   });
 
-  test('of many rows takes no memory, also for a slow reader', async () => {
+  test('of many rows takes no memory, also for a slow reader', unlessSpread('the memory of only one is set up to be measured'), async () => {
     await ask('/audit/export?tool=crm__get'); // what the first one takes stays
     const before = await residentBytes();
     const response = await fetch(`${gateway.dev.api_url}/audit/export?tool=bulk&from=12h`, {
@@ -703,6 +705,30 @@ describe('tollgate audit', () => {
     const missing = await gateway.cli(['audit', 'show', uuid7(Date.now())], as);
     assert.equal(missing.code, 1);
     assert.match(missing.stderr, /there is no such call/);
+  });
+
+  test('show --payload', async () => {
+    const upstream = await startFixture('modern');
+    try {
+      await a.addConnection('kept', upstream.url, { audit: { level: 'full' } });
+      await a.must(200, 'POST', '/tools/call', { name: 'kept__echo', arguments: { a: 'whole' } });
+      const call = await eventually(
+        async () => (await get('/audit/calls?tool=kept__echo')).items.find((row) => row.has_payload),
+        { deadline: 10000, what: 'its row' },
+      );
+      const shown = await run(['show', call.call_id, '--payload']);
+      assert.match(shown, /^has_payload +true$/m);
+      assert.match(shown, /^arguments\n {2}bytes +\d+\n {2}truncated +false\n {2}text +\{"a":"whole"\}$/m);
+      const json = JSON.parse(await run(['show', call.call_id, '--payload', '-o', 'json']));
+      assert.match(json.result.text, /whole/);
+      const platform = { env: { TOLLGATE_KEY: gateway.dev.admin_key } };
+      assert.equal(await run(['show', call.call_id, '--payload', '--all-tenants'], platform), shown);
+      const none = await gateway.cli(['audit', 'show', rows[7].call_id, '--payload'], as);
+      assert.equal(none.code, 1);
+      assert.match(none.stderr, /no payload of this call is kept/);
+    } finally {
+      await upstream.stop();
+    }
   });
 
   test('stats', async () => {

@@ -12,6 +12,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { startFixture } from './lib/fixtures.mjs';
 import { dispose, newDirectory, sql, start } from './lib/gateway.mjs';
+import { eventually } from './lib/wait.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const binary = process.env.TOLLGATE_E2E_BINARY ?? path.join(root, 'build/tollgate');
@@ -40,6 +41,13 @@ before(async () => {
   const [settings] = blocks('docs/cli.md', 'yaml');
   fs.writeFileSync(path.join(home, 'tollgate.yaml'), settings);
   fs.writeFileSync(path.join(home, 'database_url'), `${gateway.dev.database_url}\n`);
+  // What a machine has left that is no more: any call is recorded, by whichever worker.
+  const spool = path.join(gateway.directory, 'data', 'spool-0');
+  await eventually(async () => {
+    await fetch(gateway.mcp(), { method: 'POST', body: '{}', headers: { connection: 'close' } });
+    return fs.readdirSync(spool).some((name) => name.endsWith('.seg'));
+  });
+  fs.cpSync(spool, path.join(home, 'saved', 'spool-0'), { recursive: true });
 });
 
 after(async () => {
@@ -139,6 +147,7 @@ describe('docs/operations.md', () => {
   const settings = `
     export TOLLGATE_KEYRING_FILE=.run/keyring.json
     export TOLLGATE_DATABASE_URL="$(cat database_url)"
+    export TOLLGATE_DRAIN_DATABASE_URL="$(sed s/tollgate_app/tollgate_audit_writer/ database_url)"
   `;
   const shown = blocks('docs/operations.md', 'sh');
 

@@ -12,6 +12,7 @@ import { startFixture } from '../../e2e/lib/fixtures.mjs';
 import { connectDatabase, dispose, newDirectory, start } from '../../e2e/lib/gateway.mjs';
 import { compare, entriesOf, rowsQuery } from '../../e2e/lib/ledger.mjs';
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
+import { chainProblems } from './chain.mjs';
 import { Tmpfs, copyTree } from './tmpfs.mjs';
 import { Lane, wireOf } from './lane.mjs';
 import { answered, compareLedgers, readJournals, succeeded } from './ledgers.mjs';
@@ -88,7 +89,8 @@ export class World {
     const directory = newDirectory();
     before?.(directory);
     this.random = random(seed);
-    this.run = `f${seed}-${process.pid.toString(36)}${Date.now().toString(36)}`;
+    // Digits: what looks random in a request id is kept as a digest only.
+    this.run = `f${seed}-${process.pid}-${Date.now()}`;
     this.calls = [];
     this.journals = [];
     this.lanes = [];
@@ -274,7 +276,11 @@ export class World {
       },
       { deadline, every: 500, what: 'the three ledgers agree' },
     ).catch(() => {});
-    return [...problems, ...(await this.backlogProblems())];
+    return [
+      ...problems,
+      ...(await this.backlogProblems()),
+      ...(await chainProblems(this.gateway)),
+    ];
   }
 
   // /readyz says that everything has been written.

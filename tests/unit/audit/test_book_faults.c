@@ -164,7 +164,8 @@ static void every_fault_leaves_one_row_for_what_was_acknowledged(void **state)
 		   { IOFAIL_EINTR_ONCE, 0	  },
 	};
 	const char *text = getenv("TOLLGATE_FAULT_STRIDE");
-	unsigned stride = text != NULL && text[0] != '\0' ? (unsigned)atoi(text) : STRIDE;
+	unsigned stride =
+		text != NULL && text[0] != '\0' ? (unsigned)strtoul(text, NULL, 10) : STRIDE;
 	struct desk *d = *state;
 	unsigned n_runs = 0;
 

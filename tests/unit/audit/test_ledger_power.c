@@ -117,13 +117,12 @@ static void on_step_durable(void *ctx, const struct err *err)
 
 static int put_padded(struct session *s, enum event_type type, unsigned n, bool wait)
 {
-	static char padding[MAX_PADDING + 16];
+	static char padding[MAX_PADDING + 32];
 	const size_t bytes = disk_random(&s->random) % MAX_PADDING;
+	const int n_padding = snprintf(padding, sizeof(padding), "{\"a\":\"%0*u\"}", (int)bytes, n);
 	char call_id[40];
 	const struct book_call call = {
-		.call_id = call_id,
-		.arguments = {padding,
-			       (size_t)sprintf(padding, "{\"a\":\"%0*u\"}", (int)bytes, n)}
+		.call_id = call_id, .arguments = {padding, (size_t)n_padding}
 	};
 	const struct book_result result = { .upstream_us = -1 };
 	struct buf payload;

@@ -47,7 +47,7 @@ static void world_open(struct world *world, void **state, const char *role)
 	gate_db_tenant(world->gate, "acme", world->tenant);
 	uuid_v4(world->user);
 	provision_init(&provision, arena, world->tenant);
-	provision_user(&provision, world->user, "ana", NULL, role);
+	provision_user(&provision, &(struct user_row){ world->user, "ana", NULL, role, true });
 	gate_db_provision(world->gate, &provision);
 	arena_free(&arena);
 }

@@ -131,15 +131,16 @@ static void a_call_is_two_spans_in_the_clients_trace(void **state)
 		};
 		const char *const call[][2] = {
 			{"mcp.method.name",	     "tools/call"		  },
-			{ "gen_ai.operation.name", "execute_tool"	  },
-			{ "gen_ai.tool.name",      "get"		    },
-			{ "network.transport",     "tcp"		     },
-			{ "network.protocol.name", "http"		  },
+			{ "gen_ai.operation.name",	   "execute_tool"	  },
+			{ "gen_ai.tool.name",	      "get"		    },
+			{ "network.transport",	       "tcp"		     },
+			{ "network.protocol.name",	   "http"		  },
 			{ "tollgate.tenant",	     "acme"		    },
 			{ "tollgate.connection",	 "crm"		       },
-			{ "tollgate.call.id",      world->recorded.call_id},
+			{ "tollgate.call.id",	      world->recorded.call_id},
 			{ "server.address",	    "mcp.example.com"      },
 			{ "server.port",		 "8443"			},
+			{ "http.response.status_code", "200"		     },
 		};
 
 		assert_int_equal(exporter.n, 2);
