@@ -40,7 +40,7 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 	[METER_ANCHOR_SINK_FAILED] = { "tollgate_audit_anchor_sink_failed_total",		  METRIC_COUNTER,
 			       METRIC_SUM,									     NULL,				 0,		    1,
 			       "Attempts to write an anchor outside of the database that "
-			       "failed."																								    },
+				       "failed."																							   },
 	[METER_DB_UP] = { "tollgate_db_up",					    METRIC_GAUGE,	  METRIC_MIN, NULL,				    0,	       1,
 			      "1 while Postgres answers all workers."																				      },
 	[METER_DB_CONNECTIONS] = { "tollgate_db_pool_connections",			   METRIC_GAUGE,	 METRIC_SUM,
