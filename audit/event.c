@@ -7,6 +7,7 @@
 
 #include "audit/redact.h"
 #include "base/crypto.h"
+#include "base/span.h"
 #include "base/text.h"
 #include "base/utf8.h"
 
@@ -15,6 +16,8 @@
 #define FIELD_HEAD_BYTES 3 /* id and length, before a field's bytes */
 #define NUMBER_BYTES	 8
 #define ELLIPSIS	 "\xE2\x80\xA6"
+/* What a text with secrets in it may grow to before it is cut. */
+#define REDACTED_MAX_BYTES ((size_t)64 << 10)
 
 enum {
 	AT_VERSION = 0,
@@ -34,6 +37,30 @@ static const struct {
 #undef X
 };
 
+/*
+ * What secrets are looked for in: whatever words came from a client or an upstream. The rest is
+ * ours, or was configured by the tenant's own administrators: names of tenants, users, keys,
+ * connections and personas stand as they are, because they are what rows are grouped by.
+ */
+static const enum redaction {
+	REDACT_NOT,
+	REDACT_FREE, /* text of any bytes */
+	REDACT_JSON, /* text of one JSON value */
+} redactions[N_FIELDS] = {
+	[FIELD_CLIENT] = REDACT_FREE,	  /* clientInfo or User-Agent */
+	[FIELD_METHOD] = REDACT_FREE,	  /* of refused requests it is anything */
+	[FIELD_TOOL] = REDACT_FREE,	  /* so is this */
+	[FIELD_REQUEST_ID] = REDACT_JSON, /* a string may hold anything, escaped */
+	[FIELD_ARGUMENTS] = REDACT_JSON,  /* and by the rules for arguments */
+	[FIELD_PROTOCOL_VERSION] = REDACT_FREE,
+	[FIELD_TRACE_ID] = REDACT_FREE,
+	[FIELD_SPAN_ID] = REDACT_FREE,
+	[FIELD_ERROR_TYPE] = REDACT_FREE,
+	[FIELD_ERROR_MESSAGE] = REDACT_FREE, /* an upstream's own words, or such as quote a peer */
+	[FIELD_PURPOSE] = REDACT_FREE,
+	[FIELD_ACCOUNT] = REDACT_FREE, /* as the upstream names it */
+};
+
 static const char *const outcomes[] = {
 #define X(name, text) [BOOK_##name] = (text),
 	BOOK_OUTCOMES(X)
@@ -49,25 +76,16 @@ const char *book_outcome_name(enum book_outcome outcome)
 
 /* Writing. */
 
+struct writer {
+	struct buf *out;
+	const struct redact_rules *rules;
+};
+
 static void put64(struct buf *out, int64_t value)
 {
 	uint64_t bytes = htobe64((uint64_t)value);
 
 	buf_append(out, &bytes, sizeof(bytes));
-}
-
-static bool uuid_parse(const char *text, uint8_t out[EVENT_UUID_BYTES])
-{
-	char digits[2 * EVENT_UUID_BYTES];
-	size_t n = 0;
-
-	if (text == NULL || !uuid_valid(text))
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text != '-')
-			digits[n++] = *text;
-	}
-	return hex_decode((struct span){ digits, n }, out, EVENT_UUID_BYTES) == 0;
 }
 
 /* Returns where the field's bytes begin, for field_end. */
@@ -118,19 +136,38 @@ static void add_mended(struct buf *out, struct span text, size_t max_bytes)
 	}
 }
 
-static void put_text(struct buf *out, enum event_field field, struct span text)
+static void put_clean_text(struct buf *out, enum event_field field, struct span text)
 {
 	size_t max_bytes = fields[field].max_bytes;
-	size_t start;
+	size_t start = field_begin(out, field);
 
-	if (text.p == NULL)
-		return;
-	start = field_begin(out, field);
 	if (text.n <= max_bytes && is_clean(text))
 		buf_add_span(out, text);
 	else
 		add_mended(out, text, max_bytes);
 	field_end(out, start);
+}
+
+/* The limit is for what is kept: what comes is read a little further. */
+static void put_text(struct writer *writer, enum event_field field, struct span text)
+{
+	size_t max_bytes = fields[field].max_bytes;
+	struct buf kept;
+	struct err err;
+
+	if (text.p == NULL)
+		return;
+	buf_init(&kept, REDACTED_MAX_BYTES);
+	if (redactions[field] == REDACT_JSON && memchr(text.p, '\\', text.n) != NULL &&
+	    span_check(text, NULL, &err) == 0) {
+		redact_arguments(writer->rules, text, REDACTED_MAX_BYTES, &kept);
+		text = buf_span(&kept);
+	} else if (redactions[field] != REDACT_NOT &&
+		   redact_text(writer->rules, text, max_bytes, &kept)) {
+		text = buf_span(&kept);
+	}
+	put_clean_text(writer->out, field, text);
+	buf_wipe(&kept);
 }
 
 /* An id that is none is left out: it is ours, and not worth a row. */
@@ -175,14 +212,16 @@ static int64_t number_of(size_t n)
 	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
-static void put_arguments(struct buf *out, struct span arguments)
+static void put_arguments(struct writer *writer, const struct book_call *call)
 {
+	struct buf *out = writer->out;
 	size_t start;
 
-	if (arguments.p == NULL)
+	if (call->arguments.p == NULL ||
+	    (call->audit_level != NULL && strcmp(call->audit_level, "metadata") == 0))
 		return;
 	start = field_begin(out, FIELD_ARGUMENTS);
-	redact_arguments(arguments, BOOK_MAX_ARGUMENTS, out);
+	redact_arguments(writer->rules, call->arguments, BOOK_MAX_ARGUMENTS, out);
 	field_end(out, start);
 }
 
@@ -212,69 +251,74 @@ static void put_head(struct buf *out, const struct book_call *call)
 	buf_append(out, id, sizeof(id));
 }
 
-static void put_call(struct buf *out, const struct book_call *call, const char *node_id)
+static void put_call(struct writer *writer, const struct book_call *call, const char *node_id)
 {
-	put_uuid(out, FIELD_NODE_ID, node_id);
-	put_text(out, FIELD_TENANT, span_of(call->tenant));
-	put_uuid(out, FIELD_USER_ID, call->user_id);
-	put_text(out, FIELD_USER_NAME, span_of(call->user_name));
-	put_text(out, FIELD_API_KEY, span_of(call->api_key));
-	put_uuid(out, FIELD_CONNECTION_ID, call->connection_id);
-	put_text(out, FIELD_CONNECTION, span_of(call->connection));
-	put_text(out, FIELD_CLIENT, call->client);
-	put_text(out, FIELD_METHOD, call->method);
-	put_text(out, FIELD_TOOL, call->tool);
-	put_text(out, FIELD_REQUEST_ID, call->request_id);
-	put_arguments(out, call->arguments);
-	put_text(out, FIELD_PROTOCOL_VERSION, span_of(call->protocol_version));
-	put_text(out, FIELD_SESSION_ID, span_of(call->session_id));
-	put_text(out, FIELD_SOURCE_IP, span_of(call->source_ip));
-	put_text(out, FIELD_TRACE_ID, call->trace_id);
-	put_text(out, FIELD_SPAN_ID, call->span_id);
-	put_number(out, FIELD_REQUEST_BYTES, number_of(call->request_bytes));
+	put_uuid(writer->out, FIELD_NODE_ID, node_id);
+	put_text(writer, FIELD_TENANT, span_of(call->tenant));
+	put_uuid(writer->out, FIELD_USER_ID, call->user_id);
+	put_text(writer, FIELD_USER_NAME, span_of(call->user_name));
+	put_text(writer, FIELD_API_KEY, span_of(call->api_key));
+	put_uuid(writer->out, FIELD_CONNECTION_ID, call->connection_id);
+	put_text(writer, FIELD_CONNECTION, span_of(call->connection));
+	put_text(writer, FIELD_CLIENT, call->client);
+	put_text(writer, FIELD_METHOD, call->method);
+	put_text(writer, FIELD_TOOL, call->tool);
+	put_text(writer, FIELD_REQUEST_ID, call->request_id);
+	put_arguments(writer, call);
+	put_text(writer, FIELD_PROTOCOL_VERSION, span_of(call->protocol_version));
+	put_text(writer, FIELD_SESSION_ID, span_of(call->session_id));
+	put_text(writer, FIELD_SOURCE_IP, span_of(call->source_ip));
+	put_text(writer, FIELD_TRACE_ID, call->trace_id);
+	put_text(writer, FIELD_SPAN_ID, call->span_id);
+	put_number(writer->out, FIELD_REQUEST_BYTES, number_of(call->request_bytes));
 }
 
-static void put_result(struct buf *out, const struct book_result *result)
+static void put_result(struct writer *writer, const struct book_result *result)
 {
 	assert((size_t)result->outcome < N_OUTCOMES);
-	put_number(out, FIELD_OUTCOME, (int64_t)result->outcome);
-	put_number(out, FIELD_DURATION_US, result->duration_us);
-	put_number(out, FIELD_UPSTREAM_US, result->upstream_us);
-	put_text(out, FIELD_ERROR_TYPE, span_of(result->error_type));
-	put_text(out, FIELD_ERROR_MESSAGE, result->error_message);
-	put_number(out, FIELD_RESPONSE_BYTES, number_of(result->response_bytes));
-	put_number(out, FIELD_HTTP_STATUS, result->http_status == 0 ? -1 : result->http_status);
+	put_number(writer->out, FIELD_OUTCOME, (int64_t)result->outcome);
+	put_number(writer->out, FIELD_DURATION_US, result->duration_us);
+	put_number(writer->out, FIELD_UPSTREAM_US, result->upstream_us);
+	put_text(writer, FIELD_ERROR_TYPE, span_of(result->error_type));
+	put_text(writer, FIELD_ERROR_MESSAGE, result->error_message);
+	put_number(writer->out, FIELD_RESPONSE_BYTES, number_of(result->response_bytes));
+	put_number(writer->out, FIELD_HTTP_STATUS,
+		   result->http_status == 0 ? -1 : result->http_status);
 }
 
 /* Fields that came later stand behind those of the result, because ids ascend. */
-static void put_call_later(struct buf *out, const struct book_call *call)
+static void put_call_later(struct writer *writer, const struct book_call *call)
 {
-	put_text(out, FIELD_PERSONA, span_of(call->persona));
-	put_text(out, FIELD_PURPOSE, call->purpose);
-	put_text(out, FIELD_AUDIT_LEVEL, span_of(call->audit_level));
+	put_text(writer, FIELD_PERSONA, span_of(call->persona));
+	put_text(writer, FIELD_PURPOSE, call->purpose);
+	put_text(writer, FIELD_AUDIT_LEVEL, span_of(call->audit_level));
 }
 
-static void put_result_later(struct buf *out, const struct book_result *result)
+static void put_result_later(struct writer *writer, const struct book_result *result)
 {
-	put_text(out, FIELD_ACCOUNT, span_of(result->account));
-	put_number(out, FIELD_N_CALLS, result->n_calls > 1 ? result->n_calls : -1);
-	put_number(out, FIELD_UPSTREAM_STATUS,
+	put_text(writer, FIELD_ACCOUNT, span_of(result->account));
+	put_number(writer->out, FIELD_N_CALLS, result->n_calls > 1 ? result->n_calls : -1);
+	put_number(writer->out, FIELD_UPSTREAM_STATUS,
 		   result->upstream_status == 0 ? -1 : result->upstream_status);
-	put_digest(out, FIELD_PAYLOAD_DIGEST, result->payload_digest);
+	put_digest(writer->out, FIELD_PAYLOAD_DIGEST, result->payload_digest);
 }
 
 void event_encode(const struct event_source *source, struct buf *out)
 {
+	static const struct redact_rules everybody = { 0 };
+	const struct book_call *call = source->call;
+	struct writer writer = { out, call->rules != NULL ? call->rules : &everybody };
+
 	assert((source->type == EVENT_INTENT) == (source->result == NULL));
-	put_head(out, source->call);
+	put_head(out, call);
 	if (source->type != EVENT_OUTCOME)
-		put_call(out, source->call, source->node_id);
+		put_call(&writer, call, source->node_id);
 	if (source->result != NULL)
-		put_result(out, source->result);
+		put_result(&writer, source->result);
 	if (source->type != EVENT_OUTCOME)
-		put_call_later(out, source->call);
+		put_call_later(&writer, call);
 	if (source->result != NULL)
-		put_result_later(out, source->result);
+		put_result_later(&writer, source->result);
 	assert(!out->overflow);
 }
 

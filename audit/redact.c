@@ -5,31 +5,25 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "audit/redact_scan.h"
+#include "audit/redact_schema.h"
+#include "base/crypto.h"
 #include "base/err.h"
 
-#define HIDDEN "\"[REDACTED]\""
 /* Digits before or after the point that a number may have when written out. PostgreSQL would take
  * 131072 and 16383, but then five bytes of ours become pages in every answer to a reader. */
 #define MAX_DIGITS 1000
-/* Longer names are not looked into: their values are hidden. */
-#define LONG_NAME_BYTES 256
 /* Exponents beyond it are all the same to us. */
 #define HUGE_EXPONENT 1000000
 
-/* Parts of names, compared in lower case without separators. */
-static const char *const secret_names[] = {
-	"token",  "secret", "password",	  "passwd",	"authorization",
-	"cookie", "apikey", "credential", "privatekey",
-};
-
-/* How tokens begin, ours first. */
-static const char *const secret_prefixes[] = {
-	"tgk_", "sk-", "ghp_", "gho_", "github_pat_", "xox", "-----BEGIN", "Bearer ",
-};
-
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+/* Behind the limit of a text, so that a secret over it is known as one. */
+#define LOOKAHEAD_BYTES 4096
+#define DIGEST_BYTES	(REDACT_DIGEST_DIGITS / 2)
+/* A character becomes at most \\u and four digits. */
+#define JSON_GROWTH 7
 
 struct redaction {
+	const struct redact_rules *rules;
 	const char *at;
 	const char *end;
 	struct buf out;
@@ -37,6 +31,10 @@ struct redaction {
 	size_t depth;
 	bool object[SPAN_MAX_DEPTH]; /* what is open */
 	bool name_next;		     /* the next string is a member's name */
+	bool hide_next;		     /* the value that comes next is a secret */
+	/* Where in the schema what is open stands, and what comes next; of rules with one. */
+	struct schema_set places[SPAN_MAX_DEPTH + 1];
+	struct schema_set next;
 };
 
 /* `text` has passed span_check, so everything ends where it should. */
@@ -90,25 +88,6 @@ static struct span unescape(struct redaction *r, struct span string)
 	return buf_span(&r->scratch);
 }
 
-static bool name_is_secret(struct redaction *r, struct span string)
-{
-	struct span name = unescape(r, string);
-	char plain[LONG_NAME_BYTES];
-	size_t n = 0;
-
-	if (name.n > sizeof(plain))
-		return true;
-	for (size_t i = 0; i < name.n; i++) {
-		if (strchr("_-. ", name.p[i]) == NULL)
-			plain[n++] = (char)tolower((unsigned char)name.p[i]);
-	}
-	for (size_t i = 0; i < N_OF(secret_names); i++) {
-		if (memmem(plain, n, secret_names[i], strlen(secret_names[i])) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static bool begins_with(struct span text, const char *prefix)
 {
 	size_t n = strlen(prefix);
@@ -116,31 +95,39 @@ static bool begins_with(struct span text, const char *prefix)
 	return text.n >= n && memcmp(text.p, prefix, n) == 0;
 }
 
-/* The first part of a JWT is an object in base64url, and a point follows. */
-static bool is_jwt(struct span text)
+/* What a secret becomes; needs no escaping. */
+static void put_digest(const struct redact_rules *rules, struct span secret, struct buf *out)
 {
-	size_t i = 0;
+	uint8_t mac[SHA256_BYTES];
+	char digits[REDACT_DIGEST_DIGITS + 1];
 
-	if (!begins_with(text, "eyJ"))
-		return false;
-	while (i < text.n &&
-	       (isalnum((unsigned char)text.p[i]) || text.p[i] == '_' || text.p[i] == '-'))
-		i++;
-	return i < text.n && text.p[i] == '.';
-}
-
-static bool value_is_secret(struct redaction *r, struct span string)
-{
-	struct span value = span_trim(unescape(r, string));
-
-	for (size_t i = 0; i < N_OF(secret_prefixes); i++) {
-		if (begins_with(value, secret_prefixes[i]))
-			return true;
+	if (rules->key == NULL) {
+		buf_add(out, REDACT_HIDDEN);
+		return;
 	}
-	return is_jwt(value);
+	crypto_hmac_sha256(rules->key, REDACT_KEY_BYTES, secret.p, secret.n, mac);
+	hex_encode(mac, DIGEST_BYTES, digits);
+	buf_add(out, "hmac:");
+	buf_add(out, digits);
 }
 
-static void put_string(struct redaction *r, struct span string)
+/* text without its secrets, up to the limit; the first is known. */
+static void put_rest(const struct redact_rules *rules, struct span text,
+		     const struct secret_place *first, struct buf *out)
+{
+	struct secret_place secret = *first;
+	size_t from = 0;
+
+	do {
+		buf_append(out, text.p + from, secret.at - from);
+		put_digest(rules, (struct span){ text.p + secret.at, secret.n }, out);
+		from = secret.at + secret.n;
+	} while (!out->overflow && scan_next(rules, text, from, &secret));
+	buf_append(out, text.p + from, text.n - from);
+}
+
+/* As it was written, but for U+0000. */
+static void put_written(struct redaction *r, struct span string)
 {
 	static const char nul[] = "\\u0000";
 	const char *at = string.p;
@@ -157,6 +144,38 @@ static void put_string(struct redaction *r, struct span string)
 		from = at += strlen(nul);
 	}
 	buf_append(&r->out, from, (size_t)(end - from));
+}
+
+static void put_clean(struct redaction *r, struct span text, const struct secret_place *secret)
+{
+	struct buf kept;
+	struct buf written;
+
+	buf_init(&kept, r->out.max_bytes);
+	buf_init(&written, JSON_GROWTH * r->out.max_bytes);
+	put_rest(r->rules, text, secret, &kept);
+	buf_add_json_string(&written, buf_str(&kept), kept.len);
+	put_written(r, buf_span(&written));
+	r->out.overflow = r->out.overflow || kept.overflow;
+	buf_wipe(&written);
+	buf_wipe(&kept);
+}
+
+/* A name or a value, without the secrets in it. What cannot be kept as it is need not be read. */
+static void put_string(struct redaction *r, struct span string)
+{
+	struct secret_place secret;
+	struct span text;
+
+	if (string.n > r->out.max_bytes) {
+		r->out.overflow = true;
+		return;
+	}
+	text = unescape(r, string);
+	if (scan_next(r->rules, text, 0, &secret))
+		put_clean(r, text, &secret);
+	else
+		put_written(r, string);
 }
 
 static size_t count_digits(const char **at, const char *end)
@@ -222,7 +241,16 @@ static struct span take(struct redaction *r, const char *end)
 	return taken;
 }
 
-/* With the colon, and the value too if nobody may see it. */
+static void hide(struct redaction *r, struct span value)
+{
+	bool is_string = value.n > 0 && *value.p == '"';
+
+	put_char(r, '"');
+	put_digest(r->rules, is_string ? unescape(r, value) : value, &r->out);
+	put_char(r, '"');
+}
+
+/* With the colon. */
 static void take_name(struct redaction *r)
 {
 	struct span name = take(r, string_end(r->at));
@@ -232,22 +260,18 @@ static void take_name(struct redaction *r)
 	assert(*r->at == ':');
 	r->at++;
 	put_char(r, ':');
-	skip_space(r);
-	if (name_is_secret(r, name)) {
-		r->at = value_end(r->at, r->end);
-		buf_add(&r->out, HIDDEN);
-	}
 	r->name_next = false;
+	r->hide_next = name_kind(r->rules, unescape(r, name)) != NAME_PLAIN;
+	r->next = (struct schema_set){ 0 };
+	if (r->rules->schema == NULL)
+		return;
+	redact_schema_member(r->rules->schema, &r->places[r->depth], unescape(r, name), &r->next);
+	r->hide_next = r->hide_next || r->next.secret;
 }
 
 static void take_string(struct redaction *r)
 {
-	struct span string = take(r, string_end(r->at));
-
-	if (value_is_secret(r, string))
-		buf_add(&r->out, HIDDEN);
-	else
-		put_string(r, string);
+	put_string(r, take(r, string_end(r->at)));
 }
 
 static void take_scalar(struct redaction *r)
@@ -262,6 +286,17 @@ static void take_scalar(struct redaction *r)
 		put_char(r, '"');
 }
 
+/* What is open hides what is in it, in a list: an object that is a secret is taken as a whole. */
+static void open_list(struct redaction *r, bool hidden)
+{
+	struct schema_set inside = { 0 };
+
+	if (r->rules->schema != NULL)
+		redact_schema_element(r->rules->schema, &r->next, &inside);
+	inside.secret = inside.secret || hidden;
+	r->places[r->depth] = inside;
+}
+
 static void take_structure(struct redaction *r)
 {
 	char c = *r->at++;
@@ -269,33 +304,68 @@ static void take_structure(struct redaction *r)
 	if (c == '{' || c == '[') {
 		assert(r->depth < SPAN_MAX_DEPTH);
 		r->object[r->depth++] = c == '{';
+		if (c == '[')
+			open_list(r, r->hide_next);
+		else
+			r->places[r->depth] = r->next;
 	} else if (c == '}' || c == ']') {
 		r->depth--;
 	}
+	r->hide_next = false;
 	/* Behind an opening brace, or the comma between members. */
 	r->name_next = c == '{' || (c == ',' && r->object[r->depth - 1]);
 	put_char(r, c);
 }
 
+/* An element of a list stands where all of them do. */
+static void meet_element(struct redaction *r)
+{
+	if (r->depth == 0 || r->object[r->depth - 1])
+		return;
+	r->next = r->places[r->depth];
+	r->hide_next = r->next.secret;
+}
+
+/* null tells nothing, and a list is gone through. */
+static bool hides(const struct redaction *r)
+{
+	return r->hide_next && strchr("[,]}n", *r->at) == NULL;
+}
+
+static void take_value(struct redaction *r)
+{
+	if (hides(r))
+		hide(r, take(r, value_end(r->at, r->end)));
+	else if (strchr("{}[],", *r->at) != NULL)
+		take_structure(r);
+	else if (*r->at == '"')
+		take_string(r);
+	else
+		take_scalar(r);
+}
+
 static void redact(struct redaction *r)
 {
+	if (r->rules->schema != NULL)
+		redact_schema_root(r->rules->schema, &r->next);
+	r->hide_next = r->next.secret;
 	while (r->at < r->end && !r->out.overflow) {
-		if (strchr("{}[],", *r->at) != NULL)
-			take_structure(r);
-		else if (*r->at != '"')
-			take_scalar(r);
-		else if (r->name_next)
+		if (*r->at == '"' && r->name_next) {
 			take_name(r);
-		else
-			take_string(r);
+		} else {
+			if (strchr(",]}", *r->at) == NULL)
+				meet_element(r);
+			take_value(r);
+		}
 		skip_space(r);
 	}
 }
 
-void redact_arguments(struct span arguments, size_t max_bytes, struct buf *out)
+void redact_arguments(const struct redact_rules *rules, struct span arguments, size_t max_bytes,
+		      struct buf *out)
 {
 	struct span text = span_trim(arguments);
-	struct redaction r = { .at = text.p, .end = text.p + text.n };
+	struct redaction r = { .rules = rules, .at = text.p, .end = text.p + text.n };
 	struct err err;
 
 	if (span_check(text, NULL, &err) < 0) {
@@ -311,4 +381,17 @@ void redact_arguments(struct span arguments, size_t max_bytes, struct buf *out)
 		buf_add_span(out, buf_span(&r.out));
 	buf_wipe(&r.out);
 	buf_wipe(&r.scratch);
+}
+
+bool redact_text(const struct redact_rules *rules, struct span text, size_t max_bytes,
+		 struct buf *out)
+{
+	struct secret_place secret;
+
+	if (text.n > max_bytes + LOOKAHEAD_BYTES)
+		text.n = max_bytes + LOOKAHEAD_BYTES;
+	if (!scan_next(rules, text, 0, &secret))
+		return false;
+	put_rest(rules, text, &secret, out);
+	return true;
 }

@@ -27,6 +27,8 @@ static const struct cli_option add_options[] = {
 	{ "deny",		  0, CLI_LIST, AT(deny)		},
 	{ "connect-timeout", 0, CLI_TEXT, AT(connect_timeout)},
 	{ "call-timeout",	  0, CLI_TEXT, AT(call_timeout)	},
+	{ "audit-level",	 0, CLI_TEXT, AT(audit_level)    },
+	{ "audit-redact",	  0, CLI_LIST, AT(audit_redact)	},
 	{ "no-wait",	     0, CLI_FLAG, AT(no_wait)	      },
 	{ NULL,		0, CLI_TEXT, 0		       },
 };
@@ -47,6 +49,8 @@ static const struct cli_option edit_options[] = {
 	{ "deny",		  0, CLI_LIST, AT(deny)		},
 	{ "connect-timeout", 0, CLI_TEXT, AT(connect_timeout)},
 	{ "call-timeout",	  0, CLI_TEXT, AT(call_timeout)	},
+	{ "audit-level",	 0, CLI_TEXT, AT(audit_level)    },
+	{ "audit-redact",	  0, CLI_LIST, AT(audit_redact)	},
 	{ NULL,		0, CLI_TEXT, 0		       },
 };
 

@@ -40,6 +40,8 @@ struct connection_options {
 	struct cli_list deny;
 	const char *connect_timeout;
 	const char *call_timeout;
+	const char *audit_level;
+	struct cli_list audit_redact;
 	bool no_wait;
 	struct oauth_options oauth;
 };

@@ -112,6 +112,7 @@ int connection_set_body(struct cli *cli, json_t *body, const struct connection_o
 			bool change, struct err *err)
 {
 	json_t *tools = json_object();
+	json_t *audit = json_object();
 	json_t *headers;
 
 	set_text(body, "url", options->url);
@@ -123,6 +124,9 @@ int connection_set_body(struct cli *cli, json_t *body, const struct connection_o
 	set_list(tools, "allow", &options->allow);
 	set_list(tools, "deny", &options->deny);
 	set_object(body, "tools", tools);
+	set_text(audit, "level", options->audit_level);
+	set_list(audit, "redact", &options->audit_redact);
+	set_object(body, "audit", audit);
 	if (check_auth(options, err) < 0 ||
 	    connection_pairs("header", &options->headers, &options->headers_removed, &headers,
 			     err) < 0)

@@ -5,12 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/event_sealer.h"
+#include "gateway/app/audit_key.h"
 #include "gateway/app/hosts.h"
 #include "gateway/app/key_holder.h"
+#include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
@@ -20,6 +25,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
 #include "oauth/access.h"
 #include "version.h"
@@ -73,6 +79,14 @@ static void on_grant_hint(void *ctx, const char *payload)
 		keeper_grants_changed(worker->keeper, payload);
 }
 
+static void on_event_hint(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->event_sealer != NULL)
+		event_sealer_hint(worker->event_sealer);
+}
+
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 {
 	struct worker *worker = ctx;
@@ -89,6 +103,7 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.loop = worker->loop,
 			.db = worker->db,
 			.tenants = worker->tenants,
+			.meter = worker->meter,
 			.deployment = deployment,
 			.node_id = worker->node_id,
 			.data_dir = config->data_dir,
@@ -109,13 +124,14 @@ static void wire_connect(struct worker *worker, const char *deployment)
 	const struct config *config = worker->params->config;
 	const char *metadata_url = config->client_metadata_url;
 
-	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->browsers = browsers_new(worker->db, worker->identity, worker->attempts);
 	worker->connects = connects_new(&(struct connects_params){
 		.loop = worker->loop,
 		.db = worker->db,
 		.tenants = worker->tenants,
 		.access = tokens_access(worker->tokens),
 		.probes = worker->probes,
+		.meter = worker->meter,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
@@ -128,8 +144,12 @@ static void wire_core(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
+	worker->tool_labels = tool_labels_new();
 	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
+	worker->attempts = attempts_new(worker->loop, worker->db, worker->node_id);
+	worker->flood = call_flood_new(worker->loop, spools_book(worker->spools));
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	sessions_measure(worker->sessions, worker->meter);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = worker->loop,
@@ -156,8 +176,37 @@ static void wire_core(struct worker *worker, const char *deployment)
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
 		.grant_hint = on_grant_hint,
+		.event_hint = on_event_hint,
 		.ctx = worker,
 	});
+}
+
+/* What one worker of a gateway does for all, and the gateways take turns at. */
+static void wire_seals(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	uint8_t seed[ED25519_SEED_BYTES];
+
+	if (worker->params->slot != 0)
+		return;
+	worker->event_sealer = event_sealer_new(&(struct event_sealer_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.book = spools_book(worker->spools),
+	});
+	audit_key_seed(key_holder_keyring(worker->keys), seed);
+	worker->retention = retention_new(&(struct retention_params){
+		.loop = worker->loop,
+		.conninfo = config->database_url,
+		.sink = worker->anchors,
+		.meter = worker->meter,
+		.seed = seed,
+		.call_days = config->audit_retention_days,
+		.payload_days = config->audit_payload_days,
+		.first_ms = RETENTION_FIRST_MS,
+		.sweep_ms = RETENTION_SWEEP_MS,
+	});
+	mem_wipe(seed, sizeof(seed));
 }
 
 /* What handlers find all of it by: what they are given before, sealed, and all else. */
@@ -166,6 +215,7 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = spools_book(worker->spools),
+		.flood = worker->flood,
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
@@ -179,9 +229,13 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 		.credentials = tokens_credentials(worker->tokens),
 		.connects = worker->connects,
 		.deployment = deployment,
+		.tracing = &worker->tracing,
+		.tool_labels = worker->tool_labels,
 	};
 	worker->app.gate = &worker->gate;
 	worker->app.db = worker->db;
+	worker->app.audit_db = worker->audit_db;
+	worker->app.audit_streams = worker->audit_streams;
 	worker->app.keyring = key_holder_keyring(worker->keys);
 	worker->app.probes = worker->probes;
 	worker->app.browsers = worker->browsers;
@@ -189,6 +243,8 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->app.access = tokens_access(worker->tokens);
 	worker->app.acquires = tokens_acquires(worker->tokens);
 	worker->app.deployment = deployment;
+	worker->app.attempts = worker->attempts;
+	worker->app.node_id = worker->node_id;
 }
 
 int worker_wire(struct worker *worker, const char *deployment, struct err *err)
@@ -210,6 +266,7 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.want = want_tenant,
 		.ctx = worker,
 	});
+	wire_seals(worker);
 	wire_handlers(worker, deployment);
 	return 0;
 }

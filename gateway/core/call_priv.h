@@ -5,6 +5,7 @@
 /* What the files call*.c and methods.c share. */
 
 #include "audit/book.h"
+#include "audit/payload.h"
 #include "base/crypto.h"
 #include "gateway/core/call.h"
 #include "gateway/core/cancels.h"
@@ -16,6 +17,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tracing.h"
 #include "gateway/core/upstream.h"
 
 #define CALL_MAGIC	      0x7447ca11
@@ -30,6 +32,7 @@ enum call_step {
 	STEP_SESSION,	   /* legacy: which session? */
 	STEP_ROUTE,	   /* which method; which connection and tool? */
 	STEP_POLICY,	   /* may they? */
+	STEP_ROOM,	   /* has the book room for it? */
 	STEP_ANSWER,	   /* methods that the gate itself answers */
 	STEP_HEALTH,	   /* does the upstream fare well enough to be called? */
 	STEP_INTENT,	   /* written in the book before anything leaves or stays open */
@@ -105,6 +108,8 @@ struct call {
 		struct spool_wait record;
 	} wait;
 
+	struct call_trace trace;
+
 	/* The answer, as far as it is known. */
 	struct {
 		struct buf body;
@@ -123,9 +128,15 @@ struct call {
 		int64_t forwarded_ms; /* 0: nothing left the gate */
 		int64_t upstream_us;
 		bool intended; /* an INTENT is written */
+		/* SHA-256 of each sealed part, in the order of enum payload_part. */
+		uint8_t payloads[PAYLOAD_N_PARTS][SHA256_BYTES];
+		bool has_payload[PAYLOAD_N_PARTS];
+		uint8_t payload_digest[SHA256_BYTES];
 		enum book_outcome outcome;
 		const char *error_type;
 		const char *error_message;
+		int upstream_status; /* of the last answer; 0: none came */
+		const char *account; /* whose token it went with; NULL: no account's */
 	} record;
 };
 
@@ -137,6 +148,7 @@ struct method {
 	enum step_result (*answer)(struct call *call);
 	/* Opens a stream; NULL: the call has its answer by then. */
 	enum step_result (*listen)(struct call *call);
+	bool can_wait; /* refused already while the book's room is tight */
 };
 const struct method *method_find(enum mcp_era era, const char *name);
 
@@ -153,10 +165,22 @@ enum step_result call_session(struct call *call);
 /* call_route.c */
 /* The name that the client sent, for the book: also of a call that is refused before ROUTE. */
 void call_note_tool(struct call *call);
+/* The tool as the aggregate endpoint calls it, at whichever it was called, if it is in the catalog
+ * of its connection: a name that nobody can make up. NULL: it is not. */
+const char *call_known_tool(const struct call *call);
 enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
-enum step_result call_intent(struct call *call); /* call_record.c */
+enum step_result call_room(struct call *call); /* call_record.c */
+enum step_result call_intent(struct call *call);
 enum step_result call_outcome(struct call *call);
+/* call_trace.c: its spans, if they are sampled and anybody wants them. */
+void call_trace_export(const struct call *call, const struct book_result *result);
+/* call_payload.c: if the connection's audit level is full. Appends the part, sealed, to the book;
+ * durable when what is appended next is. -1 with err: it cannot be kept, so the call must not go
+ * on. Nothing if that part was appended before. */
+int call_payload(struct call *call, enum payload_part part, struct err *err) MUST_CHECK;
+/* Of what was appended; NULL: nothing was. */
+const uint8_t *call_payload_digest(struct call *call);
 enum step_result call_health(struct call *call); /* call_health.c */
 /* err as of upstream_events.done. Once; nothing for a call that was not let through. */
 void call_heard(struct call *call, const struct err *err);
@@ -198,13 +222,19 @@ void answer_tool_error(struct call *call, enum book_outcome outcome, const char 
 	ERR_PRINTF(3, 4);
 /* 503 with Retry-After. */
 void answer_unavailable(struct call *call, const char *message);
+/* The same, of a call that cannot be recorded: its data says audit_unavailable. */
+void answer_unrecorded(struct call *call);
 /* 429 with Retry-After. */
 void answer_rate_limited(struct call *call, const char *message);
+/* The call is known by another id, in its answer too: that of the row that stands for it. */
+void answer_rename(struct call *call, const char *id);
 /* No body: a notification taken. */
 void answer_nothing(struct call *call);
 /* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */
 void answer_silence(struct call *call);
 
+/* The same as call_text without the secrets in it, for what is stored (call_record.c). */
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes);
 /* A JSON string as C text, NUL bytes replaced, cut at max_bytes; NULL if it is no string. */
 char *call_text(struct arena *arena, struct span string, size_t max_bytes);
 

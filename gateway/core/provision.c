@@ -54,7 +54,7 @@ static struct span number(struct provision *provision, int64_t value)
 }
 
 void provision_tenant(struct provision *provision, const struct keyring *keyring,
-		      const char *deployment, const char *name, const char *egress)
+		      const char *deployment, const struct tenant_row *row)
 {
 	const char *id = provision->tenant.value;
 	struct seal_key key;
@@ -64,8 +64,10 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 	keyring_wrap(keyring, deployment, id, &key, wrapped);
 	mem_wipe(&key, sizeof(key));
 
-	const struct span tenant[] = { span_of(id), span_of(arena_strdup(provision->arena, name)),
-				       span_of(arena_strdup(provision->arena, egress)) };
+	const struct span tenant[] = { span_of(id),
+				       span_of(arena_strdup(provision->arena, row->name)),
+				       span_of(row->enabled ? "true" : "false"),
+				       span_of(arena_strdup(provision->arena, row->egress)) };
 	const struct span data_key[] = {
 		number(provision, keyring_primary(keyring)),
 		bytea(provision, wrapped, sizeof(wrapped)),
@@ -73,7 +75,7 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 
 	provision_add(provision,
 		      "SELECT *, egress::text AS egress_text"
-		      " FROM tollgate.create_tenant($1::uuid, $2, true, $3::jsonb)",
+		      " FROM tollgate.create_tenant($1::uuid, $2, $3::boolean, $4::jsonb)",
 		      tenant, COUNT(tenant));
 	provision_add(provision,
 		      "INSERT INTO tollgate.data_keys (tenant_id, dek_id, kek_id, wrapped)"
@@ -81,14 +83,15 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 		      data_key, COUNT(data_key));
 }
 
-void provision_user(struct provision *provision, const char *id, const char *name,
-		    const char *email, const char *role)
+void provision_user(struct provision *provision, const struct user_row *row)
 {
-	const struct span params[] = { span_of(id), span_of(name), span_of(email), span_of(role) };
+	const struct span params[] = { span_of(row->id), span_of(row->name), span_of(row->email),
+				       span_of(row->role),
+				       span_of(row->enabled ? "true" : "false") };
 
 	provision_add(provision,
-		      "INSERT INTO tollgate.users (tenant_id, id, name, email, role)"
-		      " VALUES (" TENANT ", $1::uuid, $2, $3, $4)",
+		      "INSERT INTO tollgate.users (tenant_id, id, name, email, role, enabled)"
+		      " VALUES (" TENANT ", $1::uuid, $2, $3, $4, $5::boolean)",
 		      params, COUNT(params));
 }
 
@@ -127,7 +130,7 @@ static struct span sealed(struct provision *provision, const struct connection_r
 	return text;
 }
 
-enum { N_CONNECTION_PARAMS = 19 };
+enum { N_CONNECTION_PARAMS = 21 };
 
 static void connection_params(struct provision *provision, const struct connection_row *row,
 			      const struct seal_key *key, const char *deployment,
@@ -153,6 +156,8 @@ static void connection_params(struct provision *provision, const struct connecti
 		span_of(row->session_scope),
 		span_of(row->oauth),
 		sealed(provision, row, "oauth_secret", row->oauth_secret, key, deployment),
+		span_of(row->audit_level),
+		span_of(row->audit_redact),
 	};
 
 	memcpy(params, values, sizeof(values));
@@ -161,12 +166,12 @@ static void connection_params(struct provision *provision, const struct connecti
 #define COLUMNS                                                                                    \
 	"name, description, enabled, url, era, auth_mode, auth_header, credential, headers,"       \
 	" oauth, oauth_secret, header_names, connect_timeout_ms, call_timeout_ms, trust_level,"    \
-	" tools_allow, tools_deny, session_scope"
+	" tools_allow, tools_deny, session_scope, audit_level, audit_redact"
 #define TEXTS(n) "ARRAY(SELECT json_array_elements_text($" n "::json))"
 #define VALUES                                                                                     \
 	"$2, $3, $4::boolean, $5, $6, $7, $8, $9::bytea, $10::bytea, $18::jsonb, "                 \
 	"$19::bytea, " TEXTS("11") ", $12::bigint, $13::bigint, $14, " TEXTS("15") ", " TEXTS(     \
-		"16") ", $17"
+		"16") ", $17, $20, " TEXTS("21")
 
 void provision_connection(struct provision *provision, const struct connection_row *row,
 			  const struct seal_key *key, const char *deployment)
@@ -191,9 +196,9 @@ void provision_connection_change(struct provision *provision, const struct conne
 	params[N_CONNECTION_PARAMS + 1] = span_of(row->new_secrets ? "true" : "false");
 	provision_add(provision,
 		      "UPDATE tollgate.connections SET (" COLUMNS ", version, settings_version)"
-		      " = ROW (" VALUES ", $20::bigint,"
-		      " CASE WHEN $21::boolean THEN $20::bigint ELSE settings_version END)"
+		      " = ROW (" VALUES ", $22::bigint,"
+		      " CASE WHEN $23::boolean THEN $22::bigint ELSE settings_version END)"
 		      " WHERE tenant_id = " TENANT
-		      " AND id = $1::uuid AND version = $20::bigint - 1",
+		      " AND id = $1::uuid AND version = $22::bigint - 1",
 		      params, COUNT(params));
 }

@@ -25,11 +25,15 @@
 #include "oauth/metadata.h"
 
 struct keyring;
+struct redact_schema;
 
 enum auth_mode { AUTH_NONE, AUTH_BEARER, AUTH_API_KEY, AUTH_OAUTH };
 enum era_setting { ERA_AUTO, ERA_LEGACY, ERA_MODERN };
 /* Who uses one session of a legacy upstream: all, one user or service key, one client session. */
 enum session_scope { SESSION_SHARED, SESSION_PRINCIPAL, SESSION_CLIENT };
+/* How much of a call is kept: not its arguments; those without secrets; what went through, too. */
+enum audit_level { AUDIT_METADATA, AUDIT_REDACTED, AUDIT_FULL };
+const char *audit_level_name(enum audit_level level);
 #define TENANT_POLL_MS 2000
 
 /* One tool as an upstream lists it. */
@@ -38,6 +42,8 @@ struct tool {
 	const char *exposed; /* connection__tool, shortened where it must be; NULL: taken */
 	struct span text;    /* the whole object, byte for byte */
 	bool param_headers;  /* arguments of it travel as headers too (param_headers.h) */
+	/* Which of its arguments are secrets (audit/redact.h); NULL: its schema marks none. */
+	const struct redact_schema *secrets;
 };
 
 #define CONNECTION_MAX_HEADERS 64
@@ -75,10 +81,14 @@ struct connection {
 	size_t n_headers;
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
+	bool trusted; /* it may be sent the baggage of a trace */
 	const char **tools_allow;
 	size_t n_tools_allow;
 	const char **tools_deny;
 	size_t n_tools_deny;
+	enum audit_level audit_level;
+	const char **audit_redact; /* names of arguments, as of redact_name */
+	size_t n_audit_redact;
 	int64_t version; /* of the row: changes with every edit */
 	/* Changes with every edit of what reaches the upstream. */
 	int64_t settings_version;
@@ -109,7 +119,8 @@ struct tenant {
 	bool enabled;
 	int64_t version;
 	struct egress_policy *egress;
-	struct seal_key *keys; /* data keys, oldest first */
+	uint8_t digest_key[SHA256_BYTES]; /* of what the book hides of its calls */
+	struct seal_key *keys;		  /* data keys, oldest first */
 	size_t n_keys;
 	size_t n_keys_shut; /* that do not open with our keyring, and so are not among them */
 	struct connection *connections; /* sorted by name */
@@ -149,6 +160,8 @@ struct tenants_params {
 	void (*cancel_hint)(void *ctx, const char *tenant_id);
 	/* What the channel of grants says; NULL: something may have been missed. May be NULL. */
 	void (*grant_hint)(void *ctx, const char *payload);
+	/* There may be events that are not sealed. May be NULL. */
+	void (*event_hint)(void *ctx);
 	void *ctx;
 };
 struct tenants *tenants_new(const struct tenants_params *params);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "gateway/core/names.h"
@@ -51,6 +52,7 @@ static bool read_tool(struct tenant *tenant, const struct connection *connection
 		return false;
 	}
 	out->param_headers = n_headers > 0;
+	out->secrets = redact_schema_compile(tenant->arena, span_get(out->text, "inputSchema"));
 	return true;
 }
 

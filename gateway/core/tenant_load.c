@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -27,8 +28,9 @@ enum { TENANT_ROW, KEY_ROWS, CONNECTION_ROWS };
 /* One statement, so that settings and tools are always of one moment. While an edit is tried out
  * there are two rows: first what serves, with the tools; then what is tried. */
 static const char select_connections[] =
-	"SELECT s.*, c.name, c.enabled, c.session_scope, to_json(c.tools_allow)::text AS "
-	"tools_allow,"
+	"SELECT s.*, c.name, c.enabled, c.session_scope, c.trust_level,"
+	" to_json(c.tools_allow)::text AS tools_allow, c.audit_level,"
+	" to_json(c.audit_redact)::text AS audit_redact,"
 	" to_json(c.tools_deny)::text AS tools_deny, k.era AS listed_era, k.instructions, k.tools"
 	" FROM (SELECT c.id, p.connection_id IS NOT NULL AS trial, " SETTINGS(
 		"c") " FROM tollgate.connections c LEFT JOIN tollgate.serving_connections p"
@@ -156,6 +158,17 @@ static void load_keys(struct loader *loader, const struct db_result *rows)
 	}
 }
 
+/* It is that of the pepper, so that the same secret has the same digest for as long as rows are
+ * kept, whatever becomes of data keys. */
+static void load_digest_key(struct loader *loader)
+{
+	static const char purpose[] = "tollgate audit digest 1";
+	struct tenant *tenant = loader->tenant;
+	const char *text = arena_printf(tenant->arena, "%s%s", purpose, tenant->id);
+
+	keyring_mac(loader->build->keyring, text, strlen(text), tenant->digest_key);
+}
+
 static const struct seal_key *find_key(const struct tenant *tenant, uint64_t dek_id)
 {
 	for (size_t i = 0; i < tenant->n_keys; i++) {
@@ -265,6 +278,17 @@ static int find_word(const char *const *words, size_t n, const char *word)
 	return -1;
 }
 
+static const char *const audit_levels[] = {
+	[AUDIT_METADATA] = "metadata",
+	[AUDIT_REDACTED] = "redacted",
+	[AUDIT_FULL] = "full",
+};
+
+const char *audit_level_name(enum audit_level level)
+{
+	return audit_levels[level];
+}
+
 static int load_words(struct connection *connection, const struct db_result *rows, size_t row,
 		      struct err *err)
 {
@@ -272,17 +296,19 @@ static int load_words(struct connection *connection, const struct db_result *row
 	static const char *const eras[] = { "auto", "legacy", "modern" };
 	static const char *const scopes[] = { "shared", "principal", "client" };
 	int scope = find_word(scopes, 3, db_text(rows, row, "session_scope"));
+	int level = find_word(audit_levels, 3, db_text(rows, row, "audit_level"));
 	int mode = find_word(modes, 4, db_text(rows, row, "auth_mode"));
 	int era = find_word(eras, 3, db_text(rows, row, "era"));
 
 	if (strcmp(db_text(rows, row, "transport"), "streamable-http") != 0)
 		return err_set(err, ERR_INTERNAL, "its transport is not known");
-	if (mode < 0 || era < 0 || scope < 0)
+	if (mode < 0 || era < 0 || scope < 0 || level < 0)
 		return err_set(err, ERR_INTERNAL,
-			       "its auth mode, era or session scope is not known");
+			       "its auth mode, era, session scope or audit level is not known");
 	connection->auth_mode = (enum auth_mode)mode;
 	connection->era = (enum era_setting)era;
 	connection->session_scope = (enum session_scope)scope;
+	connection->audit_level = (enum audit_level)level;
 	return 0;
 }
 
@@ -322,12 +348,26 @@ static int load_oauth(struct loader *loader, struct connection *connection,
 	return 0;
 }
 
+static int load_audit(struct loader *loader, struct connection *connection,
+		      const struct db_result *rows, size_t row, struct err *err)
+{
+	struct arena *arena = loader->tenant->arena;
+
+	if (strings_of(arena, db_text(rows, row, "audit_redact"), &connection->audit_redact,
+		       &connection->n_audit_redact, err) < 0)
+		return -1;
+	for (size_t i = 0; i < connection->n_audit_redact; i++)
+		connection->audit_redact[i] = redact_name(arena, connection->audit_redact[i]);
+	return 0;
+}
+
 static int load_settings(struct loader *loader, struct connection *connection,
 			 const struct db_result *rows, size_t row, struct err *err)
 {
 	struct arena *arena = loader->tenant->arena;
 
-	if (load_words(connection, rows, row, err) < 0)
+	if (load_words(connection, rows, row, err) < 0 ||
+	    load_audit(loader, connection, rows, row, err) < 0)
 		return -1;
 	if (egress_check_url(loader->tenant->egress, connection->url, err) < 0 &&
 	    err->code != ERR_FORBIDDEN)
@@ -370,6 +410,7 @@ static void load_connection(struct loader *loader, struct connection *connection
 	connection->settings_version = db_int(rows, row, "settings_version");
 	connection->connect_timeout_ms = db_int(rows, row, "connect_timeout_ms");
 	connection->call_timeout_ms = db_int(rows, row, "call_timeout_ms");
+	connection->trusted = strcmp(db_text(rows, row, "trust_level"), "trusted") == 0;
 	if (load_settings(loader, connection, rows, row, &err) < 0)
 		reject(loader, connection, err.text);
 }
@@ -416,6 +457,7 @@ struct tenant *tenant_build(const struct tenant_build *build,
 		.enabled = db_bool(row, 0, "enabled"),
 		.version = db_int(row, 0, "config_version"),
 	};
+	load_digest_key(&loader);
 	load_egress(&loader, db_text(row, 0, "egress"));
 	load_keys(&loader, results[KEY_ROWS]);
 	load_connections(&loader, results[CONNECTION_ROWS]);

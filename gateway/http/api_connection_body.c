@@ -10,10 +10,12 @@
 #include "base/text.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
-#define AUTHORIZATION	 "Authorization"
-#define MAX_SHOWN_BYTES	 64
-#define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define AUTHORIZATION	"Authorization"
+#define MAX_SHOWN_BYTES 64
+#define TRUST_LEVEL_NOTE                                                                           \
+	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
+	"treated as untrusted"
 
 static const struct member connection_members[] = {
 	{"name",		  MEMBER_TEXT,     MEMBER_REQUIRED, 0,		   0, "a name such as \"crm\""		       },
@@ -34,6 +36,8 @@ static const struct member connection_members[] = {
 	{ "trust_level",	 MEMBER_TEXT,     MEMBER_OPTIONAL, 0,			  0, "\"untrusted\" or \"trusted\""	    },
 	{ "tools",	   MEMBER_OBJECT,	  MEMBER_OPTIONAL, 0,		      0,
 	  "an object such as {\"allow\":[\"*\"],\"deny\":[]}"								    },
+	{ "audit",	   MEMBER_OBJECT,	  MEMBER_OPTIONAL, 0,		      0,
+	  "an object such as {\"level\":\"redacted\",\"redact\":[]}"							     },
 	{ "id",		MEMBER_IGNORED,	MEMBER_OPTIONAL, 0,		    0, NULL					    },
 	{ "version",	     MEMBER_IGNORED,  MEMBER_OPTIONAL, 0,			 0, NULL					 },
 	{ "created_at",	MEMBER_IGNORED,	MEMBER_OPTIONAL, 0,		    0, NULL					    },
@@ -55,6 +59,13 @@ static const struct member tools_members[] = {
 	  "a list of patterns such as [\"get_*\"]"   },
 	{ "deny", MEMBER_LIST, MEMBER_OPTIONAL, API_MAX_GLOB, API_MAX_GLOBS,
 	  "a list of patterns such as [\"delete_*\"]"},
+};
+
+static const struct member audit_members[] = {
+	{"level",   MEMBER_TEXT, MEMBER_OPTIONAL, 0,	    0,
+	  "one of \"metadata\", \"redacted\", \"full\""	},
+	{ "redact", MEMBER_LIST, MEMBER_OPTIONAL, API_MAX_GLOB, API_MAX_GLOBS,
+	  "a list of names of arguments such as [\"iban\"]"},
 };
 
 /* What a body is read against. */
@@ -353,6 +364,20 @@ static int parse_tools(const json_t *body, struct arena *arena, struct connectio
 	return 0;
 }
 
+static int parse_audit(const json_t *body, struct arena *arena, struct connection_body *out,
+		       struct api_fault *fault)
+{
+	static const char *const levels[] = { "metadata", "redacted", "full", NULL };
+	const json_t *audit = json_object_get(body, "audit");
+
+	if (audit != NULL &&
+	    members_check(audit, "/audit", "audit", audit_members, COUNT(audit_members), fault) < 0)
+		return -1;
+	out->audit_level = member_text(audit, "level", "redacted");
+	out->audit_redact = list_text(arena, json_object_get(audit, "redact"), "[]");
+	return member_word(out->audit_level, "/audit/level", levels, fault);
+}
+
 static int parse_url(const json_t *body, const struct connection_before *before,
 		     const struct egress_policy *egress, struct connection_body *out,
 		     struct api_fault *fault)
@@ -405,7 +430,7 @@ int connection_body_parse(const json_t *body, const struct connection_before *be
 	    parse_url(body, before, egress, out, fault) < 0 || parse_words(body, out, fault) < 0 ||
 	    parse_auth(body, &reading, out, fault) < 0 ||
 	    parse_headers(body, before, out, fault) < 0 ||
-	    parse_tools(body, arena, out, fault) < 0 ||
+	    parse_tools(body, arena, out, fault) < 0 || parse_audit(body, arena, out, fault) < 0 ||
 	    member_duration(body, "connect_timeout", &out->connect_timeout_ms, fault) < 0 ||
 	    member_duration(body, "call_timeout", &out->call_timeout_ms, fault) < 0)
 		return -1;

@@ -54,6 +54,8 @@ struct connection_body {
 	const char *trust_level;
 	const char *tools_allow; /* JSON */
 	const char *tools_deny;
+	const char *audit_level;
+	const char *audit_redact; /* JSON */
 };
 
 /* What the body replaces, as far as it matters. */
@@ -92,6 +94,8 @@ struct connection_view {
 	const char *trust_level;
 	const char *tools_allow;
 	const char *tools_deny;
+	const char *audit_level;
+	const char *audit_redact;
 	int64_t version;
 	const char *created_at;
 	const char *updated_at;

@@ -10,8 +10,10 @@
 #include "gateway/http/api_connection_body.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define MS_PER_SECOND	 1000
-#define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
+#define MS_PER_SECOND 1000
+#define TRUST_LEVEL_NOTE                                                                           \
+	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
+	"treated as untrusted"
 
 /* As it is best read: "10s", or "250ms". */
 static json_t *show_duration(int64_t ms)
@@ -80,6 +82,10 @@ json_t *connection_body_show(const struct connection_view *view, bool secrets)
 	json_object_set_new(shown, "tools",
 			    json_pack("{s:o, s:o}", "allow", stored_json(view->tools_allow), "deny",
 				      stored_json(view->tools_deny)));
+	if (secrets)
+		json_object_set_new(shown, "audit",
+				    json_pack("{s:s, s:o}", "level", view->audit_level, "redact",
+					      stored_json(view->audit_redact)));
 	json_object_set_new(shown, "version", json_integer(view->version));
 	json_object_set_new(shown, "created_at", json_string(view->created_at));
 	json_object_set_new(shown, "updated_at", json_string(view->updated_at));

@@ -15,7 +15,8 @@
 	" oauth_secret, oauth_secret IS NOT NULL AS has_oauth_secret,"                             \
 	" to_json(header_names)::text AS header_names, connect_timeout_ms, call_timeout_ms,"       \
 	" session_scope, trust_level, to_json(tools_allow)::text AS tools_allow,"                  \
-	" to_json(tools_deny)::text AS tools_deny, version,"                                       \
+	" to_json(tools_deny)::text AS tools_deny, audit_level,"                                   \
+	" to_json(audit_redact)::text AS audit_redact, version,"                                   \
 	" to_char(created_at " API_RFC3339 " AS created_at,"                                       \
 	" to_char(updated_at " API_RFC3339 " AS updated_at"                                        \
 	" FROM tollgate.connections WHERE tenant_id = " TENANT
@@ -42,6 +43,8 @@ static json_t *show_view(const struct db_result *rows, size_t row, bool secrets)
 		.trust_level = db_text(rows, row, "trust_level"),
 		.tools_allow = db_text(rows, row, "tools_allow"),
 		.tools_deny = db_text(rows, row, "tools_deny"),
+		.audit_level = db_text(rows, row, "audit_level"),
+		.audit_redact = db_text(rows, row, "audit_redact"),
 		.version = db_int(rows, row, "version"),
 		.created_at = db_text(rows, row, "created_at"),
 		.updated_at = db_text(rows, row, "updated_at"),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Whatever the arguments are: what is kept is JSON for jansson without U+0000, within the limit,
- * and redacting it again changes nothing.
- * A secret planted beside them under a telling name, or as a token, is never in it.
+ * Whatever the arguments and the schema are: what is kept is JSON for jansson without U+0000,
+ * within the limit. Of a secret that is planted beside them, under a telling name, under one that
+ * the schema marks, or as a token within a text, no twelve bytes are in it.
+ * Whatever a text is: the secrets in it are found one behind the other, and it is over.
  */
 
 #include <assert.h>
@@ -13,19 +14,26 @@
 #include <string.h>
 
 #include "audit/redact.h"
+#include "audit/redact_scan.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/span.h"
 
-enum { MAX_BYTES = 2048 };
+enum { MAX_BYTES = 4096, PIECE_BYTES = 12 };
 
-#define SECRET "pl4nted"
+#define SECRET "Pl4nted7Secret9Of2Th1rty5Bytes8x"
+
+static const uint8_t key[REDACT_KEY_BYTES] = { 7 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool holds(struct span bytes, const char *text)
+static bool holds_piece(struct span bytes)
 {
-	return memmem(bytes.p, bytes.n, text, strlen(text)) != NULL;
+	for (size_t i = 0; i + PIECE_BYTES < sizeof(SECRET); i++) {
+		if (memmem(bytes.p, bytes.n, &SECRET[i], PIECE_BYTES) != NULL)
+			return true;
+	}
+	return false;
 }
 
 static void check_json(struct span text)
@@ -38,47 +46,76 @@ static void check_json(struct span text)
 	json_decref(tree);
 }
 
-static void redact_twice(struct span text, struct buf *once)
+static void check_kept(const struct redact_rules *rules, struct span text, bool planted)
 {
-	struct buf twice;
+	struct buf kept;
 
-	redact_arguments(text, MAX_BYTES, once);
-	assert(!once->overflow && once->len > 0 && once->len <= MAX_BYTES);
-	check_json(buf_span(once));
-	buf_init(&twice, MAX_BYTES);
-	redact_arguments(buf_span(once), MAX_BYTES, &twice);
-	/* U+FFFD for U+0000 may make two names the same, or one too long to look into. */
-	assert(holds(text, "\\u0000") || span_eq(buf_span(once), buf_span(&twice)));
-	buf_fini(&twice);
+	buf_init(&kept, MAX_BYTES);
+	redact_arguments(rules, text, MAX_BYTES, &kept);
+	assert(!kept.overflow && kept.len > 0 && kept.len <= MAX_BYTES);
+	check_json(buf_span(&kept));
+	assert(!planted || !holds_piece(buf_span(&kept)));
+	buf_fini(&kept);
 }
 
 /* `text` is valid: any value may stand beside the secrets, and within one. */
 static void check_planted(struct span text)
 {
-	char *around = mem_printf("{\"a\":%.*s,\"x_ToKen\":[%.*s,\"" SECRET "\",{\"b\":\"" SECRET
-				  "\"}],\"c\":{\"d\":["
-				  "{\"p\\u0061ssword\" : \"" SECRET "\"},\"ghp_" SECRET
-				  "\"]},\"e\":\"eyJ" SECRET ".x\"}",
-				  (int)text.n, text.p, (int)text.n, text.p);
-	struct buf kept;
+	static const char schema[] =
+		"{\"properties\":{\"m\":{\"items\":{\"format\":\"password\"}}}}";
+	struct arena *arena = arena_new();
+	const struct redact_rules rules = {
+		.key = key,
+		.schema = redact_schema_compile(arena, SPAN(schema)),
+	};
+	char *around = mem_printf(
+		"{\"a\":%.*s,\"x_ToKen\":[%.*s,\"" SECRET "\",{\"b\":\"" SECRET
+		"\"}],\"m\":[\"" SECRET "\",[%.*s]],\"c\":{\"d\":[{\"p\\u0061ssword\" : \"" SECRET
+		"\"},\"ghp_" SECRET "\"]},\"e\":\"see \\\"" SECRET "\\\" there\",\"" SECRET "\":1}",
+		(int)text.n, text.p, (int)text.n, text.p, (int)text.n, text.p);
 
-	buf_init(&kept, MAX_BYTES);
-	redact_twice(span_of(around), &kept);
-	assert(!holds(buf_span(&kept), SECRET));
-	buf_fini(&kept);
+	check_kept(&rules, span_of(around), true);
 	free(around);
+	arena_free(&arena);
+}
+
+static void check_schema(struct span text)
+{
+	struct arena *arena = arena_new();
+	const struct redact_rules rules = { .schema = redact_schema_compile(arena, text) };
+
+	check_kept(&rules, text, false);
+	arena_free(&arena);
+}
+
+static void check_text(struct span text)
+{
+	static const struct redact_rules everybody = { 0 };
+	struct secret_place place = { 0 };
+	size_t from = 0;
+	struct buf out;
+
+	while (scan_next(&everybody, text, from, &place)) {
+		assert(place.n > 0 && place.at >= from && place.at + place.n <= text.n);
+		from = place.at + place.n;
+	}
+	buf_init(&out, (size_t)1 << 20);
+	assert(redact_text(&everybody, text, text.n + 1, &out) == (from > 0));
+	buf_fini(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct redact_rules everybody = { 0 };
 	struct span text = { (const char *)data, size };
-	struct buf kept;
 	struct err err;
 
-	buf_init(&kept, MAX_BYTES);
-	redact_twice(text, &kept);
-	buf_fini(&kept);
-	if (span_check(text, NULL, &err) == 0 && !holds(text, SECRET))
+	check_text(text);
+	check_kept(&everybody, text, false);
+	if (span_check(text, NULL, &err) < 0)
+		return 0;
+	check_schema(text);
+	if (!holds_piece(text))
 		check_planted(text);
 	return 0;
 }

@@ -9,12 +9,15 @@
 
 #include <cmocka.h>
 
+#include "base/crypto.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MAX_BYTES    16384
 #define HIDDEN	     "\"[REDACTED]\""
+
+static const struct redact_rules everybody = { 0 };
 
 struct redact_case {
 	const char *in;
@@ -26,7 +29,7 @@ static void expect(struct span in, const char *out)
 	struct buf buf;
 
 	buf_init(&buf, MAX_BYTES);
-	redact_arguments(in, MAX_BYTES, &buf);
+	redact_arguments(&everybody, in, MAX_BYTES, &buf);
 	assert_string_equal(buf_str(&buf), out);
 	buf_fini(&buf);
 }
@@ -71,9 +74,7 @@ static void a_name_that_speaks_of_a_secret_hides_its_value(void **state)
 		"pass\\u0077ord", "to\\u006Ben",   "pass\\u0000word",
 	};
 	static const char *const values[] = {
-		"\"x\"",   "1",	    "-1.5e3",
-		"true",	   "null",  "{}",
-		"[]",	   "[1,2]", "{\"a\":{\"b\":[\"]\",\"}\",\"\\\"}\"]}}",
+		"\"x\"",   "1", "-1.5e3", "true", "{}", "{\"a\":{\"b\":[\"]\",\"}\",\"\\\"}\"]}}",
 		" \"x\" ",
 	};
 
@@ -85,7 +86,7 @@ static void a_name_that_speaks_of_a_secret_hides_its_value(void **state)
 			struct buf buf;
 
 			buf_init(&buf, MAX_BYTES);
-			redact_arguments(span_of(in), MAX_BYTES, &buf);
+			redact_arguments(&everybody, span_of(in), MAX_BYTES, &buf);
 			assert_non_null(strstr(buf_str(&buf), ":" HIDDEN ",\"z\":[2]}"));
 			assert_memory_equal(buf_str(&buf), "{\"a\":1,", 7);
 			buf_fini(&buf);
@@ -113,7 +114,11 @@ static void names_are_looked_at_in_every_object(void **state)
 		{"{\"a\":[{\"token\":\"x\"},[{\"b\":{\"secret\":{\"c\":1}}}]],\"d\":1}",
 		  "{\"a\":[{\"token\":" HIDDEN "},[{\"b\":{\"secret\":" HIDDEN "}}]],\"d\":1}"},
 		{ "[{\"a\":{},\"token\":1},{\"cookie\":[{}],\"e\":\"f\"}]",
-		  "[{\"a\":{},\"token\":" HIDDEN "},{\"cookie\":" HIDDEN ",\"e\":\"f\"}]"	  },
+		  "[{\"a\":{},\"token\":" HIDDEN "},{\"cookie\":[" HIDDEN "],\"e\":\"f\"}]"   },
+		{ "{\"tokens\":[\"a\",[1,{\"b\":2}],null,true,[]],\"x\":{\"y\":[1]},\"token\":"
+		  "null}",					      "{\"tokens\":[" HIDDEN ",[" HIDDEN "," HIDDEN "],null," HIDDEN
+		  ",[]],\"x\":{\"y\":[1]},"
+		  "\"token\":null}"		    },
 		{ "{\"token\":{\"password\":1},\"password\":{\"token\":1}}",
 		  "{\"token\":" HIDDEN ",\"password\":" HIDDEN "}"				   },
 	};
@@ -138,42 +143,146 @@ static void a_name_too_long_to_look_into_hides_its_value(void **state)
 	free(out);
 }
 
-static void a_string_that_looks_like_a_token_is_hidden(void **state)
+static void a_secret_within_a_string_or_a_name_is_hidden_and_nothing_else(void **state)
 {
-	static const char *const secrets[] = {
-		"tgk_abc_def",
-		"sk-proj-123",
-		"ghp_0123456789",
-		"gho_0123456789",
-		"github_pat_11AA",
-		"xoxb-1-2-3",
-		"Bearer abc",
-		"  sk-x",
-		"-----BEGIN PRIVATE KEY-----\\nAAAA",
-		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
-		"eyJ.",
-		"\\u0073k-hidden",
-		"\\ttgk\\u005fx",
-	};
-	static const char *const harmless[] = {
-		"task-1",  "the sk-",  "ghp", "eyJhbGciOiJIUzI1NiJ9",
-		"eyJ a.b", "-----END", "",    "Bearer",
+	static const struct redact_case cases[] = {
+		{"\"tgk_x1y2z3\"",						   HIDDEN				   },
+		{ "{\"a\":[\"ghp_0123456789\"],\"b\":\"use ghp_0123456789, then\"}",
+		  "{\"a\":[" HIDDEN "],\"b\":\"use [REDACTED], then\"}"							},
+		{ "{\"ghp_0123456789\":1,\"x ghp_0123456789 y\":{\"z\":2}}",
+		  "{" HIDDEN ":1,\"x [REDACTED] y\":{\"z\":2}}"								},
+		{ "[\"\\u0067hp_012345\\u00367 \\u00e9\\n\\\"\"]",		   "[\"[REDACTED] é\\n\\\"\"]"      },
+		{ "[\"\\u0000 ghp_0123456789 \\u0000\"]",				  "[\"\\ufffd [REDACTED] \\ufffd\"]"},
+		{ "[\"task-1 is the sk- of ghp\"]",				    "[\"task-1 is the sk- of ghp\"]"  },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(secrets); i++) {
-		char *in = mem_printf("{\"a\":[\"%s\"],\"b\":\"%s\"}", secrets[i], secrets[i]);
+	expect_all(cases, COUNT(cases));
+}
 
-		expect(span_of(in), "{\"a\":[" HIDDEN "],\"b\":" HIDDEN "}");
-		free(in);
-	}
-	for (size_t i = 0; i < COUNT(harmless); i++) {
-		char *in = mem_printf("{\"a\":\"%s\"}", harmless[i]);
+static const uint8_t one_key[REDACT_KEY_BYTES] = { 1 };
+static const uint8_t other_key[REDACT_KEY_BYTES] = { 2 };
 
-		expect(span_of(in), in);
-		free(in);
+static char *redacted(const struct redact_rules *rules, const char *in)
+{
+	struct buf buf;
+	char *text;
+
+	buf_init(&buf, MAX_BYTES);
+	redact_arguments(rules, span_of(in), MAX_BYTES, &buf);
+	text = mem_strdup(buf_str(&buf));
+	buf_fini(&buf);
+	return text;
+}
+
+/* HMAC-SHA256 of "hunter2" under the key 01 00…, and what follows from it. */
+static void equal_secrets_are_equal_under_one_key_and_not_under_another(void **state)
+{
+	static const char in[] = "{\"password\":\"hunter2\",\"a\":[{\"token\":\"hunt\\u0065r2\"}],"
+				 "\"b\":\"login password=hunter2;\",\"secret\":\"hunter3\"}";
+	const struct redact_rules one = { .key = one_key };
+	const struct redact_rules other = { .key = other_key };
+	uint8_t mac[SHA256_BYTES];
+	char digits[17];
+	char *expected;
+	char *text = redacted(&one, in);
+	char *elsewhere = redacted(&other, in);
+
+	(void)state;
+	crypto_hmac_sha256(one_key, sizeof(one_key), "hunter2", 7, mac);
+	hex_encode(mac, 8, digits);
+	expected = mem_printf("{\"password\":\"hmac:%s\",\"a\":[{\"token\":\"hmac:%s\"}],"
+			      "\"b\":\"login password=hmac:%s;\",\"secret\":\"hmac:",
+			      digits, digits, digits);
+	assert_memory_equal(text, expected, strlen(expected));
+	assert_int_equal(strlen(text), strlen(expected) + 16 + 2);
+	assert_memory_not_equal(text + strlen(expected), digits, 16);
+	assert_int_equal(strlen(elsewhere), strlen(text));
+	assert_null(strstr(elsewhere, digits));
+	free(expected);
+	free(text);
+	free(elsewhere);
+}
+
+static void numbers_and_words_in_the_place_of_a_secret_have_digests_too(void **state)
+{
+	const struct redact_rules rules = { .key = one_key };
+	char *number = redacted(&rules, "{\"token\":123456}");
+	char *string = redacted(&rules, "{\"token\":\"123456\"}");
+	char *word = redacted(&rules, "{\"token\":true}");
+
+	(void)state;
+	assert_string_equal(number, string);
+	assert_memory_equal(number, "{\"token\":\"hmac:", 15);
+	assert_memory_equal(word, "{\"token\":\"hmac:", 15);
+	assert_string_not_equal(word, number);
+	free(number);
+	free(string);
+	free(word);
+}
+
+static void further_names_are_the_connection_s_own(void **state)
+{
+	struct arena *arena = arena_new();
+	const char *names[] = { redact_name(arena, "Social-Security_No"),
+				redact_name(arena, "*pin*") };
+	const struct redact_rules rules = { .names = names, .n_names = COUNT(names) };
+	static const struct redact_case cases[] = {
+		{"{\"socialSecurityNo\":1,\"social_security_no_\":2,\"social\":3}",
+		  "{\"socialSecurityNo\":" HIDDEN ",\"social_security_no_\":" HIDDEN
+		  ",\"social\":3}"		   },
+		{ "{\"PIN\":[1,2],\"card_pin_2\":\"x\",\"text\":\"my pin: 1234.\"}",
+		  "{\"PIN\":[" HIDDEN "," HIDDEN "],\"card_pin_2\":" HIDDEN
+		  ",\"text\":\"my pin: [REDACTED]\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *text = redacted(&rules, cases[i].in);
+
+		assert_string_equal(text, cases[i].out);
+		free(text);
 	}
-	expect(SPAN("\"tgk_x\""), HIDDEN);
+	expect(SPAN("{\"pin\":1}"), "{\"pin\":1}");
+	arena_free(&arena);
+}
+
+static void a_schema_marks_what_names_do_not_tell(void **state)
+{
+	struct arena *arena = arena_new();
+	const struct redact_rules rules = {
+		.schema = redact_schema_compile(
+			arena,
+			SPAN("{\"properties\":{\"a\":{\"format\":\"password\"},\"b\":{\"items\":{"
+			     "\"writeOnly\":true}},\"c\":{\"items\":{\"properties\":{\"d\":{"
+			     "\"writeOnly\":true}}}}}}")),
+	};
+	char *text =
+		redacted(&rules, "{\"a\":\"x\",\"b\":[1,[2],{\"a\":3}],\"c\":[{\"d\":4,\"a\":5},"
+				 "{\"d\":{\"e\":[6]}}],\"d\":7}");
+
+	(void)state;
+	assert_non_null(rules.schema);
+	assert_string_equal(text,
+			    "{\"a\":" HIDDEN ",\"b\":[" HIDDEN ",[" HIDDEN "]," HIDDEN
+			    "],\"c\":[{\"d\":" HIDDEN ",\"a\":5},{\"d\":" HIDDEN "}],\"d\":7}");
+	free(text);
+	arena_free(&arena);
+}
+
+static void text_is_cut_behind_its_secrets(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1 << 16);
+	assert_false(redact_text(&everybody, SPAN("nothing to see"), 100, &out));
+	assert_int_equal(out.len, 0);
+	/* It begins within the limit and ends behind it. */
+	assert_true(
+		redact_text(&everybody, SPAN("at ghp_0123456789abcdef0123456789 end"), 8, &out));
+	assert_string_equal(buf_str(&out), "at [REDACTED] end");
+	buf_fini(&out);
 }
 
 static void u0000_becomes_ufffd_in_names_and_strings(void **state)
@@ -287,7 +396,12 @@ int main(void)
 		cmocka_unit_test(other_names_hide_nothing),
 		cmocka_unit_test(names_are_looked_at_in_every_object),
 		cmocka_unit_test(a_name_too_long_to_look_into_hides_its_value),
-		cmocka_unit_test(a_string_that_looks_like_a_token_is_hidden),
+		cmocka_unit_test(a_secret_within_a_string_or_a_name_is_hidden_and_nothing_else),
+		cmocka_unit_test(equal_secrets_are_equal_under_one_key_and_not_under_another),
+		cmocka_unit_test(numbers_and_words_in_the_place_of_a_secret_have_digests_too),
+		cmocka_unit_test(further_names_are_the_connection_s_own),
+		cmocka_unit_test(a_schema_marks_what_names_do_not_tell),
+		cmocka_unit_test(text_is_cut_behind_its_secrets),
 		cmocka_unit_test(u0000_becomes_ufffd_in_names_and_strings),
 		cmocka_unit_test(a_number_with_too_many_digits_becomes_a_string),
 		cmocka_unit_test(arguments_over_the_limit_become_their_size),

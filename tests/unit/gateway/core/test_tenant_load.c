@@ -104,6 +104,8 @@ static void add(const struct world *world, const struct connection_row *row)
 	full.trust_level = "untrusted";
 	full.tools_allow = row->tools_allow != NULL ? row->tools_allow : "[\"*\"]";
 	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
+	full.audit_level = row->audit_level != NULL ? row->audit_level : "redacted";
+	full.audit_redact = row->audit_redact != NULL ? row->audit_redact : "[]";
 	provision_init(&provision, arena, world->tenant);
 	provision_connection(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
 	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
@@ -150,6 +152,8 @@ static void a_snapshot_has_what_was_written(void **state)
 			    .headers = SPAN("{\"X-Env\":\"prod\",\"X-B\":\"\"}"),
 			    .tools_allow = "[\"get_*\",\"list\"]",
 			    .tools_deny = "[\"get_x\"]",
+			    .audit_level = "full",
+			    .audit_redact = "[\"Some_Name\",\"*pin*\"]",
 		    });
 	gate_db_do(world.gate, "UPDATE tollgate.tenants SET egress ="
 			       " '{\"allow\":[\"10.0.0.1:8080\"]}'");
@@ -185,6 +189,10 @@ static void a_snapshot_has_what_was_written(void **state)
 	assert_int_equal(connection->session_scope, SESSION_PRINCIPAL);
 	assert_int_equal(connection->n_tools_allow, 2);
 	assert_string_equal(connection->tools_allow[1], "list");
+	assert_int_equal(connection->audit_level, AUDIT_FULL);
+	assert_int_equal(connection->n_audit_redact, 2);
+	assert_string_equal(connection->audit_redact[0], "somename");
+	assert_string_equal(connection->audit_redact[1], "*pin*");
 	assert_int_equal(connection->n_tools_deny, 1);
 	assert_string_equal(connection->tools_deny[0], "get_x");
 	assert_int_equal(connection->version, 1);
@@ -214,6 +222,8 @@ static void change(const struct world *world, const struct connection_row *row)
 	full.session_scope = "shared";
 	full.tools_allow = "[\"*\"]";
 	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
+	full.audit_level = row->audit_level != NULL ? row->audit_level : "redacted";
+	full.audit_redact = row->audit_redact != NULL ? row->audit_redact : "[]";
 	provision_init(&provision, arena, world->tenant);
 	provision_connection_change(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
 	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
@@ -227,8 +237,10 @@ static void while_an_edit_is_tried_out_both_open_their_secrets(void **state)
 	const struct connection *connection;
 	struct tenant *tenant;
 
-	add(&world, &(struct connection_row){
-			    .name = "crm", .auth_mode = "bearer", .credential = SPAN("old") });
+	add(&world, &(struct connection_row){ .name = "crm",
+					      .auth_mode = "bearer",
+					      .credential = SPAN("old"),
+					      .audit_level = "full" });
 	add(&world, &(struct connection_row){ .name = "zoo" });
 	add_catalog(&world, "crm", "legacy", "[{\"name\":\"get\"}]");
 	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'ok',"
@@ -247,7 +259,9 @@ static void while_an_edit_is_tried_out_both_open_their_secrets(void **state)
 	assert_int_equal(connection->settings_version, 1);
 	assert_true(connection->listed);
 	assert_non_null(tenant_find_exposed(tenant, "crm__get"));
-	/* Who may use it holds at once. */
+	/* Who may use it, and what is kept of that, holds at once. */
+	assert_int_equal(connection->audit_level, AUDIT_REDACTED);
+	assert_int_equal(connection->n_audit_redact, 0);
 	assert_int_equal(connection->n_tools_deny, 1);
 	assert_non_null(connection->trial);
 	assert_null(connection->trial->invalid);
