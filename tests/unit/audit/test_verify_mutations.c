@@ -177,11 +177,12 @@ static bool flip_event(struct mutator *m)
 		 1 + below(m, (size_t)strtoul(must_sql(m->library, "SELECT max(seal_n) AS v FROM"
 								   " audit.auth_event_log"),
 					      NULL, 10)));
-	return flip(m, "auth_event_log",
-		    "'tenant_id', 'event_id', 'at', 'tenant', 'type', 'connection_id',"
-		    " 'connection', 'subject', 'actor', 'attempt_id', 'error_code', 'detail',"
-		    " 'seal_n'",
-		    where);
+	return flip(
+		m, "auth_event_log",
+		"'tenant_id', 'event_id', 'at', 'tenant', 'type', 'connection_id',"
+		" 'connection', 'subject', 'actor', 'attempt_id', 'error_code', 'detail',"
+		" 'user_name', 'api_key', 'source_ip', 'client', 'n_events', 'cause_id', 'seal_n'",
+		where);
 }
 
 static bool flip_payload(struct mutator *m)
