@@ -58,7 +58,8 @@ UNIT_VAL := $(UNIT_SRC:%.c=build/val/%)
 CLIS := $(CLI_SRC:%.c=build/san/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=build/fuzz/%)
 BENCHES := $(BENCH_SRC:tests/bench/%.c=build/bench/%)
-OBJECTS := $(call obj,$(SRC) $(MAIN) $(BENCH_SRC)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
+BENCH_FAKES := tests/fakes/pg.c
+OBJECTS := $(call obj,$(SRC) $(MAIN) $(BENCH_SRC) $(BENCH_FAKES)) $(call fuz,$(SRC) $(FUZZ_SRC)) \
 	   $(call san,$(SRC) $(MAIN) $(RECYCLE) $(FAKES) $(UNIT_SRC) $(CLI_SRC)) \
 	   $(call val,$(SRC) $(RECYCLE) $(FAKES) $(UNIT_SRC))
 
@@ -192,7 +193,7 @@ $(FUZZERS): build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtollgate.a
 	@$(if $(V),,echo "  LINK    $@")
 	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
-$(BENCHES): build/bench/%: build/obj/tests/bench/%.o build/libtollgate.a
+$(BENCHES): build/bench/%: build/obj/tests/bench/%.o $(call obj,$(BENCH_FAKES)) build/libtollgate.a
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK    $@")
 	$(Q)$(CC) $(RELEASE) $(RELEASE_LINK) -o $@ $^ $(PKG_LIBS)

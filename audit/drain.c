@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define BATCH_ROWS     500
+#define BATCH_ROWS     1000
 #define BATCH_BYTES    ((size_t)4 << 20) /* of payloads */
 #define GATHER_MS      20
 #define BACKOFF_MIN_MS 100

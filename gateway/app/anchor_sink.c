@@ -44,7 +44,7 @@ struct anchor_sink {
 
 static const struct log_subject subject = { .component = "anchors" };
 
-static void write_lines(void *ctx);
+static void on_retry(void *ctx);
 
 struct anchor_sink *anchor_sink_new(const struct anchor_sink_params *params)
 {
@@ -154,34 +154,57 @@ static void note_outcome(struct anchor_sink *sink, int target, int error)
 	sink->failing[target] = error != 0;
 }
 
-static bool write_line(struct anchor_sink *sink, struct line *line)
+static bool is_done(const struct line *line)
 {
-	bool done = true;
-
 	for (int i = 0; i < N_TARGETS; i++) {
-		if (!line->owed[i])
-			continue;
-		line->owed[i] = targets[i].write(sink, line) < 0;
-		note_outcome(sink, i, line->owed[i] ? errno : 0);
-		done &= !line->owed[i];
+		if (line->owed[i])
+			return false;
 	}
-	return done;
+	return true;
 }
 
-static void write_lines(void *ctx)
+/* Each target takes the lines in their order, as far as it takes them. */
+static void write_lines(struct anchor_sink *sink)
+{
+	struct line *line, *next;
+
+	for (int i = 0; i < N_TARGETS; i++) {
+		DL_FOREACH(sink->lines, line)
+		{
+			if (!line->owed[i])
+				continue;
+			line->owed[i] = targets[i].write(sink, line) < 0;
+			note_outcome(sink, i, line->owed[i] ? errno : 0);
+			if (line->owed[i])
+				break;
+		}
+	}
+	DL_FOREACH_SAFE(sink->lines, line, next)
+	{
+		if (is_done(line))
+			line_free(sink, line);
+	}
+}
+
+static void wait_on(struct anchor_sink *sink)
+{
+	if (sink->lines == NULL) {
+		timer_stop(&sink->retry);
+		sink->retry_ms = ANCHOR_SINK_RETRY_MS;
+	} else if (sink->retry.loop == NULL) {
+		timer_start(sink->params.loop, &sink->retry, sink->retry_ms, on_retry, sink);
+	}
+}
+
+static void on_retry(void *ctx)
 {
 	struct anchor_sink *sink = ctx;
 
-	while (sink->lines != NULL && write_line(sink, sink->lines))
-		line_free(sink, sink->lines);
-	if (sink->lines == NULL) {
-		sink->retry_ms = ANCHOR_SINK_RETRY_MS;
-		return;
-	}
-	timer_start(sink->params.loop, &sink->retry, sink->retry_ms, write_lines, sink);
+	write_lines(sink);
 	sink->retry_ms *= 2;
 	if (sink->retry_ms > ANCHOR_SINK_RETRY_MAX)
 		sink->retry_ms = ANCHOR_SINK_RETRY_MAX;
+	wait_on(sink);
 }
 
 void anchor_sink_add_line(struct anchor_sink *sink, struct span json)
@@ -199,8 +222,8 @@ void anchor_sink_add_line(struct anchor_sink *sink, struct span json)
 		lose(sink, "too many wait");
 	DL_APPEND(sink->lines, line);
 	sink->n_lines++;
-	if (sink->retry.loop == NULL)
-		write_lines(sink);
+	write_lines(sink);
+	wait_on(sink);
 }
 
 void anchor_sink_add(struct anchor_sink *sink, const struct chain_anchor *anchor)

@@ -26,7 +26,7 @@ struct anchor_sink;
 
 #define ANCHOR_SINK_MAX_LINES  256
 #define ANCHOR_SINK_LINE_BYTES 8192
-#define ANCHOR_SINK_RETRY_MS   1000 /* doubles to */
+#define ANCHOR_SINK_RETRY_MS   250 /* doubles to */
 #define ANCHOR_SINK_RETRY_MAX  60000
 
 struct anchor_sink_params {
