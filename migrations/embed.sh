@@ -36,7 +36,7 @@ trap 'rm -f "$out.new"' EXIT
     sum=$(sha256sum <"$file")
     printf '\t{ %d, "%s", "%s",\n' "$version" "$name" "${sum%% *}"
     # One literal per line. Octal would be needed for control bytes, which SQL files have not.
-    awk '{ gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/\t/, "\\t"); print "\t  \"" $0 "\\n\"" }' \
+    awk '{ gsub(/\\/, "&&"); gsub(/"/, "\\\""); gsub(/\t/, "\\t"); print "\t  \"" $0 "\\n\"" }' \
       "$file"
     printf '\t},\n'
   done

@@ -85,6 +85,7 @@ extern const struct cli_command cli_dev, cli_serve, cli_migrate;
 extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
 extern const struct cli_command cli_keyring_create, cli_keyring_list, cli_keyring_add,
 	cli_keyring_promote, cli_keyring_rewrap, cli_keyring_verify, cli_keyring_retire;
+extern const struct cli_command cli_audit_verify;
 extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */

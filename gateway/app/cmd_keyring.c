@@ -63,6 +63,7 @@ static int read_development(struct keyring_command *command, struct err *err)
 	struct dev_cluster cluster;
 	char *url = NULL;
 	char *path = NULL;
+	char *data = NULL;
 	int ret = -1;
 
 	if (absolute == NULL) {
@@ -70,11 +71,14 @@ static int read_development(struct keyring_command *command, struct err *err)
 	} else if (dev_cluster_locate(&cluster, absolute, err) == 0) {
 		url = dev_cluster_url(&cluster, DEV_DATABASE, "tollgate_app");
 		path = mem_printf("%s/keyring.json", absolute);
-		if (config_set(&command->config, "database_url", url, err) == 0)
+		data = mem_printf("%s/data", absolute);
+		if (config_set(&command->config, "database_url", url, err) == 0 &&
+		    config_set(&command->config, "data_dir", data, err) == 0)
 			ret = config_set(&command->config, "keyring_file", path, err);
 	}
 	free(url);
 	free(path);
+	free(data);
 	free(absolute);
 	return ret;
 }

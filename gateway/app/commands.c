@@ -148,6 +148,20 @@ const struct command commands[] = {
 	  "Remove a key that wraps nothing any more.",
 	  KEYRING_DETAILS,
 	  NULL, NULL, &cli_keyring_retire },
+	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
+	  "Prove that the book is what was written, or name what is not.",
+	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
+	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
+	  "                        file of the settings, if it is there\n"
+	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
+	  "  --show-public-key     only print it\n"
+	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
+	  "  --json                the same as -o json\n"
+	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
+	  "                        nothing else is said\n"
+	  CONFIG_DETAILS
+	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
+	  NULL, NULL, &cli_audit_verify },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 

@@ -9,16 +9,19 @@
 #include <unistd.h>
 
 #include "audit/book.h"
+#include "audit/event_sealer.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "gateway/app/anchor_sink.h"
+#include "gateway/app/audit_key.h"
 #include "gateway/app/exit_codes.h"
 #include "gateway/app/home.h"
 #include "gateway/app/key_holder.h"
 #include "gateway/app/node.h"
 #include "gateway/app/pulse.h"
+#include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
@@ -190,10 +193,9 @@ static void serve(struct worker *worker, const struct route *routes,
  * deployment, and never in the database. */
 static void sign_anchors(struct worker *worker)
 {
-	static const char title[] = "tollgate audit anchor 1";
 	uint8_t seed[ED25519_SEED_BYTES];
 
-	keyring_mac(key_holder_keyring(worker->keys), title, sizeof(title) - 1, seed);
+	audit_key_seed(key_holder_keyring(worker->keys), seed);
 	spools_set_signer(worker->spools, seed);
 	mem_wipe(seed, sizeof(seed));
 }
@@ -267,9 +269,7 @@ static void on_anchored(void *ctx, const struct chain_anchor *anchor)
 static void open_anchors(struct worker *worker)
 {
 	const struct config *config = worker->params->config;
-	bool named = config->audit_anchor_file[0] != '\0';
-	char *file = named ? mem_strdup(config->audit_anchor_file)
-			   : mem_printf("%s/anchors.jsonl", config->data_dir);
+	char *file = audit_anchor_path(config);
 	bool to_syslog = strcmp(config->audit_anchor_syslog, "true") == 0;
 
 	worker->anchors = anchor_sink_new(&(struct anchor_sink_params){
@@ -384,6 +384,8 @@ static void close_all(struct worker *worker)
 		identity_follow(worker->identity, NULL);
 	if (worker->upstreams != NULL)
 		upstreams_sweep(worker->upstreams, NULL);
+	retention_free(&worker->retention);
+	event_sealer_free(&worker->event_sealer);
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);

@@ -27,6 +27,8 @@ struct worker {
 	struct db *db;
 	struct db *drain_db;
 	struct node *node;
+	struct event_sealer *event_sealer; /* of slot 0 */
+	struct retention *retention;	   /* likewise */
 	struct meter *meter;
 	struct anchor_sink *anchors;
 	struct spools *spools;

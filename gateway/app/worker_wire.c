@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/event_sealer.h"
+#include "gateway/app/audit_key.h"
 #include "gateway/app/hosts.h"
 #include "gateway/app/key_holder.h"
+#include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
@@ -71,6 +74,14 @@ static void on_grant_hint(void *ctx, const char *payload)
 	tokens_hint(worker->tokens, payload);
 	if (worker->keeper != NULL)
 		keeper_grants_changed(worker->keeper, payload);
+}
+
+static void on_event_hint(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->event_sealer != NULL)
+		event_sealer_hint(worker->event_sealer);
 }
 
 static struct tenant *want_tenant(void *ctx, const char *tenant_id)
@@ -156,8 +167,37 @@ static void wire_core(struct worker *worker, const char *deployment)
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
 		.grant_hint = on_grant_hint,
+		.event_hint = on_event_hint,
 		.ctx = worker,
 	});
+}
+
+/* What one worker of a gateway does for all, and the gateways take turns at. */
+static void wire_seals(struct worker *worker)
+{
+	const struct config *config = worker->params->config;
+	uint8_t seed[ED25519_SEED_BYTES];
+
+	if (worker->params->slot != 0)
+		return;
+	worker->event_sealer = event_sealer_new(&(struct event_sealer_params){
+		.loop = worker->loop,
+		.db = worker->db,
+		.book = spools_book(worker->spools),
+	});
+	audit_key_seed(key_holder_keyring(worker->keys), seed);
+	worker->retention = retention_new(&(struct retention_params){
+		.loop = worker->loop,
+		.conninfo = config->database_url,
+		.sink = worker->anchors,
+		.meter = worker->meter,
+		.seed = seed,
+		.call_days = config->audit_retention_days,
+		.payload_days = config->audit_payload_days,
+		.first_ms = RETENTION_FIRST_MS,
+		.sweep_ms = RETENTION_SWEEP_MS,
+	});
+	mem_wipe(seed, sizeof(seed));
 }
 
 /* What handlers find all of it by: what they are given before, sealed, and all else. */
@@ -210,6 +250,7 @@ int worker_wire(struct worker *worker, const char *deployment, struct err *err)
 		.want = want_tenant,
 		.ctx = worker,
 	});
+	wire_seals(worker);
 	wire_handlers(worker, deployment);
 	return 0;
 }

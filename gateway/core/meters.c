@@ -37,10 +37,18 @@ const struct metric gate_metrics[N_GATE_METRICS] = {
 				  0,																	  1,	"Rows of the book that Postgres has taken."		    },
 	[METER_AUDIT_LOST] = { "tollgate_audit_lost_total",				    METRIC_COUNTER,   METRIC_SUM, NULL,				      0,		 1,
 			       "Records that could not be read, or rows refused even reduced."																	      },
+	[METER_PARTITIONS_DROPPED] = { "tollgate_audit_partitions_dropped_total",		  METRIC_COUNTER,
+			       METRIC_SUM,									     NULL,				 0,		    1,
+			       "Partitions of the book that were past their time, and "
+				       "sealed."																							   },
+	[METER_PARTITIONS_KEPT] = { "tollgate_audit_partitions_kept_total",		    METRIC_COUNTER,
+				    METRIC_SUM,									     NULL,				      0,		 1,
+				    "Attempts to drop one that ended with it kept: it does not "
+				    "verify, or its seal could not be written."																			    },
 	[METER_ANCHOR_SINK_FAILED] = { "tollgate_audit_anchor_sink_failed_total",		  METRIC_COUNTER,
 			       METRIC_SUM,									     NULL,				 0,		    1,
 			       "Attempts to write an anchor outside of the database that "
-			       "failed."																								    },
+				       "failed."																							   },
 	[METER_DB_UP] = { "tollgate_db_up",					    METRIC_GAUGE,	  METRIC_MIN, NULL,				    0,	       1,
 			      "1 while Postgres answers all workers."																				      },
 	[METER_DB_CONNECTIONS] = { "tollgate_db_pool_connections",			   METRIC_GAUGE,	 METRIC_SUM,

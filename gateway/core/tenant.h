@@ -159,6 +159,8 @@ struct tenants_params {
 	void (*cancel_hint)(void *ctx, const char *tenant_id);
 	/* What the channel of grants says; NULL: something may have been missed. May be NULL. */
 	void (*grant_hint)(void *ctx, const char *payload);
+	/* There may be events that are not sealed. May be NULL. */
+	void (*event_hint)(void *ctx);
 	void *ctx;
 };
 struct tenants *tenants_new(const struct tenants_params *params);

@@ -14,6 +14,7 @@
 
 #define CHANNEL		"tollgate"
 #define CANCEL_CHANNEL	"tollgate_cancel"
+#define EVENT_CHANNEL	"tollgate_events"
 #define LISTEN_RETRY_MS 100
 
 /* One tenant in memory, on its way there, or waited for. */
@@ -303,6 +304,12 @@ static void tell_grant(const struct tenants *tenants, const char *payload)
 		tenants->params.grant_hint(tenants->params.ctx, payload);
 }
 
+static void tell_event(const struct tenants *tenants)
+{
+	if (tenants->params.event_hint != NULL)
+		tenants->params.event_hint(tenants->params.ctx);
+}
+
 /* The payload is a tenant's id, but any SQL role can send one: it only makes us look. */
 static void on_notified(void *ctx, const char *channel, const char *payload)
 {
@@ -316,6 +323,10 @@ static void on_notified(void *ctx, const char *channel, const char *payload)
 		tell_grant(tenants, payload);
 		return;
 	}
+	if (strcmp(channel, EVENT_CHANNEL) == 0) {
+		tell_event(tenants);
+		return;
+	}
 	tenants->params.hint(tenants->params.ctx, payload);
 	start_poll(tenants);
 }
@@ -327,12 +338,14 @@ static void on_connected(void *ctx)
 	tenants->params.hint(tenants->params.ctx, NULL);
 	tell_cancel(tenants, NULL);
 	tell_grant(tenants, NULL);
+	tell_event(tenants);
 	start_poll(tenants);
 }
 
 struct tenants *tenants_new(const struct tenants_params *params)
 {
-	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL, ACCESS_CHANNEL };
+	static const char *const channels[] = { CHANNEL, CANCEL_CHANNEL, ACCESS_CHANNEL,
+						EVENT_CHANNEL };
 	struct tenants *tenants = mem_new(sizeof(*tenants));
 
 	assert(params->stale_max_ms > 0);

@@ -86,8 +86,9 @@ SELECT results_eq(
   $$ VALUES ('alpha', 'ana') $$, 'it signs in');
 SELECT is_empty(
   $$ SELECT * FROM tollgate.sign_in_by_code(sha256('code'), sha256('token2'), '12 hours') $$, 'once');
-SELECT is_empty(
+SELECT results_eq(
   $$ SELECT * FROM tollgate.sign_in_by_code(sha256('old code'), sha256('token3'), '12 hours') $$,
+  $$ VALUES (NULL::text, NULL::text) $$,
   'and in time');
 SELECT results_eq(
   $$ SELECT tenant_id, tenant_name, user_name, user_role, role, api_key_id
@@ -117,8 +118,9 @@ SELECT results_eq($$ SELECT role, expires_at FROM tollgate.browser_sessions
                   $$ VALUES ('user', now() + interval '1 hour') $$, 'gives no more than the key has');
 UPDATE tollgate.api_keys SET expires_at = now() WHERE id = :'laptop';
 SET SESSION AUTHORIZATION tollgate_app;
-SELECT is_empty(
+SELECT results_eq(
   $$ SELECT * FROM tollgate.sign_in_by_code(sha256('by old key'), sha256('key3'), '12 hours') $$,
+  $$ VALUES (NULL::text, NULL::text) $$,
   'and nothing if the key has none any more');
 RESET SESSION AUTHORIZATION;
 UPDATE tollgate.users SET role = 'user' WHERE id = :'ana';
@@ -138,8 +140,9 @@ SET SESSION AUTHORIZATION tollgate_app;
 SELECT is_empty($$ SELECT * FROM tollgate.use_browser_session(sha256('token'), '30 minutes') $$,
                 'a disabled user is signed in nowhere');
 SELECT is_empty($$ SELECT * FROM tollgate.find_signin_code(sha256('barred')) $$, 'has no code');
-SELECT is_empty(
+SELECT results_eq(
   $$ SELECT * FROM tollgate.sign_in_by_code(sha256('barred'), sha256('token4'), '12 hours') $$,
+  $$ VALUES (NULL::text, NULL::text) $$,
   'and cannot sign in');
 RESET SESSION AUTHORIZATION;
 UPDATE tollgate.users SET enabled = true WHERE id = :'ana';

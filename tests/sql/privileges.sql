@@ -22,15 +22,27 @@ SELECT bag_eq($$
   FROM pg_class c, aclexplode(c.relacl) a
   WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> c.relowner
   GROUP BY c.oid, a.grantee $$, $$ VALUES
+  ('audit.admin_event_log audit_reader SELECT'),
+  ('audit.admin_event_log tollgate_app INSERT SELECT'),
+  ('audit.admin_events audit_reader SELECT'),
+  ('audit.anchors audit_reader SELECT'),
+  ('audit.anchors tollgate_app SELECT'),
+  ('audit.anchors tollgate_audit_writer INSERT'),
   ('audit.auth_event_log audit_reader SELECT'),
   ('audit.auth_event_log tollgate_app INSERT SELECT'),
   ('audit.auth_events audit_reader SELECT'),
   ('audit.call_log audit_reader SELECT'),
+  ('audit.call_log tollgate_app SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
   ('audit.call_payloads tollgate_app SELECT'),
   ('audit.call_payloads tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
   ('audit.errors audit_reader SELECT'),
+  ('audit.event_seals audit_reader SELECT'),
+  ('audit.event_seals tollgate_app SELECT'),
+  ('audit.event_seals tollgate_audit_writer INSERT'),
+  ('audit.partition_seals audit_reader SELECT'),
+  ('audit.partition_seals tollgate_app SELECT'),
   ('audit.reader_roles audit_reader SELECT'),
   ('tollgate.api_keys tollgate_app DELETE INSERT SELECT'),
   ('tollgate.browser_sessions tollgate_app DELETE INSERT SELECT'),
@@ -71,9 +83,16 @@ SELECT bag_eq($$
   SELECT concat_ws(' ', p.oid::regprocedure, a.grantee::regrole) COLLATE "default"
   FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
+  ('audit.claim_events(integer) tollgate_app'),
+  ('audit.context() tollgate_app'),
+  ('audit.drop_partition(name,text,bytea) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
   ('audit.ensure_payload_partitions(date,date) tollgate_audit_writer'),
+  ('audit.old_partitions() tollgate_app'),
+  ('audit.redact_url(text) tollgate_app'),
+  ('audit.shown(text,jsonb,text[]) tollgate_app'),
+  ('audit.uuid_v7() tollgate_app'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb) tollgate_app'),
@@ -103,8 +122,11 @@ SELECT bag_eq($$
 SELECT bag_eq($$
   SELECT oid::regprocedure::text COLLATE "default" FROM pg_proc
   WHERE prosecdef AND proowner = 'tollgate_owner'::regrole $$, $$ VALUES
+  ('audit.claim_events(integer)'),
+  ('audit.drop_partition(name,text,bytea)'),
   ('audit.ensure_partitions(date,date)'),
   ('audit.ensure_payload_partitions(date,date)'),
+  ('audit.old_partitions()'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[])'),
   ('tollgate.config_versions()'),
   ('tollgate.create_tenant(uuid,text,boolean,jsonb)'),

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUDIT_VERIFY_READ_H
+#define AUDIT_VERIFY_READ_H
+
+/* What a verification asks PostgreSQL, and the answers as links, anchors and seals. Nothing that
+ * may stand in the tables is trusted. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/partition_seal.h"
+#include "audit/verify.h"
+#include "base/buf.h"
+#include "base/db.h"
+
+/* $1 a partition's name: those behind it, $2 of them at most. */
+extern const char verify_seals_sql[];
+/* $1 a chain: the first that is not less. */
+extern const char verify_chain_sql[];
+/* $1 a chain; the last anchor of an epoch that ended before $2, and whose last link is before $3.
+ */
+extern const char verify_after_sql[];
+/* $1 a chain; from epoch $2 on, $3 at most. */
+extern const char verify_anchors_sql[];
+/* $1 a chain; behind sequence $2, $3 at most. */
+extern const char verify_calls_sql[];
+/* The same for a role that may not read payloads. */
+extern const char verify_bare_calls_sql[];
+extern const char verify_event_seals_sql[];
+/* payloads: whether it may. */
+extern const char verify_rights_sql[];
+/* Rows of no chain that started at $1 or later, but before $2, $3 at most; first of all a row with
+ * n, how many there are from before $1. */
+extern const char verify_unchained_sql[];
+/* Ranges of events that no seal covers although a later one was made before $1, $2 at most. */
+extern const char verify_event_ranges_sql[];
+/* Events from before $1 that no seal covers, $2 at most. */
+extern const char verify_events_sql[];
+/* n: how many partitions were dropped. */
+extern const char verify_count_seals_sql[];
+
+/* What is found beside the chain. */
+struct verify_call {
+	bool ended; /* a gateway saw how */
+	bool payload_altered, payload_missing;
+};
+/* A row of verify_calls_sql. scratch is for as many bytes as an event has. */
+void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratch,
+		      struct verify_link *out, struct verify_call *call);
+struct verify_events {
+	uint64_t n;
+	bool good; /* the events are as they were when the seal was made */
+	struct verify_record record;
+};
+void verify_read_event_seal(const struct db_result *rows, size_t n, struct buf *scratch,
+			    struct verify_link *out, struct verify_events *events);
+/* False: no gateway writes such an anchor. What could be read stands there. */
+bool verify_read_anchor(const struct db_result *rows, size_t n, struct chain_anchor *out);
+/* Adds what the seal says to ranges if it is by our key. False: report *record as altered. */
+bool verify_read_seal(const struct db_result *rows, size_t n, const uint8_t *public_key,
+		      struct ranges *ranges, struct verify_record *record);
+/* Of verify_unchained_sql, of the events' statements. */
+void verify_read_unchained(const struct db_result *rows, size_t n, struct verify_record *out);
+void verify_read_event_range(const struct db_result *rows, size_t n, struct verify_record *out);
+void verify_read_event(const struct db_result *rows, size_t n, struct verify_record *out);
+
+#endif

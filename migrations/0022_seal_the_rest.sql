@@ -1,0 +1,11 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The record of changes is sealed as that of grants is, and partitions of payloads are dropped as
+-- those of calls are. A verifier reads payloads only to compare their digests.
+
+SET LOCAL ROLE tollgate_owner;
+
+SELECT audit.seal_event_log('admin', 'admin_event_log');
+
+INSERT INTO audit.retention (log, retention_class) VALUES ('call_payloads', 'standard');
+CREATE POLICY app_seals ON audit.call_payloads FOR SELECT TO tollgate_app
+  USING (current_setting('app.audit_scope', true) = 'seals');
