@@ -80,7 +80,7 @@ COMMENT ON COLUMN audit.admin_event_log.cause_id IS
   'The event that this one followed from, of what went with its target; NULL: it was asked for itself.';
 COMMENT ON COLUMN audit.admin_event_log.tenant IS 'Name of the tenant at that time.';
 COMMENT ON COLUMN audit.admin_event_log.actor IS
-  'Who: user:<name>, key:<name> of a service, system:<what>, sql:<database role>, nobody.';
+  'Who: user:<name>, key:<name> of a service, os:<user>@<host> of a command, sql:<database role>, nobody.';
 COMMENT ON COLUMN audit.admin_event_log.role IS
   'What the actor''s key may do: user, admin or platform; NULL: it came with none.';
 COMMENT ON COLUMN audit.admin_event_log.user_id IS 'User that asked; NULL: no user.';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FORWARD: the upstream's messages and answer, as this client can read them. */
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/core/bridge.h"
@@ -160,7 +161,31 @@ static void take_failure(struct call *call, const struct err *err)
 
 static void on_refused(void *ctx, const struct upstream_refusal *refusal)
 {
-	call_note_refusal(ctx, refusal);
+	struct call *call = ctx;
+
+	call->record.upstream_status = refusal->status;
+	call_note_refusal(call, refusal);
+}
+
+/* Nothing is known of it if it failed without an answer, and a refusal has been noted. */
+static void note_status(struct call *call, const struct upstream_answer *answer,
+			const struct err *err)
+{
+	if (err == NULL)
+		call->record.upstream_status = answer->status;
+	else if (err->code != ERR_UNAUTHENTICATED)
+		call->record.upstream_status = atoi(err->tag);
+}
+
+/* Whose account it is that the upstream will see. */
+static void note_account(struct call *call)
+{
+	const char *account = NULL;
+
+	if (call->connection->auth_mode == AUTH_OAUTH)
+		account = credential_account(call->gate->credentials, call->tenant,
+					     call->connection, call->credential.subject);
+	call->record.account = account != NULL ? arena_strdup(call->arena, account) : NULL;
 }
 
 static void on_done(void *ctx, const struct upstream_answer *answer, const struct err *err)
@@ -169,6 +194,7 @@ static void on_done(void *ctx, const struct upstream_answer *answer, const struc
 
 	call->record.upstream_us =
 		(loop_now_ms(call->gate->loop) - call->record.forwarded_ms) * 1000;
+	note_status(call, answer, err);
 	if (err != NULL && err->code == ERR_UNAUTHENTICATED &&
 	    call->connection->auth_mode == AUTH_OAUTH) {
 		call_refused(call);
@@ -231,7 +257,9 @@ enum step_result call_forward(struct call *call)
 	if (call->tool == NULL)
 		return STEP_NEXT; /* answered already */
 	request.scope = session_scope(call);
+	call_trace_carry(&call->trace, call->connection->trusted, call->arena, &request.trace);
 	request.subject = call->credential.subject;
+	note_account(call);
 	call->credential.refused_status = 0;
 	if (call->record.forwarded_ms == 0)
 		call->record.forwarded_ms = loop_now_ms(call->gate->loop);

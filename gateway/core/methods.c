@@ -229,13 +229,13 @@ static enum step_result tools_list(struct call *call)
 #define MODERN (1u << MCP_MODERN)
 
 static const struct method methods[] = {
-	{"initialize",		LEGACY,		initialize,	    NULL	 },
-	{ "ping",		  LEGACY,	  ping,		NULL	     },
-	{ "logging/setLevel",     LEGACY,	      set_level,	 NULL	      },
-	{ "server/discover",	     MODERN,	     discover,	       NULL	    },
-	{ "subscriptions/listen", MODERN,	  call_listen_check, call_listen},
-	{ "tools/list",		LEGACY | MODERN, tools_list,	     NULL	  },
-	{ "tools/call",		LEGACY | MODERN, NULL,	       NULL	    },
+	{"initialize",		LEGACY,		initialize,	    NULL,	  false},
+	{ "ping",		  LEGACY,	  ping,		NULL,	      true },
+	{ "logging/setLevel",     LEGACY,	      set_level,	 NULL,	       true },
+	{ "server/discover",	     MODERN,	     discover,	       NULL,	     false},
+	{ "subscriptions/listen", MODERN,	  call_listen_check, call_listen, true },
+	{ "tools/list",		LEGACY | MODERN, tools_list,	     NULL,	   true },
+	{ "tools/call",		LEGACY | MODERN, NULL,	       NULL,	     false},
 };
 
 const struct method *method_find(enum mcp_era era, const char *name)

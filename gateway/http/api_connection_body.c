@@ -10,10 +10,12 @@
 #include "base/text.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
-#define AUTHORIZATION	 "Authorization"
-#define MAX_SHOWN_BYTES	 64
-#define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define AUTHORIZATION	"Authorization"
+#define MAX_SHOWN_BYTES 64
+#define TRUST_LEVEL_NOTE                                                                           \
+	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
+	"treated as untrusted"
 
 static const struct member connection_members[] = {
 	{"name",		  MEMBER_TEXT,     MEMBER_REQUIRED, 0,		   0, "a name such as \"crm\""		       },

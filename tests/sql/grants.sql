@@ -144,7 +144,7 @@ SELECT isnt_empty(format('SELECT 1 FROM audit.auth_event_log WHERE tenant_id = %
 
 SELECT bag_eq('SELECT attname FROM pg_attribute WHERE attrelid = ''audit.auth_events''::regclass',
               'SELECT attname FROM pg_attribute WHERE attrelid = ''audit.auth_event_log''::regclass'
-              ' AND attnum > 0', 'the view shows every column');
+              ' AND attnum > 0 AND attname <> ''seal_n''', 'the view shows every column');
 SET SESSION AUTHORIZATION tollgate_app;
 SELECT set_config('app.tenant', :tenant_b, true) \g /dev/null
 SELECT set_eq('SELECT type FROM audit.auth_event_log', $$ VALUES ('connect_failed') $$,

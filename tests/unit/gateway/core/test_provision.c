@@ -167,7 +167,8 @@ static void a_name_that_exists_is_a_conflict_and_nothing_is_made(void **state)
 	begin(state, &world);
 	uuid_v4(id);
 	provision_init(&world.provision, world.arena, id);
-	provision_tenant(&world.provision, world.gate->keyring, GATE_DEPLOYMENT, "acme", "{}");
+	provision_tenant(&world.provision, world.gate->keyring, GATE_DEPLOYMENT,
+			 &(struct tenant_row){ "acme", true, "{}" });
 	tried = try_it(&world);
 	assert_true(tried.failed);
 	assert_int_equal(tried.err.code, ERR_CONFLICT);
@@ -188,7 +189,8 @@ static void users_and_keys_are_made_in_one_transaction(void **state)
 	uuid_v4(user);
 	uuid_v4(id);
 	apikey_new(world.gate->keyring, &key, &text);
-	provision_user(&world.provision, user, "ana", "ana@example.com", "admin");
+	provision_user(&world.provision,
+		       &(struct user_row){ user, "ana", "ana@example.com", "admin", true });
 	provision_key(&world.provision,
 		      &(struct key_row){ .id = id,
 					 .name = "laptop",

@@ -68,8 +68,8 @@ static void check_shown(bool secrets, const char *wanted)
 	"\"trust_level\":\"untrusted\","                                                           \
 	"\"tools\":{\"allow\":[\"*\"],\"deny\":[]}," audit "\"version\":3,"                        \
 	"\"created_at\":\"2026-11-20T12:31:00.000001Z\","                                          \
-	"\"updated_at\":\"2026-11-20T12:31:00.000002Z\",\"notes\":[\"trust_level has no effect "   \
-	"yet: every upstream is treated as untrusted\"]}"
+	"\"updated_at\":\"2026-11-20T12:31:00.000002Z\",\"notes\":[\"trust_level decides about "   \
+	"the baggage of traces only: beside that every upstream is treated as untrusted\"]}"
 
 static void administrators_see_that_there_are_secrets_and_users_do_not(void **state)
 {
