@@ -25,11 +25,11 @@ static inline void take_call_id(struct world *world)
 		const char *before;
 		const char *after;
 	} forms[] = {
-		{",\"data\":{\"call_id\":\"",	    "\"}" },
-		{ "\"data\":{\"call_id\":\"",		 "\"},"},
-		{ "\"call_id\":\"",			  "\"," },
+		{",\"data\":{\"call_id\":\"",	       "\"}" },
+		{ "\"data\":{\"call_id\":\"",	      "\"},"},
+		{ "\"call_id\":\"",			    "\"," },
 		{ "\"_meta\":{\"io.tollgate/call_id\":\"", "\"},"},
-		{ "\"io.tollgate/call_id\":\"",		     "\"," },
+		{ "\"io.tollgate/call_id\":\"",		"\"," },
 	};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && !world->told_id; i++) {
