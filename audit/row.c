@@ -147,11 +147,14 @@ static bool read_fields(const struct db_result *rows, size_t n, struct row *out)
 
 static bool read_head(const struct db_result *rows, size_t n, struct row *out)
 {
+	bool good;
+
 	out->event.call_id = out->call_id;
 	out->event.tenant_id = out->tenant_id;
-	return row_parse_uuid(db_text(rows, n, "call_id"), out->call_id) &
-	       row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id) &
-	       row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
+	good = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
+	good &= row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id);
+	good &= row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
+	return good;
 }
 
 /* Columns that follow from others, so that the chain need not hold them. Only what opens a row
@@ -176,7 +179,8 @@ int row_read(const struct db_result *rows, size_t n, struct row *out, struct err
 	bool good;
 
 	*out = (struct row){ .linked = false };
-	good = read_head(rows, n, out) & read_fields(rows, n, out);
+	good = read_head(rows, n, out);
+	good &= read_fields(rows, n, out);
 	good &= rest_is_right(rows, n, out);
 	out->linked = event_link(&out->event, &out->link);
 	return good ? 0 : err_set(err, ERR_PARSE, "a row that no gateway writes");
