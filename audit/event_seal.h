@@ -62,7 +62,8 @@ extern const char event_seal_digest_sql[];
 #define EVENT_SEAL_AUTH                                                                            \
 	"e.tenant_id, e.event_id, " EVENT_SEAL_US(                                                 \
 		"e.at") ", e.tenant, e.type, e.connection_id,"                                     \
-			" e.connection, e.subject, e.actor, e.attempt_id, e.error_code, e.detail"
+			" e.connection, e.subject, e.actor, e.attempt_id, e.error_code, e.detail," \
+			" e.user_name, e.api_key, e.source_ip, e.client, e.n_events, e.cause_id"
 #define EVENT_SEAL_ADMIN                                                                           \
 	"e.tenant_id, e.event_id, " EVENT_SEAL_US(                                                 \
 		"e.at") ", e.cause_id, e.tenant, e.actor,"                                         \

@@ -288,6 +288,7 @@ int partition_seal_read(struct span statement, struct partition_seal *out, struc
 	size_t i;
 	int ret;
 
+	*out = (struct partition_seal){ .rows = 0 };
 	if (root == NULL)
 		return -1;
 	ret = read_head(root, out) ? 0 : err_set(err, ERR_PARSE, "no seal of a partition");

@@ -145,16 +145,17 @@ static bool read_fields(const struct db_result *rows, size_t n, struct row *out)
 	return good;
 }
 
+/* As much as there is, for what is wrong has to be named. */
 static bool read_head(const struct db_result *rows, size_t n, struct row *out)
 {
-	bool good;
+	bool has_call, has_tenant, has_start;
 
 	out->event.call_id = out->call_id;
 	out->event.tenant_id = out->tenant_id;
-	good = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
-	good &= row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id);
-	good &= row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
-	return good;
+	has_call = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
+	has_tenant = row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id);
+	has_start = row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
+	return has_call && has_tenant && has_start;
 }
 
 /* Columns that follow from others, so that the chain need not hold them. Only what opens a row

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FORWARD: the upstream's messages and answer, as this client can read them. */
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "gateway/core/bridge.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/envelope.h"
@@ -171,10 +171,14 @@ static void on_refused(void *ctx, const struct upstream_refusal *refusal)
 static void note_status(struct call *call, const struct upstream_answer *answer,
 			const struct err *err)
 {
+	struct err ignored;
+	uint64_t status;
+
 	if (err == NULL)
 		call->record.upstream_status = answer->status;
 	else if (err->code != ERR_UNAUTHENTICATED)
-		call->record.upstream_status = atoi(err->tag);
+		call->record.upstream_status =
+			text_uint(err->tag, 100, 999, &status, &ignored) == 0 ? (int)status : 0;
 }
 
 /* Whose account it is that the upstream will see. */

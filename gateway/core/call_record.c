@@ -180,7 +180,7 @@ enum step_result call_intent(struct call *call)
 
 /* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
  * place the log has said it once. */
-static void unrecorded(struct call *call, const struct err *err)
+static void withhold(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
 		.component = "call",
@@ -188,12 +188,17 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
-	if (call->record.intended)
-		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
 	if (call->record.outcome == BOOK_UNAVAILABLE)
 		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
 	refuse(call, book_room(call->gate->book));
+}
+
+static void unrecorded(struct call *call, const struct err *err)
+{
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	withhold(call, err);
 }
 
 static void on_recorded(void *ctx, const struct err *err)
@@ -260,14 +265,14 @@ static void log_ended(const struct call *call, const struct book_result *result)
 	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
 }
 
-/* Of a call whose arguments were refused too. */
+/* Those of a refused call too. What becomes of the call is recorded in any case. */
 static void keep_payloads(struct call *call)
 {
 	struct err err;
 
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
-		unrecorded(call, &err);
+		withhold(call, &err);
 }
 
 static void write_result(struct call *call, struct book_result *out)

@@ -138,7 +138,7 @@ struct api_request {
 	api_step *const *next;
 	struct principal *principal; /* who asks; in another tenant as one of its administrators */
 	struct principal *caller;    /* who asks, as recognised; NULL: nobody yet */
-	const struct api_action *action; /* what is recorded of it; NULL: it changes nothing */
+	const struct api_action *action; /* what is recorded of it; NULL: nothing */
 	char event_id[UUID_TEXT_BYTES];	 /* of an action */
 	/* Columns that get another secret, for its event; ends with NULL. */
 	const char *secrets[4];

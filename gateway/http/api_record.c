@@ -44,6 +44,7 @@ static const struct api_action actions[] = {
 	{ api_tenant_create,	     "tenant.create",      "tenant",	"tenant", BY_TRIGGER},
 	{ api_tenant_change,	     "tenant.update",      "tenant",	"tenant", BY_TRIGGER},
 	{ api_tenant_remove,	     "tenant.delete",      "tenant",	"tenant", BY_TRIGGER},
+	{ api_audit_payload,	     "payload.read",	     "call",	     "id",	   BY_US	 },
 };
 
 static const struct {

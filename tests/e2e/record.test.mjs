@@ -24,7 +24,9 @@ let server;
 
 before(async () => {
   [gateway, upstream, server] = await Promise.all([
-    start(newDirectory(), { env: { TOLLGATE_MAX_BODY_BYTES: String(maxBody) } }),
+    start(newDirectory(), {
+      env: { TOLLGATE_MAX_BODY_BYTES: String(maxBody), TOLLGATE_DRAIN_TIMEOUT: '500ms' },
+    }),
     startFixture('modern'),
     startAuthorizationServer({ userinfo: true }),
   ]);

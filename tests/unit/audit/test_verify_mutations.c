@@ -16,7 +16,8 @@
 /* What was changed, and so may be named. */
 struct mutation {
 	const char *what;
-	bool needs_file; /* the database alone cannot tell */
+	bool needs_file;     /* the database alone cannot tell */
+	bool seal_of_events; /* it has no id, and may stand elsewhere now */
 	bool link, anchors, events, seals, any_dropped, payload, unchained, everything_behind;
 	unsigned chain, other_chain;
 	uint64_t seq, other_seq, first, last;
@@ -131,6 +132,7 @@ static bool flip_event_seal(struct mutator *m)
 	char where[128];
 
 	m->mutation.what = "a bit of a seal of events";
+	m->mutation.seal_of_events = true;
 	m->mutation.events = true;
 	m->mutation.everything_behind = true;
 	snprintf(where, sizeof(where), "chain_id = '%s' AND chain_seq = %" PRIu64,
@@ -177,11 +179,12 @@ static bool flip_event(struct mutator *m)
 		 1 + below(m, (size_t)strtoul(must_sql(m->library, "SELECT max(seal_n) AS v FROM"
 								   " audit.auth_event_log"),
 					      NULL, 10)));
-	return flip(m, "auth_event_log",
-		    "'tenant_id', 'event_id', 'at', 'tenant', 'type', 'connection_id',"
-		    " 'connection', 'subject', 'actor', 'attempt_id', 'error_code', 'detail',"
-		    " 'seal_n'",
-		    where);
+	return flip(
+		m, "auth_event_log",
+		"'tenant_id', 'event_id', 'at', 'tenant', 'type', 'connection_id',"
+		" 'connection', 'subject', 'actor', 'attempt_id', 'error_code', 'detail',"
+		" 'user_name', 'api_key', 'source_ip', 'client', 'n_events', 'cause_id', 'seal_n'",
+		where);
 }
 
 static bool flip_payload(struct mutator *m)
@@ -482,6 +485,8 @@ static bool names_it(const struct mutator *m, const struct found *found)
 		       (chain_is(m, record, mutation->chain) || !chain_is_known(m, record));
 	case VERIFY_EVENTS:
 		return mutation->events;
+	case VERIFY_EVENT_SEAL:
+		return mutation->seal_of_events;
 	case VERIFY_SEAL:
 		return mutation->seals;
 	default:

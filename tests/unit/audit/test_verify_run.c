@@ -3,28 +3,367 @@
 
 #define N_EACH 130
 
+static const char keep_sql[] =
+	"CREATE SCHEMA kept; CREATE TABLE kept.call_log AS SELECT * FROM audit.call_log;"
+	" CREATE TABLE kept.anchors AS SELECT * FROM audit.anchors;"
+	" INSERT INTO audit.reader_roles VALUES ('reader_platform', NULL);";
+
 static int start_program_of(void **state)
 {
-	return start_libraries(state, N_EACH);
+	const struct pg_cluster *cluster;
+
+	if (start_libraries(state, N_EACH) < 0)
+		return -1;
+	cluster = &((struct library *)*state)->desk.base.cluster;
+	return pg_cluster_psql(cluster, "postgres",
+			       "CREATE ROLE reader_platform LOGIN IN ROLE audit_reader") < 0 ||
+			       pg_cluster_psql(cluster, "postgres", keep_sql) < 0
+		       ? -1
+		       : 0;
 }
 
-static void a_book_verifies(void **state)
+static char *chain_of(const struct library *l, unsigned chain)
+{
+	static char text[UUID_TEXT_BYTES];
+
+	chain_id_text(l->chains[chain].id, text);
+	return text;
+}
+
+static void run_sql(struct library *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void run_sql(struct library *l, const char *format, ...)
+{
+	char sql[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sql, sizeof(sql), format, args);
+	va_end(args);
+	must_sql(l, sql);
+}
+
+static void put_back_anchors(struct library *l)
+{
+	must_sql(l, "INSERT INTO audit.anchors SELECT * FROM kept.anchors ON CONFLICT DO NOTHING");
+}
+
+static void expect_found(const struct library *l, size_t i, enum verify_problem problem,
+			 enum verify_kind kind, uint64_t first, uint64_t last)
+{
+	if (i >= l->n_found || l->found[i].problem != problem || l->found[i].record.kind != kind ||
+	    l->found[i].record.first != first || l->found[i].record.last != last)
+		print_found(l);
+	assert_true(i < l->n_found);
+	assert_int_equal(l->found[i].problem, problem);
+	assert_int_equal(l->found[i].record.kind, kind);
+	assert_int_equal(l->found[i].record.first, first);
+	assert_int_equal(l->found[i].record.last, last);
+}
+
+/* --- the whole book -------------------------------------------------------------------------- */
+
+static void a_book_verifies_in_pages_of_any_size(void **state)
+{
+	struct library *l = *state;
+	static const size_t sizes[] = { 2, 7, 64, 10000 };
+	uint64_t all = l->n_links;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		l->page_rows = sizes[i];
+		verify_book(l);
+		expect_clean(l);
+		assert_int_equal(l->totals.chains, N_CHAINS);
+		assert_int_equal(l->totals.counts.links + l->totals.counts.dropped, all);
+		assert_true(l->totals.counts.dropped > N_CHAINS * (N_EACH / 3 - 6));
+		assert_int_equal(l->totals.counts.anchors, N_CHAINS * (N_EACH / EPOCH_LINKS));
+		assert_int_equal(l->totals.partitions, 1);
+		assert_int_equal(l->totals.events, EVENTS_A_SEAL * l->totals.event_seals);
+		assert_int_equal(l->totals.not_in_files, 0);
+		assert_true(l->totals.payloads);
+		assert_true(l->totals.counts.not_anchored > 0);
+	}
+	l->page_rows = 64;
+}
+
+static void another_key_verifies_nothing(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+	uint8_t other[ED25519_PUBLIC_BYTES], seed[ED25519_SEED_BYTES] = { 1 };
+
+	crypto_ed25519_public(seed, other);
+	params.public_key = other;
+	params.files = NULL;
+	verify_with(l, &params);
+	expect_found(l, 0, VERIFY_SEAL_ALTERED, VERIFY_SEAL, 0, 0);
+	expect_found(l, 1, VERIFY_ANCHOR_ALTERED, VERIFY_ANCHOR, 0, 0);
+}
+
+/* --- roles ----------------------------------------------------------------------------------- */
+
+static void verify_as(struct library *l, const char *role, const struct db_setting *setting)
+{
+	char *conninfo = mem_printf("%s user=%s", l->desk.base.cluster.conninfo, role);
+	struct db_params db_params = default_params(&l->desk.base);
+	struct verify_run_params params = whole(l);
+
+	db_params.conninfo = conninfo;
+	params.db = db_new(l->desk.base.loop, &db_params);
+	params.setting = setting;
+	verify_with(l, &params);
+	db_free(&params.db);
+	free(conninfo);
+}
+
+static void the_gateway_the_owner_and_a_platform_reader_can_verify(void **state)
+{
+	struct library *l = *state;
+	static const struct db_setting scope = { "app.audit_scope", "seals" };
+	uint64_t links;
+
+	verify_book(l);
+	links = l->totals.counts.links;
+	verify_as(l, "tollgate_owner", NULL);
+	expect_clean(l);
+	assert_int_equal(l->totals.counts.links, links);
+	verify_as(l, "tollgate_app", &scope);
+	expect_clean(l);
+	assert_int_equal(l->totals.counts.links, links);
+	assert_true(l->totals.payloads);
+	verify_as(l, "reader_platform", NULL);
+	expect_clean(l);
+	assert_int_equal(l->totals.counts.links, links);
+	assert_false(l->totals.payloads);
+}
+
+/* --- the second sink ------------------------------------------------------------------------- */
+
+static void anchors_that_only_the_second_sink_has_were_taken_away(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+	const struct chain_anchor *last = &l->last_anchors[1];
+
+	run_sql(l, "DELETE FROM audit.anchors WHERE chain_id = '%s' AND epoch >= %" PRIu64,
+		chain_of(l, 1), last->epoch - 1);
+	verify_book(l);
+	assert_int_equal(l->n_found, 2);
+	expect_found(l, 0, VERIFY_ANCHOR_MISSING, VERIFY_ANCHOR, last->epoch - 1, last->epoch - 1);
+	expect_found(l, 1, VERIFY_ANCHOR_MISSING, VERIFY_ANCHOR, last->epoch, last->epoch);
+	assert_memory_equal(l->found[1].record.chain, l->chains[1].id, CHAIN_ID_BYTES);
+	/* What they hold is verified all the same. */
+	run_sql(l,
+		"UPDATE audit.call_log SET tool = 'x' WHERE chain_id = '%s' AND chain_seq = "
+		"%" PRIu64,
+		chain_of(l, 1), last->last_seq);
+	verify_book(l);
+	assert_int_equal(l->n_found, 3);
+	expect_found(l, 2, VERIFY_ALTERED, VERIFY_CALL, last->last_seq, last->last_seq);
+	/* Nobody can tell without it. */
+	params.files = NULL;
+	verify_with(l, &params);
+	expect_clean(l);
+	run_sql(l, "UPDATE audit.call_log c SET tool = k.tool FROM kept.call_log k"
+		   " WHERE k.call_id = c.call_id");
+	put_back_anchors(l);
+}
+
+static void an_anchor_may_be_on_its_way_to_the_table(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+
+	run_sql(l, "DELETE FROM audit.anchors WHERE chain_id = '%s' AND epoch = %" PRIu64,
+		chain_of(l, 2), l->last_anchors[2].epoch);
+	params.now_us = l->last_anchors[2].anchored_us + VERIFY_ANCHOR_GRACE_US - 1;
+	verify_with(l, &params);
+	expect_clean(l);
+	assert_int_equal(l->totals.pending_anchors, 1);
+	params.now_us += 1;
+	verify_with(l, &params);
+	assert_int_equal(l->n_found, 1);
+	expect_found(l, 0, VERIFY_ANCHOR_MISSING, VERIFY_ANCHOR, l->last_anchors[2].epoch,
+		     l->last_anchors[2].epoch);
+	put_back_anchors(l);
+}
+
+static void a_whole_chain_that_was_taken_away_is_named(void **state)
 {
 	struct library *l = *state;
 
+	must_sql(l, "CREATE TABLE kept.event_seals AS SELECT * FROM audit.event_seals");
+	run_sql(l, "DELETE FROM audit.anchors WHERE chain_id = '%s'", chain_of(l, 0));
+	run_sql(l, "DELETE FROM audit.call_log WHERE chain_id = '%s'", chain_of(l, 0));
+	run_sql(l, "DELETE FROM audit.event_seals WHERE chain_id = '%s'", chain_of(l, 0));
+	verify_book(l);
+	assert_true(l->n_found > 1);
+	for (size_t i = 0; i < l->n_found; i++)
+		assert_true(l->found[i].record.kind == VERIFY_EVENTS ||
+			    memcmp(l->found[i].record.chain, l->chains[0].id, CHAIN_ID_BYTES) == 0);
+	put_back_anchors(l);
+	must_sql(l, "INSERT INTO audit.event_seals SELECT * FROM kept.event_seals"
+		    " ON CONFLICT DO NOTHING");
+	must_sql(l, "DO $$ DECLARE list text; BEGIN"
+		    " SELECT string_agg(quote_ident(attname), ', ') INTO list FROM pg_attribute"
+		    " WHERE attrelid = 'audit.call_log'::regclass AND attnum > 0"
+		    " AND NOT attisdropped AND attgenerated = '';"
+		    " EXECUTE format('INSERT INTO audit.call_log (%1$s) SELECT %1$s FROM"
+		    " kept.call_log ON CONFLICT DO NOTHING', list); END $$");
 	verify_book(l);
 	expect_clean(l);
-	print_message("# links %lu dropped %lu open %lu anchors %lu\n",
-		      (unsigned long)l->totals.counts.links,
-		      (unsigned long)l->totals.counts.dropped,
-		      (unsigned long)l->totals.counts.not_anchored,
-		      (unsigned long)l->totals.counts.anchors);
+}
+
+/* --- periods --------------------------------------------------------------------------------- */
+
+static const struct made *last_call_of(const struct library *l, unsigned chain, unsigned epoch)
+{
+	const struct made *found = NULL;
+
+	for (size_t i = 0; i < l->n_links; i++) {
+		if (l->links[i].chain == chain && l->links[i].epoch == epoch && l->links[i].n != 0)
+			found = &l->links[i];
+	}
+	assert_non_null(found);
+	assert_false(found->dropped);
+	return found;
+}
+
+static void only_epochs_of_the_period_are_verified(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+	unsigned last = (unsigned)l->last_anchors[0].epoch;
+	const struct made *made = last_call_of(l, 0, last - 1);
+	/* Between the ends of the two last epochs. */
+	int64_t between_us = l->last_anchors[0].anchored_us - 1;
+
+	run_sql(l,
+		"UPDATE audit.call_log SET tool = 'x' WHERE chain_id = '%s' AND chain_seq = "
+		"%" PRIu64,
+		chain_of(l, 0), made->seq);
+	params.from_us = between_us;
+	verify_with(l, &params);
+	expect_clean(l);
+	assert_true(l->totals.counts.links < l->n_links);
+	params.from_us = INT64_MIN;
+	params.to_us = between_us - 2 * (int64_t)EPOCH_LINKS * 60000000;
+	verify_with(l, &params);
+	expect_clean(l);
+	assert_int_equal(l->totals.counts.not_anchored, 0);
+	params.to_us = between_us;
+	verify_with(l, &params);
+	assert_int_equal(l->n_found, 1);
+	expect_found(l, 0, VERIFY_ALTERED, VERIFY_CALL, made->seq, made->seq);
+	run_sql(l, "UPDATE audit.call_log c SET tool = k.tool FROM kept.call_log k"
+		   " WHERE k.call_id = c.call_id");
+}
+
+/* --- rows without anchors -------------------------------------------------------------------- */
+
+static void rows_from_before_the_chain_are_counted_later_ones_named(void **state)
+{
+	struct library *l = *state;
+
+	must_sql(l, "INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)"
+		    " SELECT current_date - 20 + t, '" UUID_NIL "', 'ok', gen_random_uuid() FROM"
+		    " unnest(ARRAY[interval '0', '1 hour']) t WHERE false");
+	run_sql(l,
+		"SELECT audit.ensure_partitions(current_date - 25, current_date - 25)::text AS v");
+	must_sql(l, "INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)"
+		    " SELECT current_date - 25 + interval '1 hour', '" UUID_NIL "', 'ok',"
+		    " gen_random_uuid() FROM generate_series(1, 3)");
+	verify_book(l);
+	expect_clean(l);
+	assert_int_equal(l->totals.unchained, 3);
+	must_sql(l, "INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)"
+		    " SELECT current_date - 3 + interval '1 hour', '" UUID_NIL "', 'ok', '" NODE_ID
+		    "'");
+	verify_book(l);
+	assert_int_equal(l->n_found, 1);
+	assert_int_equal(l->found[0].problem, VERIFY_UNCHAINED);
+	assert_int_equal(l->found[0].record.call_id[0], 0xcc);
+	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id IS NULL");
+}
+
+static void a_chain_without_any_anchor_is_named_once_it_is_late(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+
+	must_sql(l, "INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id,"
+		    " chain_id, chain_seq, chain_mac) SELECT current_date - 3 + interval '1 hour',"
+		    " '" UUID_NIL "', 'unknown', gen_random_uuid(), '" NODE_ID "', i, sha256('m')"
+		    " FROM generate_series(1, 2) i");
+	verify_with(l, &params);
+	assert_int_equal(l->n_found, 3); /* and what it says of itself is nothing that we write */
+	expect_found(l, 2, VERIFY_UNANCHORED, VERIFY_CALL, 2, 2);
+	params.now_us = l->new_day_us + 2 * INT64_C(3600000000) - 1;
+	params.files = NULL;
+	verify_with(l, &params);
+	assert_int_equal(l->n_found, 2);
+	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id = '" NODE_ID "'");
+	verify_book(l);
+	expect_clean(l);
+}
+
+/* --- dropping -------------------------------------------------------------------------------- */
+
+static void a_partition_that_does_not_verify_is_not_sealed(void **state)
+{
+	struct library *l = *state;
+	const struct made *made = last_call_of(l, 0, (unsigned)l->last_anchors[0].epoch);
+	char partition[PARTITION_NAME_BYTES], wanted[64];
+
+	partition_of(l->new_day_us, partition);
+	run_sql(l,
+		"UPDATE audit.call_log SET tool = 'x' WHERE chain_id = '%s' AND chain_seq = "
+		"%" PRIu64,
+		chain_of(l, 0), made->seq);
+	assert_false(seal_partition(l, l->new_day_us, partition));
+	assert_int_equal(l->seal_err.code, ERR_CONFLICT);
+	snprintf(wanted, sizeof(wanted), "call %" PRIu64 " of chain %s", made->seq, chain_of(l, 0));
+	assert_non_null(strstr(l->seal_err.text, wanted));
+	run_sql(l, "UPDATE audit.call_log c SET tool = k.tool FROM kept.call_log k"
+		   " WHERE k.call_id = c.call_id");
+}
+
+/* Last, for nothing is left of the calls. */
+static void a_book_of_seals_alone_verifies(void **state)
+{
+	struct library *l = *state;
+	char partition[PARTITION_NAME_BYTES];
+	struct statement statement;
+
+	partition_of(l->new_day_us, partition);
+	must_sql(l, "UPDATE audit.retention SET least_days = 1");
+	assert_true(seal_partition(l, l->new_day_us, partition));
+	assert_true(drop_sealed(l, partition, &statement));
+	verify_book(l);
+	expect_clean(l);
+	assert_int_equal(l->totals.counts.links, l->totals.event_seals);
+	assert_int_equal(l->totals.counts.links + l->totals.counts.dropped, l->n_links);
+	must_sql(l, "DELETE FROM audit.partition_seals WHERE partition = (SELECT max(partition)"
+		    " FROM audit.partition_seals)");
+	verify_book(l);
+	assert_true(l->n_found > 0);
+	assert_int_equal(l->found[0].problem, VERIFY_MISSING);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_book_verifies),
+		cmocka_unit_test(a_book_verifies_in_pages_of_any_size),
+		cmocka_unit_test(another_key_verifies_nothing),
+		cmocka_unit_test(the_gateway_the_owner_and_a_platform_reader_can_verify),
+		cmocka_unit_test(anchors_that_only_the_second_sink_has_were_taken_away),
+		cmocka_unit_test(an_anchor_may_be_on_its_way_to_the_table),
+		cmocka_unit_test(a_whole_chain_that_was_taken_away_is_named),
+		cmocka_unit_test(only_epochs_of_the_period_are_verified),
+		cmocka_unit_test(rows_from_before_the_chain_are_counted_later_ones_named),
+		cmocka_unit_test(a_chain_without_any_anchor_is_named_once_it_is_late),
+		cmocka_unit_test(a_partition_that_does_not_verify_is_not_sealed),
+		cmocka_unit_test(a_book_of_seals_alone_verifies),
 	};
 
 	return cmocka_run_group_tests(tests, start_program_of, end_libraries);

@@ -31,6 +31,8 @@ static inline int record(struct book *book, const char *what, const struct book_
 		 call->connection != NULL ? call->connection : "");
 	if (world->book_refuses)
 		return err_set(err, ERR_UNAVAILABLE, "the disk is full");
+	if (wait == NULL)
+		return 0; /* nobody waits for it */
 	assert_null(world->record);
 	world->record = wait;
 	wait->spool = (struct spool *)world;

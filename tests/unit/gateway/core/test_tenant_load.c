@@ -81,36 +81,50 @@ static struct world world_of(void **state)
 	return world;
 }
 
-static void add(const struct world *world, const struct connection_row *row)
+/* Writes the row, of which it fills in what is missing; over the one of its name, or as a new one.
+ */
+static void write_row(const struct world *world, struct connection_row row, bool is_new)
 {
 	struct tenant *tenant = load(world);
+	const struct connection *old = tenant_find_connection(tenant, row.name);
 	struct arena *arena = arena_new();
-	struct connection_row full = *row;
 	struct provision provision;
 	char id[UUID_TEXT_BYTES];
 
 	uuid_v4(id);
-	full.id = id;
-	full.version = 1;
-	full.description = "";
-	full.enabled = true;
-	full.url = row->url != NULL ? row->url : "https://mcp.example.com/mcp";
-	full.era = row->era != NULL ? row->era : "auto";
-	full.auth_mode = row->auth_mode != NULL ? row->auth_mode : "none";
-	full.header_names = "[]";
-	full.connect_timeout_ms = 1000;
-	full.call_timeout_ms = 2000;
-	full.session_scope = "principal";
-	full.trust_level = "untrusted";
-	full.tools_allow = row->tools_allow != NULL ? row->tools_allow : "[\"*\"]";
-	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
-	full.audit_level = row->audit_level != NULL ? row->audit_level : "redacted";
-	full.audit_redact = row->audit_redact != NULL ? row->audit_redact : "[]";
+	row.id = is_new ? id : old->id;
+	row.version = is_new ? 1 : old->version + 1;
+	row.description = "";
+	row.enabled = true;
+	if (row.url == NULL)
+		row.url = is_new ? "https://mcp.example.com/mcp" : old->url;
+	row.era = row.era != NULL ? row.era : "auto";
+	row.auth_mode = row.auth_mode != NULL ? row.auth_mode : "none";
+	row.header_names = "[]";
+	row.connect_timeout_ms = 1000;
+	row.call_timeout_ms = 2000;
+	row.session_scope = is_new ? "principal" : "shared";
+	row.trust_level = "untrusted";
+	row.tools_allow = row.tools_allow != NULL ? row.tools_allow : "[\"*\"]";
+	row.tools_deny = row.tools_deny != NULL ? row.tools_deny : "[]";
+	row.audit_level = row.audit_level != NULL ? row.audit_level : "redacted";
+	row.audit_redact = row.audit_redact != NULL ? row.audit_redact : "[]";
 	provision_init(&provision, arena, world->tenant);
-	provision_connection(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
+	(is_new ? provision_connection : provision_connection_change)(
+		&provision, &row, tenant_seal_key(tenant), GATE_DEPLOYMENT);
 	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
 	arena_free(&arena);
 	tenant_unref(&tenant);
+}
+
+static void add(const struct world *world, const struct connection_row *row)
+{
+	write_row(world, *row, true);
+}
+
+static void change(const struct world *world, const struct connection_row *row)
+{
+	write_row(world, *row, false);
 }
 
 static void add_catalog(const struct world *world, const char *connection, const char *era,
@@ -198,36 +212,6 @@ static void a_snapshot_has_what_was_written(void **state)
 	assert_int_equal(connection->version, 1);
 	assert_null(tenant_find_connection(tenant, "cr"));
 	assert_null(tenant_find_connection(tenant, "nobody"));
-	tenant_unref(&tenant);
-}
-
-static void change(const struct world *world, const struct connection_row *row)
-{
-	struct tenant *tenant = load(world);
-	const struct connection *old = tenant_find_connection(tenant, row->name);
-	struct arena *arena = arena_new();
-	struct connection_row full = *row;
-	struct provision provision;
-
-	full.id = old->id;
-	full.version = old->version + 1;
-	full.description = "";
-	full.enabled = true;
-	full.url = row->url != NULL ? row->url : old->url;
-	full.era = "auto";
-	full.header_names = "[]";
-	full.connect_timeout_ms = 1000;
-	full.call_timeout_ms = 2000;
-	full.trust_level = "untrusted";
-	full.session_scope = "shared";
-	full.tools_allow = "[\"*\"]";
-	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
-	full.audit_level = row->audit_level != NULL ? row->audit_level : "redacted";
-	full.audit_redact = row->audit_redact != NULL ? row->audit_redact : "[]";
-	provision_init(&provision, arena, world->tenant);
-	provision_connection_change(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
-	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
-	arena_free(&arena);
 	tenant_unref(&tenant);
 }
 

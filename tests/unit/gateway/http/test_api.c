@@ -53,6 +53,8 @@ static const struct {
 	{ "GET",	 "/audit/percentiles",		       "nyyy", "nnny"},
 	{ "GET",	 "/audit/tail",				"nyyy", "nnny"},
 	{ "GET",	 "/audit/export",			  "nyyy", "nnny"},
+	{ "GET",	 "/audit/admin-events",			"nnyy", "nnny"},
+	{ "GET",	 "/audit/auth-events",		       "nnyy", "nnny"},
 	{ "GET",	 "/tenants",			     "nnny", NULL  },
 	{ "POST",	  "/tenants",			      "nnny", NULL  },
 	{ "GET",	 "/tenants/{tenant}",		      "nnny", NULL  },
