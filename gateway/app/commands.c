@@ -291,21 +291,22 @@ const struct command commands[] = {
 	  AUDIT_FILTER_DETAILS
 	  "Exit code 1 if it is not complete; what came is then in FILE.part.\n",
 	  NULL, NULL, &cli_audit_export },
-	{ "audit", "psql", "[--database-url U] [PSQL-ARGUMENT …]",
+	{ "audit", "psql", "[--database U] [PSQL-ARGUMENT …]",
 	  "Open psql on the audit schema.",
-	  "  --database-url U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
-	  "                     ./.run/dev.json\n"
+	  "  --database U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
+	  "                 ./.run/dev.json\n"
 	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
 	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
 	  NULL, cmd_audit_psql, NULL },
 	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
 	  "Prove that the book is what was written, or name what is not.",
-	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
+	  "  --from T, --to T      only epochs that ended in that time: 2026-07-01T00:00:00Z, how long\n"
+	  "                        ago (15m, 7d), or now\n"
 	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
 	  "                        file of the settings, if it is there\n"
 	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
 	  "  --show-public-key     only print it\n"
-	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
+	  "  --database U          as tollgate_owner or a platform reader; else database_url\n"
 	  "  --json                the same as -o json\n"
 	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
 	  "                        nothing else is said\n"
@@ -348,9 +349,9 @@ const struct command commands[] = {
 
 #define GATEWAY_DETAILS                                                                            \
 	"\nEvery command that talks to a gateway also takes:\n"                                    \
-	"  --url U      its address (--gateway U where --url is a connection's); else\n"            \
-	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"                            \
-	"  --key K      API key; else TOLLGATE_KEY, else, with its address, one of that file\n"     \
+	"  --url U      its address (--gateway U where --url is a connection's); else\n"           \
+	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"                           \
+	"  --key K      API key; else TOLLGATE_KEY, else, with its address, one of that file\n"    \
 	"  --tenant T   as platform administrator: act on that tenant\n"
 const char commands_gateway_details[] = GATEWAY_DETAILS;
 const char commands_common_details[] = GATEWAY_DETAILS "  -o FORMAT    table or json\n";

@@ -773,7 +773,7 @@ describe('tollgate audit', () => {
   });
 
   test('psql', async () => {
-    const database = ['--database-url', gateway.dev.audit_database_url];
+    const database = ['--database', gateway.dev.audit_database_url];
     const options = { env: { TOLLGATE_KEY: '' } };
     assert.match(await run(['psql', ...database, '-Atc', 'SELECT count(*) FROM calls'], options), /^\d+\n$/);
     assert.equal(await run(['psql', ...database, '--', '-Atc', 'SHOW TimeZone'], options), 'UTC\n');
@@ -781,7 +781,7 @@ describe('tollgate audit', () => {
     assert.equal(await run(['psql', '-Atc', 'SELECT current_user'], byVariable), 'demo_reader\n');
     const none = await gateway.cli(['audit', 'psql']);
     assert.equal(none.code, 2);
-    assert.match(none.stderr, /--database-url or TOLLGATE_AUDIT_DATABASE_URL/);
+    assert.match(none.stderr, /--database or TOLLGATE_AUDIT_DATABASE_URL/);
     const absent = await gateway.cli(['audit', 'psql', ...database], { env: { PATH: '/nonexistent' } });
     assert.equal(absent.code, 1);
     assert.match(absent.stderr, /psql is not installed/);
