@@ -165,10 +165,13 @@ bool api_record_start(struct api_request *request, attempt_done *done)
 	struct arena *arena = request->arena;
 	struct attempts *attempts = request->app->attempts;
 	int status = request->answer->status;
+	/* What Postgres could not do cannot be recorded at once either: its client need not wait.
+	 */
+	bool waits = status != 503;
 
 	if (attempts == NULL || (status < 400 && request->action->writer == BY_TRIGGER))
 		return false;
-	return attempts_write(attempts, &request->recording,
+	return attempts_write(attempts, waits ? &request->recording : NULL,
 			      &(struct attempt){
 				      .kind = ATTEMPT_ADMIN,
 				      .event_id = request->event_id,
@@ -191,5 +194,6 @@ bool api_record_start(struct api_request *request, attempt_done *done)
 				      .error_message = event_text(arena, request->problem_detail),
 				      .http_status = arena_printf(arena, "%d", status),
 			      },
-			      done, request);
+			      done, request) &&
+	       waits;
 }
