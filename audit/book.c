@@ -154,6 +154,7 @@ struct book *book_open(const struct book_params *params, struct err *err)
 			.loop = params->loop,
 			.dir = params->spool_dir,
 			.max_bytes = params->spool_max_bytes,
+			.min_free_bytes = params->spool_min_free_bytes,
 			.fsync = params->fsync,
 			.anchored = params->anchored,
 			.ctx = params->ctx,
@@ -241,6 +242,14 @@ int book_outcome(struct book *book, const struct book_call *call, const struct b
 		&(struct waiter){ wait, durable, ctx }, err);
 }
 
+void book_abandon(struct book *book, const struct book_call *call)
+{
+	buf_clear(&book->record);
+	event_encode(&(struct event_source){ .type = EVENT_INTENT, .call = call }, &book->record);
+	ledger_abandon(book->ledger, buf_span(&book->record));
+	drain_poke(book->drain);
+}
+
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err)
@@ -280,7 +289,15 @@ uint64_t book_lost(const struct book *book)
 	return drain_n_lost(book->drain) + ledger_n_unreadable(book->ledger);
 }
 
-void book_stats(const struct book *book, struct book_stats *out)
+enum book_room book_room(struct book *book)
+{
+	enum book_room room = ledger_room(book->ledger);
+
+	drain_poke(book->drain); /* room for the end of what was abandoned makes rows */
+	return room;
+}
+
+void book_stats(struct book *book, struct book_stats *out)
 {
 	struct ledger_stats ledger;
 
@@ -291,6 +308,6 @@ void book_stats(const struct book *book, struct book_stats *out)
 		.written = drain_n_written(book->drain),
 		.lost = book_lost(book),
 		.bytes_on_disk = ledger.bytes_on_disk,
-		.full = ledger.full,
+		.room = ledger_room(book->ledger),
 	};
 }

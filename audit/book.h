@@ -53,6 +53,15 @@ enum book_outcome {
 };
 const char *book_outcome_name(enum book_outcome outcome);
 
+/* What the spool has room for. It comes back by itself as Postgres takes rows, or as the disk gets
+ * room; out of FAILED only another process comes. */
+enum book_room {
+	BOOK_ROOM_PLENTY,
+	BOOK_ROOM_TIGHT,  /* better do without what can wait */
+	BOOK_ROOM_NONE,	  /* for no new call; those that run have a reserve */
+	BOOK_ROOM_FAILED, /* the disk refused twice in a row: nothing is recorded any more */
+};
+
 /* What is known when a call arrives. Everything is borrowed; absent spans and NULL are SQL NULL.
  * Spans are raw bytes from the peer and may hold anything. */
 struct book_call {
@@ -104,9 +113,11 @@ struct book_params {
 	const char *spool_dir;
 	const char *node_id;
 	/* On disk. What is not yet in Postgres is in memory too: at most so many bytes again, and
-	 * some 300 for each row. Calls are refused when an eighth is left, which is for the
-	 * OUTCOMEs of those that run. */
+	 * some 300 for each row. Calls are refused when a tenth is left, which is for the OUTCOMEs
+	 * of those that run. */
 	size_t spool_max_bytes;
+	/* Calls are refused, too, while the spool's filesystem has less than that; 0: never. */
+	uint64_t spool_min_free_bytes;
 	bool fsync;
 	/* Runs from the loop for each anchor that is durable, for who keeps them outside of the
 	 * database; one that a process ended with comes again. May be NULL. */
@@ -127,7 +138,8 @@ void book_set_signer(struct book *book, const uint8_t *seed);
 /*
  * Each appends one record and calls durable(ctx, err) from the loop when it is on disk, as
  * spool_append does; wait and durable may be NULL. Returns 0, or -1 if it was refused at once:
- * then the caller must not go on (fail closed).
+ * then the caller must not go on (fail closed). While there is room for no new call, the first
+ * ENTRY with outcome BOOK_UNAVAILABLE is taken all the same: it tells that calls are refused.
  */
 int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
 		void (*durable)(void *ctx, const struct err *err), void *ctx,
@@ -137,6 +149,9 @@ int book_intent(struct book *book, const struct book_call *call, struct spool_wa
 int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
 		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		 void *ctx, struct err *err) MUST_CHECK;
+/* The OUTCOME of that call could not be recorded, and nobody will try again: its row says unknown,
+ * as soon as there is room for that. */
+void book_abandon(struct book *book, const struct book_call *call);
 int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
 	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 	       void *ctx, struct err *err) MUST_CHECK;
@@ -160,9 +175,11 @@ struct book_stats {
 	uint64_t written;  /* rows of calls that Postgres has taken, since book_open */
 	uint64_t lost;	   /* book_lost */
 	size_t bytes_on_disk;
-	bool full; /* calls are refused */
+	enum book_room room;
 };
-void book_stats(const struct book *book, struct book_stats *out);
+void book_stats(struct book *book, struct book_stats *out);
+/* Asked before a call is let in. */
+enum book_room book_room(struct book *book);
 /* Anchors what is not anchored yet, and runs done once, from the loop, when the backlog is empty or
  * timeout_ms have passed. */
 struct book_flush;

@@ -88,20 +88,6 @@ static void put64(struct buf *out, int64_t value)
 	buf_append(out, &bytes, sizeof(bytes));
 }
 
-bool event_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES])
-{
-	char digits[2 * EVENT_UUID_BYTES];
-	size_t n = 0;
-
-	if (text == NULL || !uuid_valid(text))
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text != '-')
-			digits[n++] = *text;
-	}
-	return hex_decode((struct span){ digits, n }, out, EVENT_UUID_BYTES) == 0;
-}
-
 /* Returns where the field's bytes begin, for field_end. */
 static size_t field_begin(struct buf *out, enum event_field field)
 {
@@ -190,7 +176,7 @@ static void put_uuid(struct buf *out, enum event_field field, const char *text)
 	uint8_t id[EVENT_UUID_BYTES];
 	size_t start;
 
-	if (!event_uuid(text, id))
+	if (!uuid_parse(text, id))
 		return;
 	start = field_begin(out, field);
 	buf_append(out, id, sizeof(id));
@@ -254,13 +240,13 @@ static int64_t storable(int64_t unix_us)
 static void put_head(struct buf *out, const struct book_call *call)
 {
 	uint8_t id[EVENT_UUID_BYTES];
-	bool valid = event_uuid(call->call_id, id);
+	bool valid = uuid_parse(call->call_id, id);
 
 	assert(valid);
 	buf_append(out, (const char[]){ VERSION }, 1);
 	buf_append(out, id, sizeof(id));
 	put64(out, storable(call->started_us));
-	if (!event_uuid(call->tenant_id, id))
+	if (!uuid_parse(call->tenant_id, id))
 		memset(id, 0, sizeof(id));
 	buf_append(out, id, sizeof(id));
 }

@@ -138,8 +138,6 @@ void event_canonical(const struct event *event, struct buf *out);
 void event_add_link(struct buf *record, const struct chain_link *link);
 /* False if there is none. */
 bool event_link(const struct event *event, struct chain_link *out);
-/* Of its text; false: it is none. */
-bool event_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES]);
 /* Of a payload that event_encode wrote or event_decode took: EVENT_UUID_BYTES. */
 const uint8_t *event_call_id(struct span payload);
 /* False if the field, of kind NUMBER, is absent. */

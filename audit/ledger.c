@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* So many segments make up the limit, the last of them for OUTCOMEs. */
+/* At least so many segments make up max_bytes. */
 #define SEGMENTS	  8
 #define SEGMENT_BYTES_MAX ((size_t)64 << 20)
 #define SEGMENT_BYTES_MIN ((size_t)64 << 10)
@@ -160,6 +160,7 @@ static struct spool *open_spool(struct ledger *ledger, struct err *err)
 				  .max_bytes = ledger->params.max_bytes,
 				  .max_record_bytes = record_bytes_for(ledger->segment_bytes),
 				  .fsync = ledger->params.fsync,
+				  .watch_disk = ledger->params.min_free_bytes > 0,
 				  .noted = on_note,
 			  },
 			  on_replay, ledger, err);
@@ -227,16 +228,6 @@ void ledger_close(struct ledger **slot)
 	free(ledger);
 }
 
-static int check_room(const struct ledger *ledger, struct err *err)
-{
-	struct spool_stats stats;
-
-	spool_stats(ledger->spool, &stats);
-	if (stats.bytes_on_disk + ledger->segment_bytes <= ledger->params.max_bytes)
-		return 0;
-	return err_set(err, ERR_UNAVAILABLE, "the spool is full");
-}
-
 static struct span opening_of(struct ledger *ledger, enum event_type type, struct span payload)
 {
 	struct ledger_row *row = NULL;
@@ -254,7 +245,7 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 	uint64_t sequence;
 
 	ledger_forget_lost(ledger);
-	if (type != EVENT_OUTCOME && check_room(ledger, err) < 0)
+	if (ledger_check_room(ledger, type, payload, err) < 0)
 		return -1;
 	if (linked)
 		sequence = ledger_append_linked(ledger, type, opening_of(ledger, type, payload),
@@ -267,6 +258,7 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 		return -1;
 	ledger_take(ledger, type, sequence, linked ? buf_span(&ledger->record) : payload);
 	keep_up(ledger);
+	ledger_end_abandoned(ledger);
 	return 0;
 }
 
@@ -278,12 +270,11 @@ size_t ledger_n_ready(const struct ledger *ledger)
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *out)
 {
 	struct spool_stats spool;
-	struct err ignored;
 
 	spool_stats(ledger->spool, &spool);
 	*out = (struct ledger_stats){
 		.bytes_on_disk = spool.bytes_on_disk,
-		.full = spool.failed || check_room(ledger, &ignored) < 0,
+		.used_bytes = spool.used_bytes,
 	};
 	if (ledger->ready != NULL)
 		out->oldest_ms = loop_now_ms(ledger->params.loop) - ledger->ready->ready_ms;
@@ -326,5 +317,6 @@ void ledger_done(struct ledger *ledger, size_t n)
 	}
 	ledger_forget_lost(ledger);
 	ledger_end_orphans(ledger);
+	ledger_end_abandoned(ledger);
 	release(ledger);
 }

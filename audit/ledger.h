@@ -37,6 +37,7 @@ struct ledger_params {
 	struct loop *loop;
 	const char *dir;
 	size_t max_bytes;
+	uint64_t min_free_bytes; /* of its filesystem; 0: whatever it has */
 	bool fsync;
 	/* Runs from the loop, or from ledger_done, for each anchor once it is durable; again,
 	 * should a process end before it is done. May be NULL. */
@@ -58,6 +59,7 @@ struct ledger_row {
 	/* The ledger's own. */
 	struct ledger *ledger;
 	enum ledger_state state;
+	bool abandoned;			   /* OPEN: nobody will append its OUTCOME */
 	uint8_t call_id[EVENT_UUID_BYTES]; /* of a call */
 	uint64_t first; /* sequence of the record that the spool must keep, with all behind it */
 	uint64_t last;	/* sequence of the record that completed it */
@@ -77,7 +79,8 @@ struct ledger *ledger_open(const struct ledger_params *params, struct err *err) 
 void ledger_close(struct ledger **ledger);
 
 /* As book_intent and its kin; payload comes from event_encode, or is what audit/kind.h says of the
- * type. The last segment that the limit allows is kept for OUTCOMEs and anchors. */
+ * type. Above the hard limit (ledger_room.c) only OUTCOMEs and anchors are taken, and one ENTRY
+ * that tells that calls are refused. */
 int ledger_append(struct ledger *ledger, enum event_type type, struct span payload,
 		  struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
 		  void *ctx, struct err *err) MUST_CHECK;
@@ -87,14 +90,20 @@ uint64_t ledger_epoch_links(const struct ledger *ledger);
 /* Ends the epoch, which has links, with an anchor, signed with the seed (ED25519_SEED_BYTES). */
 int ledger_anchor(struct ledger *ledger, const uint8_t *seed, struct err *err) MUST_CHECK;
 
+/* The OUTCOME of the call that this record names could not be appended, and nobody will try again:
+ * it becomes unknown as soon as there is room for that. Nothing if it is not open. */
+void ledger_abandon(struct ledger *ledger, struct span payload);
+
 size_t ledger_n_ready(const struct ledger *ledger);
 
 struct ledger_stats {
 	int64_t oldest_ms; /* how long the oldest complete row has waited; 0: there is none */
 	size_t bytes_on_disk;
-	bool full; /* or failed: only OUTCOMEs are taken, if anything */
+	size_t used_bytes; /* of records, in that */
 };
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *out);
+/* As things are now; a change is logged. */
+enum book_room ledger_room(struct ledger *ledger);
 /* The oldest complete rows that are durable; borrowed until ledger_done. Returns how many. */
 size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_rows,
 		   size_t max_bytes);

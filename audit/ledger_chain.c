@@ -124,6 +124,32 @@ void ledger_end_orphans(struct ledger *ledger)
 	ledger_give_up_orphans(ledger);
 }
 
+void ledger_end_abandoned(struct ledger *ledger)
+{
+	struct ledger_row *row, *next;
+
+	if (!ledger->has_abandoned)
+		return;
+	DL_FOREACH_SAFE(ledger->rows, row, next)
+	{
+		if (row->state == LEDGER_OPEN && row->abandoned && !end_orphan(ledger, row))
+			return;
+	}
+	ledger->has_abandoned = false;
+}
+
+void ledger_abandon(struct ledger *ledger, struct span payload)
+{
+	struct ledger_row *row;
+
+	ledger_forget_lost(ledger);
+	HASH_FIND(hh, ledger->open, event_call_id(payload), EVENT_UUID_BYTES, row);
+	if (row == NULL)
+		return;
+	row->abandoned = true;
+	ledger->has_abandoned = true;
+}
+
 void ledger_give_up_orphans(struct ledger *ledger)
 {
 	struct ledger_row *row, *next;

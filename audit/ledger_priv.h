@@ -7,6 +7,7 @@
  *
  *   ledger.c         its life: opening, appending, handing out, release
  *   ledger_rows.c    rows in memory: pairing, states, what was lost
+ *   ledger_room.c    limits
  *   ledger_chain.c   links, anchors, and the calls that a process before us left open
  */
 
@@ -29,6 +30,10 @@ struct ledger {
 	uint64_t newest;   /* sequence of the last record that we know of */
 	uint64_t n_unreadable;
 	bool other_version;
+	bool has_abandoned; /* calls of which some are open still */
+
+	enum book_room room;
+	bool refusal_taken; /* since there is no room */
 
 	struct links links;
 	bool state_owed;	 /* before the next link */
@@ -61,6 +66,12 @@ struct span ledger_row_record(const struct ledger_row *row);
  * again. Those who wait for them are told by the spool. */
 void ledger_forget_lost(struct ledger *ledger);
 
+/* ledger_room.c */
+
+/* Whether a record of that type may be appended now. */
+int ledger_check_room(struct ledger *ledger, enum event_type type, struct span payload,
+		      struct err *err) MUST_CHECK;
+
 /* ledger_chain.c */
 
 struct ledger_waiter {
@@ -77,6 +88,8 @@ uint64_t ledger_append_linked(struct ledger *ledger, enum event_type type, struc
 void ledger_chain_lost(struct ledger *ledger);
 /* Ends the calls that a process before us left open, as far as there is room. */
 void ledger_end_orphans(struct ledger *ledger);
+/* The same for those that were abandoned. */
+void ledger_end_abandoned(struct ledger *ledger);
 /* Nothing that waits for PostgreSQL will make room for them: they go without a link. */
 void ledger_give_up_orphans(struct ledger *ledger);
 /* The anchor is durable: whoever keeps them elsewhere is told, once. */

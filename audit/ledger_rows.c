@@ -170,6 +170,7 @@ void ledger_forget_lost(struct ledger *ledger)
 			row_leave_state(ledger, row);
 			forget(ledger, &row->closing);
 			row_open(ledger, row);
+			ledger->has_abandoned |= row->abandoned;
 		}
 	}
 	ledger_chain_lost(ledger);

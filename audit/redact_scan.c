@@ -210,30 +210,39 @@ static bool is_port(struct span text, size_t from, size_t end)
 	return true;
 }
 
+/* Where the last @ before end stands; from: there is none. */
+static size_t last_at_sign(struct span text, size_t from, size_t end)
+{
+	while (end > from && text.p[end - 1] != '@')
+		end--;
+	return end > from ? end - 1 : from;
+}
+
 /* text.p[at] is the colon of "://". What stands before the @, with the colon in it: a password that
- * holds / ? or # unescaped is taken too, a port and an @ in the path are not. */
+ * holds / ? or # unescaped is taken too, a port and an @ in the path are not. Where a text has been
+ * cut the @ may be missing. */
 static bool userinfo_at(struct span text, size_t at, struct secret_place *out)
 {
 	size_t from = at + 3;
+	size_t limit = shorter(text.n, from + MAX_USERINFO);
+	size_t word = until((struct span){ text.p, limit }, from, " \t\r\n\"'<>");
 	size_t end = until(text, from, "/?# \t\r\n\"'<>");
-	size_t word = until((struct span){ text.p, shorter(text.n, from + MAX_USERINFO) }, from,
-			    " \t\r\n\"'<>");
 	size_t colon = until(text, from, ":@/?# \t\r\n\"'<>");
-	size_t last = end;
+	size_t last;
 
 	if (at + 2 >= text.n || text.p[at + 1] != '/' || text.p[at + 2] != '/' || colon >= text.n ||
 	    text.p[colon] != ':')
 		return false;
-	while (last > from && text.p[last - 1] != '@')
-		last--;
+	last = last_at_sign(text, from, end);
 	if (last == from && text.p[from] != '[' && !is_port(text, colon + 1, end)) {
-		for (last = word; last > from && text.p[last - 1] != '@';)
-			last--;
+		last = last_at_sign(text, from, word);
+		if (last == from && word == text.n)
+			last = text.n;
 	}
 	if (last <= colon + 1)
 		return false;
-	*out = (struct secret_place){ from, last - 1 - from };
-	return out->n > 0;
+	*out = (struct secret_place){ from, last - from };
+	return true;
 }
 
 /* --- noise --- */

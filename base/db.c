@@ -246,6 +246,8 @@ static void dispatch(struct db *db, struct db_conn *conn)
 	op->state = DB_OP_RUNNING;
 	op->conn = conn;
 	db_op_forget_tx(op);
+	if (db->params.waited != NULL)
+		db->params.waited(db->params.ctx, loop_now_ms(db->loop) - op->queued_ms);
 }
 
 /* Brings waiting operations and connections together. */
@@ -395,6 +397,7 @@ void db_start(struct db *db, struct db_op **slot, const struct db_tx *tx, db_don
 	op->db = db;
 	op->done = done;
 	op->ctx = ctx;
+	op->queued_ms = loop_now_ms(db->loop);
 	*slot = op;
 	db->n_ops++;
 	if (known_down(db)) {

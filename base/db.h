@@ -27,6 +27,9 @@ int db_conninfo_check(const char *conninfo, struct err *err) MUST_CHECK;
 /* The same as key=value, with "[REDACTED]" for what is secret; "[REDACTED]" alone if it cannot be
  * parsed. The caller frees. */
 char *db_conninfo_redact(const char *conninfo);
+/* The same as key=value without its password, which *password is, or NULL. NULL if it cannot be
+ * parsed. The caller frees both. */
+char *db_conninfo_split(const char *conninfo, char **password);
 
 struct db_params {
 	const char *conninfo; /* URI or key=value. A host name in it is resolved off the loop. */
@@ -35,6 +38,10 @@ struct db_params {
 	int64_t op_timeout_ms; /* also sent as statement_timeout; then the socket is dropped */
 	int64_t idle_ms;
 	size_t max_queued; /* more waiting operations fail at once with ERR_UNAVAILABLE */
+	/* An operation has got a connection, and waited so long for it; from within the pool. NULL:
+	 * no matter. */
+	void (*waited)(void *ctx, int64_t ms);
+	void *ctx;
 };
 struct db *db_new(struct loop *loop, const struct db_params *params);
 /* Cancels nothing: all slots must be empty. */
@@ -92,6 +99,8 @@ size_t db_affected(const struct db_result *result);
 /* Borrowed text of a column by name (asserted to exist); NULL if it is SQL NULL. */
 const char *db_text(const struct db_result *result, size_t row, const char *column);
 struct span db_span(const struct db_result *result, size_t row, const char *column);
+/* The same by the place of the column, from 0: for many rows. */
+struct span db_span_at(const struct db_result *result, size_t row, size_t column);
 int64_t db_int(const struct db_result *result, size_t row, const char *column); /* NULL: 0 */
 bool db_bool(const struct db_result *result, size_t row, const char *column);	/* NULL: false */
 /* Decodes a bytea; the caller frees. NULL for SQL NULL. */

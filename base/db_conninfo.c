@@ -67,6 +67,29 @@ static void add_value(struct buf *out, const char *value)
 	buf_add(out, "'");
 }
 
+char *db_conninfo_split(const char *conninfo, char **password)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	struct buf text;
+
+	*password = NULL;
+	if (options == NULL)
+		return NULL;
+	buf_init(&text, MAX_TEXT_BYTES);
+	for (const PQconninfoOption *at = options; at->keyword != NULL; at++) {
+		if (at->val == NULL)
+			continue;
+		if (strcmp(at->keyword, "password") == 0) {
+			*password = mem_strdup(at->val);
+			continue;
+		}
+		buf_printf(&text, "%s%s=", text.len > 0 ? " " : "", at->keyword);
+		add_value(&text, at->val);
+	}
+	PQconninfoFree(options);
+	return text.len > 0 ? buf_take(&text, NULL) : mem_strdup("");
+}
+
 char *db_conninfo_redact(const char *conninfo)
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);

@@ -151,6 +151,7 @@ struct db_op {
 	enum db_op_state state;
 	struct db_conn *conn;
 	struct timer patience; /* while WAITING */
+	int64_t queued_ms;
 	struct deferred ended;
 	struct arena *arena; /* holds tx until it has been sent */
 	struct db_tx tx;

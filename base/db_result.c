@@ -29,15 +29,20 @@ size_t db_affected(const struct db_result *result)
 	return (size_t)strtoull(PQcmdTuples(result->pg), NULL, 10);
 }
 
-struct span db_span(const struct db_result *result, size_t row, const char *column)
+struct span db_span_at(const struct db_result *result, size_t row, size_t column)
 {
-	int at = find_column(result, column);
+	int at = (int)column;
 
-	assert(row < db_rows(result));
+	assert(row < db_rows(result) && at < PQnfields(result->pg));
 	if (PQgetisnull(result->pg, (int)row, at))
 		return (struct span){ 0 };
 	return (struct span){ PQgetvalue(result->pg, (int)row, at),
 			      (size_t)PQgetlength(result->pg, (int)row, at) };
+}
+
+struct span db_span(const struct db_result *result, size_t row, const char *column)
+{
+	return db_span_at(result, row, (size_t)find_column(result, column));
 }
 
 const char *db_text(const struct db_result *result, size_t row, const char *column)

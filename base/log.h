@@ -3,16 +3,18 @@
 #define BASE_LOG_H
 
 /*
- * One line per event on standard error: short for a terminal, JSON otherwise.
+ * One line per event on standard error: short for a terminal, JSON otherwise; where that is the
+ * journal of systemd, with its priority in front (sd-daemon(3)).
  * The subject comes first: who the line is about. No bodies, no headers, no tokens at any level.
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
-enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON }; /* AUTO: TEXT on a terminal */
+enum log_format { LOG_AUTO, LOG_TEXT, LOG_LOGFMT, LOG_JSON }; /* AUTO: TEXT on a terminal */
 
 /* Members may be NULL. Borrowed for the duration of the call. */
 struct log_subject {
@@ -20,6 +22,12 @@ struct log_subject {
 	const char *tenant;
 	const char *connection;
 	const char *call_id;
+	/* Of a call that has ended. */
+	const char *user;
+	const char *tool;
+	const char *outcome;
+	const char *trace_id;
+	int64_t duration_us; /* 0: it is about none */
 };
 
 void log_configure(enum log_level least, enum log_format format);

@@ -38,7 +38,7 @@ struct metric {
 };
 
 /* Values longer than so many bytes together count as METRIC_OTHER. */
-#define METRIC_KEY_BYTES  128
+#define METRIC_KEY_BYTES  192
 #define METRIC_MAX_LABELS 4
 
 struct metrics; /* the shared memory */

@@ -31,6 +31,7 @@ struct spool_params {
 	size_t max_bytes;	 /* on disk, at least two segments; appends over it fail with
 				  * ERR_UNAVAILABLE */
 	size_t max_record_bytes; /* 1 MiB */
+	bool watch_disk;	 /* find out how much room its filesystem has: free_bytes */
 	bool fsync;		 /* false: survives kill -9, not power loss */
 	/* Runs at open, before the records, with the note that was released with last, if any;
 	 * borrowed. May be NULL. */
@@ -47,6 +48,18 @@ struct spool *spool_open(struct loop *loop, const struct spool_params *params, s
 /* Whether a directory holds records that somebody has still to take: false if there is none. Looks
  * at names only, and may be asked of a directory that another process has open. */
 bool spool_dir_has_records(const char *dir);
+/* What a directory holds. */
+struct spool_content {
+	uint64_t released;
+	uint64_t last; /* sequence of the last record that can be read, or was released */
+	size_t n_segments;
+	size_t bytes;	 /* that these take */
+	uint64_t n_lost; /* records that were durable and cannot be read */
+	bool has_owner;	 /* somebody has it open, and it changes while it is read */
+};
+/* Reads what an open would replay, and changes nothing. ERR_NOT_FOUND: no spool is there. */
+int spool_read(const char *dir, spool_record *each, void *ctx, struct spool_content *out,
+	       struct err *err) MUST_CHECK;
 /* Waits until everything appended is durable, then closes. Pending waits never fire. */
 void spool_close(struct spool **spool);
 
@@ -79,12 +92,16 @@ void spool_release(struct spool *spool, uint64_t sequence);
 #define SPOOL_NOTE_BYTES 128
 void spool_release_noting(struct spool *spool, uint64_t sequence, struct span note);
 
+#define SPOOL_LOOK_MS 500
 struct spool_stats {
 	uint64_t last_sequence;
 	uint64_t durable_sequence;
 	uint64_t released_sequence;
-	size_t bytes_on_disk;
-	bool failed;
+	size_t bytes_on_disk; /* room set aside for records to come included */
+	size_t used_bytes;    /* of records on the disk or on their way to it */
+	/* What its filesystem has left, at most SPOOL_LOOK_MS ago; UINT64_MAX: not asked. */
+	uint64_t free_bytes;
+	bool failed; /* for good: a commit failed on two files in a row */
 };
 void spool_stats(const struct spool *spool, struct spool_stats *out);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The spool's writer thread, its inbox and the checkpoint. It sleeps without a timeout unless a
- * checkpoint is owed. */
+ * checkpoint is owed or the filesystem is watched. */
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define QUEUE_MAX_BYTES	    ((size_t)64 << 20) /* in memory, while the disk does not keep up */
 #define CHECKPOINT_EVERY_MS 250
 #define CHECKPOINT_RETRY_MS 5000
+#define NEVER		    INT64_MAX
 
 void spool_writer_lock(struct spool_writer *writer)
 {
@@ -106,6 +108,22 @@ static void checkpoint_run(struct spool_writer *writer)
 	bell_ring(writer->bell);
 }
 
+/* Others write to that filesystem too, so it is asked again and again. */
+static void look_at_disk(struct spool_writer *writer)
+{
+	struct statvfs info;
+	uint64_t free_bytes = UINT64_MAX;
+
+	if (now_ms() < writer->own.look_at_ms)
+		return;
+	writer->own.look_at_ms = now_ms() + SPOOL_LOOK_MS;
+	if (fstatvfs(writer->dir_fd, &info) == 0)
+		free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+	spool_writer_lock(writer);
+	writer->shared.free_bytes = free_bytes;
+	spool_writer_unlock(writer);
+}
+
 static bool checkpoint_is_due(const struct spool_writer *writer)
 {
 	return writer->shared.checkpoint_owed && now_ms() >= writer->own.checkpoint_at_ms;
@@ -115,14 +133,20 @@ static bool checkpoint_is_due(const struct spool_writer *writer)
 static void sleep_until_work(struct spool_writer *writer)
 {
 	const struct spool_shared *shared = &writer->shared;
-	int64_t at = writer->own.checkpoint_at_ms;
-	struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+	const struct spool_own *own = &writer->own;
 
-	while (shared->queue.first == NULL && !shared->stop && !checkpoint_is_due(writer)) {
-		if (shared->checkpoint_owed)
-			pthread_cond_timedwait(&writer->wake, &writer->mutex, &until);
-		else
+	while (shared->queue.first == NULL && !shared->stop && !checkpoint_is_due(writer) &&
+	       now_ms() < own->look_at_ms) {
+		int64_t at = own->look_at_ms;
+		struct timespec until;
+
+		if (shared->checkpoint_owed && own->checkpoint_at_ms < at)
+			at = own->checkpoint_at_ms;
+		until = (struct timespec){ at / 1000, at % 1000 * 1000000 };
+		if (at == NEVER)
 			pthread_cond_wait(&writer->wake, &writer->mutex);
+		else
+			pthread_cond_timedwait(&writer->wake, &writer->mutex, &until);
 	}
 }
 
@@ -144,6 +168,7 @@ static void *run(void *arg)
 		stop = shared->stop;
 		spool_writer_unlock(writer);
 		spool_commit_flight(writer);
+		look_at_disk(writer);
 		if (checkpoint && !stop)
 			checkpoint_run(writer);
 	}
@@ -165,6 +190,7 @@ static int thread_start(struct spool_writer *writer, struct err *err)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&writer->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
+	look_at_disk(writer); /* whoever opens it knows at once */
 
 	/* Signals are the loop's. */
 	sigfillset(&all);
@@ -201,7 +227,9 @@ struct spool_writer *spool_writer_start(const struct spool_writer_params *params
 		.shared.released = params->checkpoint.released,
 		.shared.note = params->checkpoint.note,
 		.own.segments = params->segments,
+		.shared.free_bytes = UINT64_MAX,
 		.own.fd = -1,
+		.own.look_at_ms = params->spool->watch_disk ? 0 : NEVER,
 	};
 	for (size_t i = 0; i < params->segments.n; i++)
 		writer->shared.disk_bytes += params->segments.at[i].bytes;
@@ -307,6 +335,8 @@ void spool_writer_stats(struct spool_writer *writer, struct spool_stats *out)
 		.durable_sequence = shared->durable,
 		.released_sequence = shared->released,
 		.bytes_on_disk = shared->disk_bytes,
+		.used_bytes = shared->disk_bytes + shared->planned_bytes - shared->tail_room,
+		.free_bytes = shared->free_bytes,
 		.failed = shared->state == SPOOL_FAILED,
 	};
 	spool_writer_unlock(writer);

@@ -40,6 +40,7 @@ struct spool_shared {
 	size_t disk_bytes;
 	size_t planned_bytes;
 	size_t tail_room;
+	uint64_t free_bytes; /* of the filesystem; UINT64_MAX: not asked */
 };
 
 struct spool_own {
@@ -48,6 +49,7 @@ struct spool_own {
 	int fd; /* of the last segment; -1: the next commit begins a new one */
 	size_t used;
 	int64_t checkpoint_at_ms; /* no sooner */
+	int64_t look_at_ms;	  /* at the filesystem; NEVER if not at all */
 };
 
 struct spool_writer {

@@ -57,3 +57,17 @@ bool uuid_valid(const char *text)
 	}
 	return true;
 }
+
+bool uuid_parse(const char *text, uint8_t out[UUID_BYTES])
+{
+	char digits[2 * UUID_BYTES];
+	size_t n = 0;
+
+	if (text == NULL || !uuid_valid(text))
+		return false;
+	for (; *text != '\0'; text++) {
+		if (*text != '-')
+			digits[n++] = *text;
+	}
+	return hex_decode((struct span){ digits, n }, out, UUID_BYTES) == 0;
+}

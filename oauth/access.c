@@ -30,6 +30,7 @@ static void entry_free(struct entry *entry)
 	assert(entry->waiting == NULL && entry->job == NULL);
 	deferred_cancel(&entry->turn);
 	wipe_token(entry);
+	free(entry->account);
 	HASH_DEL(access->entries, entry);
 	DL_DELETE(access->recent, entry);
 	access->n_entries--;
@@ -91,6 +92,8 @@ void entry_put(struct entry *entry, const struct grant *grant)
 	memcpy(value + sizeof(SCHEME) - 1, token->reveal, token->n + 1);
 	entry->authorization = (struct secret){ value, sizeof(SCHEME) - 1 + token->n };
 	access->n_bytes += entry->authorization.n;
+	free(entry->account);
+	entry->account = grant->account != NULL ? mem_strdup(grant->account) : NULL;
 	entry->state = ENTRY_TOKEN;
 	entry->row_state = grant->state;
 	entry->version = grant->version;
@@ -169,7 +172,7 @@ enum access_state access_find(struct access *access, const struct grant_key *key
 		DL_PREPEND(access->recent, entry);
 	}
 	*out = (struct access_token){ entry->authorization.reveal, entry->version,
-				      entry->connected_version };
+				      entry->connected_version, entry->account };
 	return ACCESS_READY;
 }
 

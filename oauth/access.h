@@ -90,6 +90,7 @@ struct access_token {
 	const char *authorization; /* the value of the header. Borrowed until the loop turns */
 	int64_t version;	   /* for access_refused */
 	int64_t connected_version; /* of the grant: another one may be another account */
+	const char *account; /* at the upstream, as far as it is known; or NULL. Borrowed too */
 };
 
 /* The hot path: memory only. READY is a token that has not expired, as far as is known. */
@@ -121,6 +122,7 @@ struct access_put {
 	const char *event; /* type in audit.auth_events */
 	const char *actor;
 	const char *attempt_id; /* NULL: none */
+	const char *context;	/* the setting app.event of the transaction; NULL: none */
 	/* Of the connection, that it was granted for; 0: whatever it is now. ERR_UNAVAILABLE: they
 	 * are no more. */
 	int64_t settings_version;
@@ -132,8 +134,12 @@ void access_put(struct access *access, struct access_op **slot, const struct acc
 /* Revokes at the server if it can, and forgets the tokens whatever that says. `revocation` is
  * "revoked", "failed: …", or "none" (the server has no endpoint); NULL with err. ERR_NOT_FOUND. */
 typedef void access_disconnect_done(void *ctx, const char *revocation, const struct err *err);
+struct access_asker {
+	const char *actor;   /* for the event */
+	const char *context; /* as of access_put */
+};
 void access_disconnect(struct access *access, struct access_op **slot, const struct grant_key *key,
-		       const char *actor, access_disconnect_done *done, void *ctx);
+		       const struct access_asker *asker, access_disconnect_done *done, void *ctx);
 
 void access_cancel(struct access_op **slot);
 

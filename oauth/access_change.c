@@ -347,7 +347,7 @@ static struct access_change *change_start(struct access *access, struct access_o
 
 	assert(*slot == NULL);
 	*change = (struct access_change){
-		.op = {.slot = slot,				      .cancel = on_cancel					  },
+		.op = {.slot = slot,					   .cancel = on_cancel						  },
 		.access = access,
 		.kind = kind,
 		.key = *key,
@@ -356,7 +356,9 @@ static struct access_change *change_start(struct access *access, struct access_o
 			   .actor = event->actor != NULL ? arena_strdup(arena, event->actor) : NULL,
 			   .attempt_id = event->attempt_id != NULL
 						 ? arena_strdup(arena, event->attempt_id)
-						 : NULL },
+						 : NULL,
+			   .context = event->context != NULL ? arena_strdup(arena, event->context)
+							     : NULL },
 	};
 	*slot = &change->op;
 	DL_APPEND(access->changes, change);
@@ -372,8 +374,10 @@ static struct secret secret_copy(const struct secret *secret)
 void access_put(struct access *access, struct access_op **slot, const struct access_put *given,
 		access_put_done *done, void *ctx)
 {
-	const struct grant_event event = { given->event, given->actor, given->attempt_id, NULL,
-					   NULL };
+	const struct grant_event event = { .type = given->event,
+					   .actor = given->actor,
+					   .attempt_id = given->attempt_id,
+					   .context = given->context };
 	struct access_change *change =
 		change_start(access, slot, CHANGE_PUT, &given->grant->key, &event);
 	const struct grant_row row = { .grant = *given->grant };
@@ -391,9 +395,11 @@ void access_put(struct access *access, struct access_op **slot, const struct acc
 }
 
 void access_disconnect(struct access *access, struct access_op **slot, const struct grant_key *key,
-		       const char *actor, access_disconnect_done *done, void *ctx)
+		       const struct access_asker *asker, access_disconnect_done *done, void *ctx)
 {
-	const struct grant_event event = { .type = "disconnected", .actor = actor };
+	const struct grant_event event = { .type = "disconnected",
+					   .actor = asker->actor,
+					   .context = asker->context };
 	struct access_change *change = change_start(access, slot, CHANGE_DISCONNECT, key, &event);
 
 	change->disconnect_done = done;

@@ -25,7 +25,7 @@ static void op_finish(struct access_op *op, const struct verdict *verdict)
 	*op->slot = NULL;
 	free(op);
 	token = (struct access_token){ was.entry->authorization.reveal, was.entry->version,
-				       was.entry->connected_version };
+				       was.entry->connected_version, was.entry->account };
 	if (verdict->err != NULL)
 		was.done(was.ctx, ACCESS_UNKNOWN, NULL, NULL, verdict->err);
 	else if (verdict->state == ACCESS_READY)

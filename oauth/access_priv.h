@@ -49,6 +49,7 @@ struct entry {
 	enum entry_state state;
 	enum grant_state row_state;  /* as it was seen, with version */
 	struct secret authorization; /* "Bearer …" */
+	char *account;		     /* whose it is; NULL: not known */
 	int64_t version;	     /* ENTRY_TOKEN; the last one seen else */
 	int64_t connected_version;   /* ENTRY_TOKEN */
 	int64_t expires_at;	     /* Unix seconds; 0: not known */

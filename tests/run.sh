@@ -209,7 +209,9 @@ run_fault() {
   local e2e="$root/tests/e2e" fault="$root/tests/fault" spread='TOLLGATE_E2E_SPREAD=1'
   local with="TOLLGATE_E2E_BINARY=$root/build/tollgate"
   record fault/ledgers 60 "${node_test[@]}" "$fault/ledgers.test.mjs"
-  record fault/release 400 env "$with" "${node_test[@]}" "$fault/fault.test.mjs" &
+  local disks=spool-full,spool-faults,postgres-full,postgres-read-only,clock-steps,gateways-killed
+  record fault/release 400 env "$with" "SCENARIO=!$disks" "${node_test[@]}" "$fault/fault.test.mjs" &
+  record fault/disks 400 env "$with" "SCENARIO=$disks" "${node_test[@]}" "$fault/fault.test.mjs" &
   record fault/spread 200 env "$with" $spread "$e2e/run.sh" "$fault/spread.test.mjs" \
     "$e2e/matrix.test.mjs" "$e2e/wire.test.mjs" "$e2e/tenants.test.mjs" &
   # Its last test compares a whole run of all files with the book: there is none here.

@@ -60,8 +60,8 @@ static void replace(struct memory_row *at, const struct grant_row *row)
 static struct grant_event event_dup(struct arena *arena, const struct grant_event *event)
 {
 	struct grant_event copy = *event;
-	const char **texts[] = { &copy.type, &copy.actor, &copy.attempt_id, &copy.error_code,
-				 &copy.detail };
+	const char **texts[] = { &copy.type,	   &copy.actor,	 &copy.attempt_id,
+				 &copy.error_code, &copy.detail, &copy.context };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (*texts[i] != NULL)

@@ -9,12 +9,20 @@
 struct pg_store {
 	struct grant_store store; /* first */
 	struct db *db;
+	grant_told *told; /* NULL: nobody wants to know */
+	void *told_ctx;
 };
+
+#define MAX_EVENT_BYTES 64
 
 struct pg_op {
 	struct grant_op op; /* first */
 	struct db_op *query;
 	enum grant_verb verb;
+	struct pg_store *store;
+	struct grant_key key;
+	char event[MAX_EVENT_BYTES];   /* recorded if it is done, or "" */
+	char dropped[MAX_EVENT_BYTES]; /* else */
 	grant_done *done;
 	void *ctx;
 };
@@ -140,6 +148,19 @@ static void take(enum grant_takes takes, struct arena *arena,
 	}
 }
 
+static void keep_type(char out[MAX_EVENT_BYTES], const char *type)
+{
+	snprintf(out, MAX_EVENT_BYTES, "%s", type != NULL ? type : "");
+}
+
+static void tell(const struct pg_op *op, const struct grant_result *result)
+{
+	const char *type = result->n_done > 0 ? op->event : op->dropped;
+
+	if (op->store->told != NULL && type[0] != '\0')
+		op->store->told(op->store->told_ctx, &op->key, type);
+}
+
 static void on_answered(void *ctx, const struct db_result *const *results, size_t n,
 			const struct err *err)
 {
@@ -150,8 +171,10 @@ static void on_answered(void *ctx, const struct db_result *const *results, size_
 	(void)n;
 	*was.op.slot = NULL;
 	free(ctx);
-	if (err == NULL)
+	if (err == NULL) {
 		take(grant_sql[was.verb].takes, arena, results, &result);
+		tell(&was, &result);
+	}
 	was.done(was.ctx, err == NULL ? &result : NULL, err);
 	arena_free(&arena);
 }
@@ -161,13 +184,18 @@ static void pg_start(struct grant_store *store, struct grant_op **slot,
 {
 	struct pg_store *self = (struct pg_store *)store;
 	const struct grant_sql *sql = &grant_sql[request->verb];
-	const struct db_setting setting = { "app.tenant", request->key.tenant_id };
+	const struct db_setting settings[] = {
+		{"app.tenant", request->key.tenant_id},
+		{ "app.event", request->event.context},
+	};
 	struct db_statement statements[GRANT_SQL_STATEMENTS];
 	struct arena *arena = arena_new();
 	struct pg_op *op = mem_new(sizeof(*op));
 	const struct db_tx tx = {
-		.settings = &setting,
-		.n_settings = sql->of_tenant ? 1 : 0,
+		.settings = settings,
+		.n_settings = !sql->of_tenant		       ? 0
+			      : request->event.context != NULL ? 2
+							       : 1,
 		.statements = statements,
 		.n_statements = sql->build(arena, request, statements),
 	};
@@ -175,9 +203,13 @@ static void pg_start(struct grant_store *store, struct grant_op **slot,
 	*op = (struct pg_op){
 		.op = {slot, pg_cancel},
 		.verb = request->verb,
+		.store = self,
+		.key = request->key,
 		.done = done,
 		.ctx = ctx,
 	};
+	keep_type(op->event, request->event.type);
+	keep_type(op->dropped, request->dropped.type);
 	*slot = &op->op;
 	db_start(self->db, &op->query, &tx, on_answered, op);
 	arena_free(&arena);
@@ -197,4 +229,12 @@ struct grant_store *grant_pg_new(struct db *db)
 			 .db = db
 	};
 	return &self->store;
+}
+
+void grant_pg_watch(struct grant_store *store, grant_told *told, void *ctx)
+{
+	struct pg_store *self = (struct pg_store *)store;
+
+	self->told = told;
+	self->told_ctx = ctx;
 }

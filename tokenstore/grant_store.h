@@ -44,6 +44,8 @@ struct grant_event {
 	const char *attempt_id;
 	const char *error_code;
 	const char *detail; /* a JSON object */
+	/* Who asked for it, for audit.admin_events: the setting app.event of its transaction. */
+	const char *context;
 };
 
 enum grant_verb {
@@ -129,6 +131,9 @@ void grant_store_free(struct grant_store **store);
 
 /* Rows of tollgate.grants, as tollgate_app. */
 struct grant_store *grant_pg_new(struct db *db);
+/* told is called for every event that was recorded, before the request's done: its type. */
+typedef void grant_told(void *ctx, const struct grant_key *key, const char *type);
+void grant_pg_watch(struct grant_store *store, grant_told *told, void *ctx);
 
 struct grant_memory_event {
 	struct grant_key key;

@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 
-#define MAX_OPTIONS 32
+#define MAX_OPTIONS 40
 #define READ_BYTES  65536
 #define FIRST_LONG  256 /* above all letters */
 

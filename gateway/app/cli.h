@@ -81,11 +81,15 @@ extern const struct cli_command cli_users_list, cli_users_add, cli_users_rm;
 extern const struct cli_command cli_tenants_list, cli_tenants_show, cli_tenants_add, cli_tenants_rm,
 	cli_tenants_egress;
 extern const struct cli_command cli_status;
+extern const struct cli_command cli_audit_grant_reader;
 extern const struct cli_command cli_dev, cli_serve, cli_migrate;
 extern const struct cli_command cli_doctor, cli_client_config, cli_completion;
 extern const struct cli_command cli_keyring_create, cli_keyring_list, cli_keyring_add,
 	cli_keyring_promote, cli_keyring_rewrap, cli_keyring_verify, cli_keyring_retire;
+extern const struct cli_command cli_audit_tail, cli_audit_list, cli_audit_show, cli_audit_stats,
+	cli_audit_export;
 extern const struct cli_command cli_audit_verify;
+extern const struct cli_command cli_spool_show, cli_spool_drain;
 extern const struct cli_command cli_config_check, cli_config_dump, cli_config_schema;
 
 /* --- cli.c: the frame --- */
@@ -145,8 +149,11 @@ struct cli_request {
 	struct span body; /* JSON; absent: none */
 	const char *if_match;
 	int64_t timeout_ms; /* 0: CLI_TIMEOUT_MS */
+	bool streams;	    /* the answer may be of any size and is no JSON */
+	const char *last_event_id;
 };
-#define CLI_TIMEOUT_MS 30000
+#define CLI_MAX_STREAM_BYTES ((size_t)1 << 62)
+#define CLI_TIMEOUT_MS	     30000
 /* In the arena. */
 struct cli_answer {
 	int status;
@@ -179,8 +186,33 @@ int cli_refused(const struct cli *cli, const struct cli_answer *answer);
 int cli_exit_code(int http_status);
 /* "/connections/" + "a b" → "/connections/a%20b"; in the arena. */
 char *cli_path(struct cli *cli, const char *before, const char *name, const char *after);
+/* Complains that there was no answer, and returns the exit code. */
+int cli_unreachable(const struct cli *cli, const struct err *err);
+struct http_request;
+struct http_events;
+/* What all of these begin with. */
+void cli_http_start(struct cli *cli, struct http_request **slot, const struct cli_request *request,
+		    const struct http_events *events, void *ctx);
 /* Lets time pass. */
 void cli_wait(struct cli *cli, int64_t ms);
+
+/* --- cli_stream.c: an answer as it arrives --- */
+
+enum cli_stream_end {
+	CLI_STREAM_REFUSED, /* no 200; or nobody answered */
+	CLI_STREAM_CUT,	    /* it ended before its end */
+	CLI_STREAM_WHOLE,
+	CLI_STREAM_STOPPED, /* by data */
+};
+struct cli_stream {
+	/* Borrowed bytes of an answer of 200. False: no more of it. */
+	bool (*data)(void *ctx, const char *p, size_t n);
+	void *ctx;
+	bool quiet; /* that nobody answers is not complained of */
+};
+/* EXIT_OK unless it was refused, having complained. */
+int cli_stream(struct cli *cli, const struct cli_request *request, const struct cli_stream *stream,
+	       enum cli_stream_end *end);
 
 /* --- cli_table.c: what people see --- */
 
@@ -202,6 +234,7 @@ size_t cli_terminal_width(FILE *out);
 /* A member by its path ("auth.mode") as a cell: text unescaped, everything else as JSON; NULL if
  * it is absent or null. */
 const char *cli_cell(struct arena *arena, struct span object, const char *path);
+const char *cli_cell_of(struct arena *arena, struct span value);
 /* A row for each item, a cell for each path; or all of them as JSON. */
 struct cli_column {
 	const char *title; /* NULL: the end */
@@ -212,6 +245,8 @@ int cli_print_list(struct cli *cli, const struct cli_column *columns, const stru
 /* The members of one thing below each other; or the body as JSON. */
 int cli_print_object(struct cli *cli, struct span body);
 int cli_print_json(struct span body);
+/* Text of others within a line: control characters are spaces. */
+void cli_print_field(FILE *out, const char *text);
 /* Text of others: for a terminal without what could command it. Always ends a line. */
 void cli_print_text(FILE *out, struct span text);
 

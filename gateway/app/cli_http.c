@@ -109,7 +109,7 @@ static const char *url_of(struct cli *cli, const struct cli_request *request)
 			    escaped(cli->arena, cli->tenant), request->path);
 }
 
-static int unreachable(const struct cli *cli, const struct err *err)
+int cli_unreachable(const struct cli *cli, const struct err *err)
 {
 	switch (err->code) {
 	case ERR_BAD_REQUEST:
@@ -123,14 +123,13 @@ static int unreachable(const struct cli *cli, const struct err *err)
 	}
 }
 
-static void start(struct cli *cli, struct http_request **slot, const struct cli_request *request,
-		  struct exchange_state *state)
+void cli_http_start(struct cli *cli, struct http_request **slot, const struct cli_request *request,
+		    const struct http_events *events, void *ctx)
 {
-	static const struct http_events events = { on_head, on_data, on_done };
 	bool patch = strcmp(request->method, "PATCH") == 0;
-	struct http_header headers[4] = {
+	struct http_header headers[5] = {
 		{"Authorization", arena_printf(cli->arena, "Bearer %s", cli->key) },
-		{ "Accept",	    "application/json"			       },
+		{ "Accept",	    request->streams ? "*/*" : "application/json"				  },
 	};
 	size_t n = 2;
 
@@ -140,6 +139,8 @@ static void start(struct cli *cli, struct http_request **slot, const struct cli_
 								    : "application/json" };
 	if (request->if_match != NULL)
 		headers[n++] = (struct http_header){ "If-Match", request->if_match };
+	if (request->last_event_id != NULL)
+		headers[n++] = (struct http_header){ "Last-Event-ID", request->last_event_id };
 	http_start(cli->client, slot,
 		   &(struct http_params){
 			   .method = request->method,
@@ -151,9 +152,10 @@ static void start(struct cli *cli, struct http_request **slot, const struct cli_
 			   .egress = cli->egress,
 			   .first_byte_timeout_ms =
 				   request->timeout_ms > 0 ? request->timeout_ms : CLI_TIMEOUT_MS,
-			   .max_body_bytes = CLI_MAX_BODY_BYTES,
+			   .max_body_bytes =
+				   request->streams ? CLI_MAX_STREAM_BYTES : CLI_MAX_BODY_BYTES,
 		   },
-		   &events, state);
+		   events, ctx);
 }
 
 /* Something else may listen there: what is no JSON is not looked at further. */
@@ -176,16 +178,17 @@ static int take_body(struct cli *cli, struct exchange_state *state)
 
 int cli_send(struct cli *cli, const struct cli_request *request, struct cli_answer *answer)
 {
+	static const struct http_events events = { on_head, on_data, on_done };
 	struct exchange_state state = { .loop = cli->loop, .arena = cli->arena, .answer = answer };
 	struct http_request *slot = NULL;
 	int code;
 
 	*answer = (struct cli_answer){ 0 };
 	buf_init(&state.body, CLI_MAX_BODY_BYTES);
-	start(cli, &slot, request, &state);
+	cli_http_start(cli, &slot, request, &events, &state);
 	loop_run(cli->loop);
 	assert(slot == NULL);
-	code = state.failed ? unreachable(cli, &state.err) : take_body(cli, &state);
+	code = state.failed ? cli_unreachable(cli, &state.err) : take_body(cli, &state);
 	buf_wipe(&state.body);
 	return code;
 }

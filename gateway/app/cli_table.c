@@ -130,7 +130,7 @@ void cli_table_print(const struct cli_table *table, FILE *out, size_t max_width)
 		print_row(table, widths, &table->cells[row * table->n_columns], out, max_width);
 }
 
-static const char *cell_of(struct arena *arena, struct span value)
+const char *cli_cell_of(struct arena *arena, struct span value)
 {
 	struct buf text;
 	const char *cell;
@@ -163,7 +163,7 @@ const char *cli_cell(struct arena *arena, struct span object, const char *path)
 		object = span_get(object, part);
 		path += n + (path[n] == '.');
 	}
-	return cell_of(arena, object);
+	return cli_cell_of(arena, object);
 }
 
 static void print_items(const struct span *items, size_t n)
@@ -227,12 +227,17 @@ int cli_print_object(struct cli *cli, struct span body)
 	while (span_next(&iter, &key, &value)) {
 		const char **cells = arena_alloc(cli->arena, 2 * sizeof(*cells));
 
-		cells[0] = cell_of(cli->arena, key);
-		cells[1] = cell_of(cli->arena, value);
+		cells[0] = cli_cell_of(cli->arena, key);
+		cells[1] = cli_cell_of(cli->arena, value);
 		cli_table_add(&table, cells);
 	}
 	cli_table_print(&table, stdout, 0);
 	return EXIT_OK;
+}
+
+void cli_print_field(FILE *out, const char *text)
+{
+	print_cell(out, text, SIZE_MAX);
 }
 
 void cli_print_text(FILE *out, struct span text)

@@ -26,7 +26,10 @@ static void on_ready(void *ctx)
 static void configure_log(const struct config *config)
 {
 	static const char *const formats[] = {
-		[LOG_AUTO] = "auto", [LOG_TEXT] = "text", [LOG_JSON] = "json"
+		[LOG_AUTO] = "auto",
+		[LOG_TEXT] = "text",
+		[LOG_LOGFMT] = "logfmt",
+		[LOG_JSON] = "json",
 	};
 	enum log_level level = LOG_INFO;
 	enum log_format format = LOG_AUTO;

@@ -2,7 +2,8 @@
 #ifndef GATEWAY_APP_COMMANDS_H
 #define GATEWAY_APP_COMMANDS_H
 
-/* Every subcommand: one table (commands.c), which is also the help. */
+/* Every subcommand: one table (commands.c), which is also the help; commands_run.c finds its rows.
+ */
 
 #include <stdio.h>
 

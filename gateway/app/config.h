@@ -7,7 +7,8 @@
  * tenant owns lives in Postgres, not here.
  *
  * A setting comes from, in this order: --set NAME=VALUE, TOLLGATE_NAME, the file named by
- * TOLLGATE_NAME_FILE, the configuration file, its default.
+ * TOLLGATE_NAME_FILE, for some a variable that OpenTelemetry gave a name, the configuration file,
+ * its default.
  */
 
 #include <stdbool.h>
@@ -46,8 +47,9 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
-	int64_t audit_retention_days;	 /* 0: for ever */
-	int64_t audit_payload_days;	 /* likewise */
+	int64_t audit_retention_days; /* 0: for ever */
+	int64_t audit_payload_days;   /* likewise */
+	int64_t audit_spool_min_free;
 	const char *audit_anchor_file;	 /* "": in data_dir */
 	const char *audit_anchor_syslog; /* "true" or "false" */
 	int64_t drain_timeout_ms;
@@ -56,6 +58,15 @@ struct config {
 	const char *durability; /* "fsync" or "write" */
 	const char *log_level;
 	const char *log_format;
+	const char *otlp_endpoint;	  /* "": none */
+	const char *otlp_traces_endpoint; /* "": below otlp_endpoint */
+	const char *otlp_headers;	  /* secret */
+	int64_t otlp_timeout_ms;
+	int64_t otlp_delay_ms;
+	const char *service_name;
+	const char *resource_attributes;
+	const char *traces_sampler;
+	const char *traces_sampler_arg;
 	bool development; /* set by `tollgate dev` only: no setting of its own */
 };
 

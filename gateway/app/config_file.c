@@ -85,6 +85,7 @@ static const char *expand(struct config *config, const char *text, struct err *e
 static const char *const types[] = {
 	[TEXT] = "a text",
 	[CONNINFO] = "a text, or {file: path}",
+	[HIDDEN] = "a text, or {file: path}",
 	[LIST] = "a list of texts",
 	[NUMBER] = "a number",
 	[DURATION] = "a duration like 10s, or a number of seconds",
@@ -209,7 +210,8 @@ static void apply_entry(const struct filing *filing, const struct yaml_entry *en
 	} else if (entry->shape == YAML_SCALAR && setting->kind != LIST) {
 		apply_scalar(filing, setting, entry->values,
 			     take_text(filing, setting, setting->kind, entry->values));
-	} else if (entry->shape == YAML_FILE && setting->kind == CONNINFO) {
+	} else if (entry->shape == YAML_FILE &&
+		   (setting->kind == CONNINFO || setting->kind == HIDDEN)) {
 		apply_file(filing, setting, entry);
 	} else {
 		err_set(&err, ERR_BAD_REQUEST, "%s must be %s", setting->name,

@@ -70,6 +70,39 @@ char *config_read_text(struct arena *arena, const char *path, struct err *err)
 	return text;
 }
 
+/* What OpenTelemetry calls some of them, the nearer name first. */
+static const struct {
+	const char *setting;
+	const char *variable;
+} standards[] = {
+	{"otlp_endpoint",	   "OTEL_EXPORTER_OTLP_ENDPOINT"	 },
+	{ "otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"},
+	{ "otlp_headers",	  "OTEL_EXPORTER_OTLP_TRACES_HEADERS" },
+	{ "otlp_headers",	  "OTEL_EXPORTER_OTLP_HEADERS"	       },
+	{ "service_name",	  "OTEL_SERVICE_NAME"		      },
+	{ "resource_attributes",	 "OTEL_RESOURCE_ATTRIBUTES"	    },
+	{ "traces_sampler",	    "OTEL_TRACES_SAMPLER"		  },
+	{ "traces_sampler_arg",	"OTEL_TRACES_SAMPLER_ARG"		  },
+};
+
+/* Its specification: an empty variable is one that is not set. */
+static void read_standard(struct config *config, const struct setting *setting,
+			  const struct config_problems *problems)
+{
+	for (size_t i = 0; i < sizeof(standards) / sizeof(standards[0]); i++) {
+		const char *name = standards[i].variable;
+		const char *value = getenv(name);
+		struct err err;
+
+		if (strcmp(standards[i].setting, setting->name) != 0 || value == NULL ||
+		    value[0] == '\0')
+			continue;
+		if (config_apply(config, setting, value, name, &err) < 0)
+			config_problem(problems, "%s: %s", name, err.text);
+		return;
+	}
+}
+
 /* The variable itself, else the file that its twin names. */
 static void read_variable(struct config *config, const struct setting *setting,
 			  const struct config_problems *problems)
@@ -84,8 +117,10 @@ static void read_variable(struct config *config, const struct setting *setting,
 	config_variable(setting, "_FILE", file);
 	value = getenv(direct);
 	path = getenv(file);
-	if (value == NULL && path == NULL)
+	if (value == NULL && path == NULL) {
+		read_standard(config, setting, problems);
 		return;
+	}
 	if (value != NULL)
 		path = NULL;
 	else

@@ -14,6 +14,7 @@
 enum setting_kind {
 	TEXT,
 	CONNINFO, /* of PostgreSQL: a text that may hold a password */
+	HIDDEN,	  /* a text that is a secret: shown to nobody */
 	LIST,	  /* of texts */
 	NUMBER,
 	DURATION,

@@ -50,6 +50,7 @@ static void describe_kind(const struct setting *setting, FILE *out)
 		fputs("A text.", out);
 		break;
 	case CONNINFO:
+	case HIDDEN:
 		fputs("A text, or\n.Ql {file: path} .", out);
 		break;
 	case LIST:
@@ -121,6 +122,8 @@ static json_t *value_of(const struct config *config, const struct setting *setti
 		     i++)
 			json_array_append_new(value, json_string(items[i]));
 		return value;
+	case HIDDEN:
+		return string_of(text_at(config, setting)[0] != '\0' ? "[REDACTED]" : "");
 	case CONNINFO:
 		if (text_at(config, setting) == NULL)
 			return json_null();
@@ -262,6 +265,7 @@ static json_t *type_schema(const struct setting *setting)
 {
 	switch (setting->kind) {
 	case CONNINFO:
+	case HIDDEN:
 		return json_pack("{s:[{s:s},{s:s,s:{s:{s:s}},s:[s],s:b}]}", "anyOf", "type",
 				 "string", "type", "object", "properties", "file", "type", "string",
 				 "required", "file", "additionalProperties", 0);

@@ -11,8 +11,10 @@
 #include "base/json.h"
 #include "gateway/app/commands.h"
 #include "gateway/app/exit_codes.h"
+#include "gateway/app/operator.h"
 #include "gateway/app/sync.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/event_context.h"
 #include "gateway/core/provision.h"
 #include "tokenstore/keyring.h"
 
@@ -249,10 +251,16 @@ static void add_signin_code(struct seeding *seeding, struct provision *provision
 
 static int run(struct seeding *seeding, struct provision *provision, struct err *err)
 {
+	const struct db_setting settings[] = {
+		provision->tenant,
+		{EVENT_CONTEXT_SETTING, operator_context(seeding->arena, "seed")},
+	};
 	struct db_tx tx = provision_tx(provision);
 
 	if (provision->n == 0)
 		return 0;
+	tx.settings = settings;
+	tx.n_settings = 2;
 	return sync_tx(seeding->loop, seeding->db, &tx, NULL, NULL, err);
 }
 
@@ -264,8 +272,8 @@ static int make_tenant(struct seeding *seeding, struct err *err)
 		return 0;
 	uuid_v4(seeding->tenant_id);
 	provision_init(&provision, seeding->arena, seeding->tenant_id);
-	provision_tenant(&provision, seeding->keyring, seeding->deployment, DEV_TENANT,
-			 "{\"allow\":[]}");
+	provision_tenant(&provision, seeding->keyring, seeding->deployment,
+			 &(struct tenant_row){ DEV_TENANT, true, "{\"allow\":[]}" });
 	return run(seeding, &provision, err);
 }
 
@@ -277,7 +285,8 @@ static int make_contents(struct seeding *seeding, struct err *err)
 	provision_init(&provision, seeding->arena, seeding->tenant_id);
 	if (seeding->user_id[0] == '\0') {
 		uuid_v4(seeding->user_id);
-		provision_user(&provision, seeding->user_id, DEV_USER, NULL, "user");
+		provision_user(&provision, &(struct user_row){ seeding->user_id, DEV_USER, NULL,
+							       "user", true });
 	}
 	if ((!seeding->has_admin_key || access(seed->admin_key_file, R_OK) < 0) &&
 	    make_key(seeding, &provision, ADMIN_KEY_NAME, NULL, "platform", seed->admin_key_file,

@@ -11,9 +11,10 @@
 #include "gateway/app/sync.h"
 #include "tokenstore/keyring.h"
 
-#define APP_ROLE	       "tollgate_app"
-#define WRITER_ROLE	       "tollgate_audit_writer"
-#define CONNECTIONS_PER_WORKER 2 /* beside db_connections: the drain, and the one that listens */
+#define APP_ROLE    "tollgate_app"
+#define WRITER_ROLE "tollgate_audit_writer"
+/* Beside db_connections: the drain, the one that listens, and two that read the record. */
+#define CONNECTIONS_PER_WORKER 4
 #define CLOCK_WARN_US	       INT64_C(1000000)
 #define CLOCK_FAIL_US	       INT64_C(30000000)
 #define PARTITIONS_WARN_DAYS   2

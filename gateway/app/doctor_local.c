@@ -18,7 +18,6 @@
 #include "tokenstore/keyring.h"
 
 #define MIN_DESCRIPTORS	 4096
-#define MIN_FREE_BYTES	 ((uint64_t)256 << 20)
 #define MAX_BACKLOG_PART 2 /* of the spool's limit, above which it is worth a word: half */
 #define MIB		 ((uint64_t)1 << 20)
 #define SPOOL_PREFIX	 "spool-"
@@ -147,9 +146,9 @@ static void check_disk(struct doctor *doctor, struct finding *finding)
 		return doctor_found(doctor, finding, VERDICT_WARN, "see data_dir", "%s: %s",
 				    config->data_dir, strerror(errno));
 	free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
-	if (free_bytes < MIN_FREE_BYTES)
+	if (free_bytes < (uint64_t)config->audit_spool_min_free)
 		doctor_found(doctor, finding, VERDICT_FAIL,
-			     "free some: without room for its record no call is let through",
+			     "free some, or lower audit_spool_min_free: no call is let through",
 			     "%llu MiB are free", (unsigned long long)(free_bytes / MIB));
 	else if (free_bytes < wanted)
 		doctor_found(doctor, finding, VERDICT_WARN,

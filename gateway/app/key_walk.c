@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/app/operator.h"
 #include "gateway/app/sync.h"
+#include "gateway/core/event_context.h"
 #include "tokenstore/keyring.h"
 
 #define TENANT "current_setting('app.tenant')::uuid"
@@ -53,8 +55,13 @@ static struct span number(struct arena *arena, uint64_t value)
 static int ask(struct key_walk *walk, const struct key_tenant *tenant,
 	       const struct db_statement *statement, sync_take *take, void *ctx, struct err *err)
 {
-	const struct db_setting setting = { "app.tenant", tenant != NULL ? tenant->id : NULL };
-	const struct db_tx tx = { &setting, tenant != NULL ? 1 : 0, statement, 1 };
+	const struct db_setting settings[] = {
+		{
+			EVENT_CONTEXT_SETTING,
+			walk->operator},
+			{ "app.tenant", tenant != NULL ? tenant->id : NULL },
+	};
+	const struct db_tx tx = { settings, tenant != NULL ? 2 : 1, statement, 1 };
 
 	return sync_tx(walk->loop, walk->db, &tx, take, ctx, err);
 }
@@ -99,7 +106,7 @@ int key_walk_open(struct key_walk *walk, struct arena *arena, const struct confi
 		.sql = "SELECT id, name FROM tollgate.list_tenants()"
 	};
 
-	*walk = (struct key_walk){ .arena = arena };
+	*walk = (struct key_walk){ .arena = arena, .operator= operator_context(arena, "keyring") };
 	if (config->database_url == NULL || config->database_url[0] == '\0')
 		return err_set(err, ERR_BAD_REQUEST, "database_url is not set");
 	walk->loop = loop_new();

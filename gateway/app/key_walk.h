@@ -32,6 +32,7 @@ struct key_walk {
 	struct loop *loop;
 	struct db *db;
 	struct arena *arena;
+	const char *operator; /* for the events of what is written */
 	const char *deployment;
 	const char *key_check; /* NULL: no keyring is bound to the database */
 	struct key_tenant *tenants;

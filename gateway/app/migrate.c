@@ -8,6 +8,7 @@
 
 #include "base/db.h"
 #include "base/mem.h"
+#include "version.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 /* Of one migration, waiting for another program's included. */
@@ -19,6 +20,8 @@
 	"BEGIN ISOLATION LEVEL READ COMMITTED;"                                                    \
 	"SET LOCAL search_path = pg_catalog, pg_temp;"                                             \
 	"SELECT pg_advisory_xact_lock(4935230117);"                                                \
+	"SELECT set_config('app.event',"                                                           \
+	" '{\"via\":\"migrate\",\"client\":\"tollgate/" TOLLGATE_VERSION "\"}', true);"            \
 	"SELECT to_regclass('tollgate.tollgate_migrations') IS NOT NULL AS found"
 #define READ "SELECT version, name, sha256 FROM tollgate.tollgate_migrations ORDER BY version"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/otlp.h"
 #include "gateway/app/spools.h"
 #include "gateway/core/meters.h"
 #include "gateway/http/server.h"
@@ -18,6 +19,7 @@ struct pulse {
 	unsigned n_ended;   /* workers, as seen on the board */
 	uint64_t n_written; /* as counted already */
 	uint64_t n_lost;
+	struct otlp_stats spans; /* the same */
 };
 
 static void on_probed(void *ctx, const struct db_result *const *results, size_t n,
@@ -47,18 +49,33 @@ static void look_at_db(struct pulse *pulse)
 
 static void measure_db(const struct pulse *pulse)
 {
+	const struct db *pools[] = { pulse->params.db, pulse->params.drain_db,
+				     pulse->params.audit_db };
 	struct meter *meter = pulse->params.meter;
-	struct db_stats drain;
-	struct db_stats own;
+	struct db_stats sum = { 0 };
 
-	db_stats(pulse->params.db, &own);
-	db_stats(pulse->params.drain_db, &drain);
+	for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
+		struct db_stats one;
+
+		db_stats(pools[i], &one);
+		sum.n_busy += one.n_busy;
+		sum.n_idle += one.n_idle;
+		sum.n_waiting += one.n_waiting;
+	}
 	meter_gauge(meter, METER_DB_UP, NULL, db_up(pulse->params.db));
 	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "busy" },
-		    (int64_t)(own.n_busy + drain.n_busy));
+		    (int64_t)sum.n_busy);
 	meter_gauge(meter, METER_DB_CONNECTIONS, (const char *const[]){ "idle" },
-		    (int64_t)(own.n_idle + drain.n_idle));
-	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)(own.n_waiting + drain.n_waiting));
+		    (int64_t)sum.n_idle);
+	meter_gauge(meter, METER_DB_WAITING, NULL, (int64_t)sum.n_waiting);
+}
+
+static void tell_board(struct board_seat *seat, const struct book_stats *stats)
+{
+	seat->room = (int)stats->room;
+	seat->backlog = stats->backlog;
+	seat->backlog_ms = stats->oldest_ms;
+	seat->spool_bytes = stats->bytes_on_disk;
 }
 
 static void measure_books(struct pulse *pulse)
@@ -67,20 +84,42 @@ static void measure_books(struct pulse *pulse)
 	struct book_stats stats;
 
 	spools_stats(pulse->params.spools, &stats);
-	pulse->params.seat->spool_full = stats.full;
+	tell_board(pulse->params.seat, &stats);
 	meter_gauge(meter, METER_AUDIT_QUEUE, NULL, (int64_t)stats.backlog);
 	meter_gauge(meter, METER_AUDIT_OLDEST, NULL, stats.oldest_ms);
 	meter_gauge(meter, METER_AUDIT_SPOOL_BYTES, NULL, (int64_t)stats.bytes_on_disk);
+	meter_gauge(meter, METER_AUDIT_ROOM, NULL, (int64_t)stats.room);
 	meter_count(meter, METER_AUDIT_WRITTEN, NULL, stats.written - pulse->n_written);
 	meter_count(meter, METER_AUDIT_LOST, NULL, stats.lost - pulse->n_lost);
 	pulse->n_written = stats.written;
 	pulse->n_lost = stats.lost;
 }
 
+/* The counter goes on where the one of a worker before has ended. */
+static void count_spans(struct pulse *pulse, const char *result, uint64_t n, uint64_t *counted)
+{
+	meter_count(pulse->params.meter, METER_SPANS, (const char *const[]){ result },
+		    n - *counted);
+	*counted = n;
+}
+
+static void measure_spans(struct pulse *pulse)
+{
+	struct otlp_stats stats;
+
+	if (pulse->params.otlp == NULL)
+		return;
+	otlp_stats(pulse->params.otlp, &stats);
+	count_spans(pulse, "exported", stats.exported, &pulse->spans.exported);
+	count_spans(pulse, "dropped", stats.dropped, &pulse->spans.dropped);
+	count_spans(pulse, "rejected", stats.rejected, &pulse->spans.rejected);
+}
+
 static void measure(struct pulse *pulse)
 {
 	measure_db(pulse);
 	measure_books(pulse);
+	measure_spans(pulse);
 	if (pulse->server != NULL)
 		meter_gauge(pulse->params.meter, METER_HTTP_CONNECTIONS, NULL,
 			    (int64_t)http_server_connections(pulse->server));
@@ -116,6 +155,11 @@ static void on_db_changed(void *ctx)
 		timer_start(pulse->params.loop, &pulse->db_timer, 0, on_db_timer, pulse);
 }
 
+static bool seat_has_failed(const struct pulse *pulse)
+{
+	return pulse->params.seat->room == BOOK_ROOM_FAILED;
+}
+
 static void beat(void *ctx)
 {
 	struct pulse *pulse = ctx;
@@ -127,6 +171,8 @@ static void beat(void *ctx)
 	look_at_db(pulse);
 	measure(pulse);
 	look_for_the_dead(pulse);
+	if (seat_has_failed(pulse) && pulse->params.failed != NULL)
+		pulse->params.failed(pulse->params.ctx);
 	/* The timer takes a millisecond more, so that it never comes too early. */
 	pulse->due_ms = now_ms + wait_ms + 1;
 	timer_start(pulse->params.loop, &pulse->timer, wait_ms, beat, pulse);
@@ -152,6 +198,7 @@ void pulse_free(struct pulse **slot)
 		return;
 	*slot = NULL;
 	measure_books(pulse); /* what came since the last beat */
+	measure_spans(pulse);
 	db_watch(pulse->params.db, NULL, NULL);
 	timer_stop(&pulse->timer);
 	timer_stop(&pulse->db_timer);

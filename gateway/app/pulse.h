@@ -14,6 +14,7 @@
 
 struct http_server;
 struct meter;
+struct otlp;
 struct pulse;
 struct spools;
 
@@ -27,9 +28,13 @@ struct pulse_params {
 	struct meter *meter;
 	struct db *db;
 	const struct db *drain_db;
+	const struct db *audit_db;
 	struct spools *spools;
+	const struct otlp *otlp; /* NULL: no spans leave */
 	/* A worker of this gateway has ended: what was its own may have no owner. May be NULL. */
 	void (*ended)(void *ctx);
+	/* Its spool has failed: it can record nothing any more. With every beat; may be NULL. */
+	void (*failed)(void *ctx);
 	void *ctx;
 };
 struct pulse *pulse_new(const struct pulse_params *params);

@@ -47,6 +47,7 @@ static struct book *open_book(const struct spools *spools, const char *path, str
 			.spool_dir = path,
 			.node_id = spools->params.node_id,
 			.spool_max_bytes = spools->params.max_bytes,
+			.spool_min_free_bytes = spools->params.min_free_bytes,
 			.fsync = spools->params.fsync,
 			.anchored = spools->params.anchored,
 			.ctx = spools->params.ctx,

@@ -31,6 +31,7 @@ struct spools_params {
 	unsigned slot;
 	unsigned n_slots;
 	size_t max_bytes; /* of each */
+	uint64_t min_free_bytes;
 	bool fsync;
 	/* As book_params has it, for all of them. */
 	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
@@ -44,7 +45,7 @@ void spools_set_signer(struct spools *spools, const uint8_t *seed);
 void spools_look(struct spools *spools);
 /* The worker's own. */
 struct book *spools_book(const struct spools *spools);
-/* All of them together; full is the own one's. */
+/* All of them together; room is the own one's. */
 void spools_stats(const struct spools *spools, struct book_stats *out);
 
 #endif

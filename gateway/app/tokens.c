@@ -2,17 +2,20 @@
 #include "gateway/app/tokens.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/http_client.h"
 #include "base/mem.h"
 #include "gateway/core/acquire.h"
 #include "gateway/core/credential.h"
+#include "gateway/core/meters.h"
 #include "gateway/core/tenant.h"
 #include "oauth/access.h"
 #include "tokenstore/grant_store.h"
 
 struct tokens {
 	struct tenants *tenants;
+	struct meter *meter;
 	struct grant_store *store;
 	struct http_client *client;
 	struct access *access;
@@ -59,6 +62,27 @@ static struct tenant *want_tenant(void *ctx, const char *tenant_id)
 	return tenants_want(tokens->tenants, tenant_id);
 }
 
+static const char *connection_name(const struct tenant *tenant, const char *id)
+{
+	for (size_t i = 0; i < tenant->n_connections; i++) {
+		if (strcmp(tenant->connections[i].id, id) == 0)
+			return tenant->connections[i].name;
+	}
+	return METRIC_OTHER;
+}
+
+static void on_event(void *ctx, const struct grant_key *key, const char *type)
+{
+	struct tokens *tokens = ctx;
+	struct tenant *tenant = tenants_want(tokens->tenants, key->tenant_id);
+
+	if (tenant == NULL)
+		return; /* its keys were not needed, so it was no renewal */
+	meter_grant_event(tokens->meter, tenant->name, connection_name(tenant, key->connection_id),
+			  type);
+	tenant_unref(&tenant);
+}
+
 struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 {
 	struct tokens *tokens = mem_new(sizeof(*tokens));
@@ -70,7 +94,9 @@ struct tokens *tokens_new(const struct tokens_params *params, struct err *err)
 	};
 
 	tokens->tenants = params->tenants;
+	tokens->meter = params->meter;
 	tokens->store = grant_pg_new(params->db);
+	grant_pg_watch(tokens->store, on_event, tokens);
 	tokens->client = http_client_new(params->loop);
 	tokens->access = access_new(
 		&(struct access_params){

@@ -17,12 +17,14 @@ struct acquires;
 struct credentials;
 struct tenants;
 struct tokens;
+struct meter;
 struct upstream_token;
 
 struct tokens_params {
 	struct loop *loop;
 	struct db *db; /* as tollgate_app */
 	struct tenants *tenants;
+	struct meter *meter; /* NULL: nothing is measured */
 	const char *deployment;
 	const char *node_id;
 	const char *data_dir;

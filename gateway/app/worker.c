@@ -23,27 +23,37 @@
 #include "gateway/app/pulse.h"
 #include "gateway/app/retention.h"
 #include "gateway/app/spools.h"
+#include "gateway/app/telemetry.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/keeper.h"
+#include "gateway/core/meters.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
+#include "gateway/http/api_audit_streams.h"
 #include "gateway/http/app.h"
+#include "gateway/http/mcp_http.h"
 #include "gateway/http/server.h"
 #include "oauth/access.h"
 #include "tokenstore/keyring.h"
 #include "version.h"
 
-#define DB_IDLE_MS	    60000
-#define DB_MAX_QUEUED	    10000
+#define DB_IDLE_MS    60000
+#define DB_MAX_QUEUED 10000
+/* Questions to the record: few at a time, however long they take, so that nothing else waits. */
+#define AUDIT_CONNECTIONS   2
+#define AUDIT_OP_TIMEOUT_MS 15000
 #define DRAIN_OP_TIMEOUT_MS 30000
 #define FLUSH_TIMEOUT_MS    5000
 /* After the drain timeout, for the last answers and rows to leave. */
@@ -76,7 +86,7 @@ static void on_left(void *ctx)
 	struct worker *worker = ctx;
 
 	if (--worker->n_leaving == 0)
-		stop_with(worker, EXIT_OK);
+		stop_with(worker, worker->exit_code);
 }
 
 static void flush(struct worker *worker)
@@ -85,8 +95,18 @@ static void flush(struct worker *worker)
 		return;
 	worker->state = WORKER_FLUSHING;
 	timer_stop(&worker->drain_timer);
+	if (worker->flood != NULL)
+		call_flood_flush(worker->flood);
+	if (worker->attempts != NULL) {
+		worker->n_leaving++;
+		attempts_drain(worker->attempts, on_left, worker);
+	}
 	book_flush_start(spools_book(worker->spools), &worker->flush, FLUSH_TIMEOUT_MS, on_left,
 			 worker);
+	if (worker->tracing.otlp == NULL)
+		return;
+	worker->n_leaving++;
+	otlp_flush_start(worker->tracing.otlp, &worker->spans, TELEMETRY_FLUSH_MS, on_left, worker);
 }
 
 static void on_grace_over(void *ctx)
@@ -98,6 +118,7 @@ static void on_grace_over(void *ctx)
 static void end_what_runs(struct worker *worker)
 {
 	call_drain_all(&worker->gate);
+	audit_streams_end(worker->audit_streams);
 }
 
 static void on_drain_timeout(void *ctx)
@@ -139,6 +160,33 @@ static void leave_sealed(struct worker *worker)
 	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
 }
 
+static void leave(struct worker *worker, int64_t idle_ms, int64_t timeout_ms, loop_cb *late)
+{
+	worker->state = WORKER_DRAINING;
+	seat_of(worker)->state = BOARD_DRAINING;
+	worker->n_leaving = 3;
+	keeper_release(worker->keeper, on_left, worker);
+	access_drain(tokens_access(worker->tokens), on_left, worker);
+	timer_start(worker->loop, &worker->drain_timer, timeout_ms, late, worker);
+	http_server_drain(worker->server, idle_ms, on_drained, worker);
+	subscriptions_drain(worker->subscriptions);
+	audit_streams_drain(worker->audit_streams);
+}
+
+/* Nothing is recorded here any more, so nothing is let through: what runs is answered 503, and
+ * whoever comes after this process finds out whether the disk is well again. */
+static void on_spool_failed(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (worker->state != WORKER_SERVING)
+		return;
+	log_error(&subject, "ends, to be replaced: its spool has failed");
+	worker->exit_code = EXIT_UNEXPECTED;
+	leave(worker, 0, GRACE_MS, on_grace_over);
+	end_what_runs(worker);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct worker *worker = ctx;
@@ -148,17 +196,9 @@ static void on_signal(void *ctx, int signo)
 		stop_with(worker, EXIT_OK);
 	if (worker->state == WORKER_SEALED)
 		leave_sealed(worker);
-	if (worker->state != WORKER_SERVING)
-		return;
-	worker->state = WORKER_DRAINING;
-	seat_of(worker)->state = BOARD_DRAINING;
-	worker->n_leaving = 3;
-	keeper_release(worker->keeper, on_left, worker);
-	access_drain(tokens_access(worker->tokens), on_left, worker);
-	timer_start(worker->loop, &worker->drain_timer, worker->params->config->drain_timeout_ms,
-		    on_drain_timeout, worker);
-	http_server_drain(worker->server, drain_idle_ms(worker), on_drained, worker);
-	subscriptions_drain(worker->subscriptions);
+	if (worker->state == WORKER_SERVING)
+		leave(worker, drain_idle_ms(worker), worker->params->config->drain_timeout_ms,
+		      on_drain_timeout);
 }
 
 static void serve(struct worker *worker, const struct route *routes,
@@ -171,6 +211,7 @@ static void serve(struct worker *worker, const struct route *routes,
 		.app = &worker->app,
 		.routes = routes,
 		.unrouted = unrouted,
+		.refused = mcp_refused,
 		.max_body_bytes = (size_t)config->max_body_bytes,
 		.request_timeout_ms = config->request_timeout_ms,
 		.trusted_proxies = config->trusted_proxies,
@@ -246,6 +287,13 @@ static void on_refused(void *ctx)
 	stop_with(ctx, EXIT_CONFIG);
 }
 
+static void on_waited(void *ctx, int64_t ms)
+{
+	const struct worker *worker = ctx;
+
+	meter_observe(worker->meter, METER_DB_WAIT_SECONDS, NULL, ms * 1000);
+}
+
 static struct db *open_db(struct worker *worker, const char *conninfo, int connections,
 			  int64_t timeout_ms)
 {
@@ -256,6 +304,8 @@ static struct db *open_db(struct worker *worker, const char *conninfo, int conne
 					    .op_timeout_ms = timeout_ms,
 					    .idle_ms = DB_IDLE_MS,
 					    .max_queued = DB_MAX_QUEUED,
+					    .waited = on_waited,
+					    .ctx = worker,
 				    });
 }
 
@@ -296,6 +346,7 @@ static int open_books(struct worker *worker, struct err *err)
 			.slot = worker->params->slot,
 			.n_slots = worker->params->n_slots,
 			.max_bytes = (size_t)config->spool_max_bytes,
+			.min_free_bytes = (uint64_t)config->audit_spool_min_free,
 			.fsync = strcmp(config->durability, "fsync") == 0,
 			.anchored = on_anchored,
 			.ctx = worker,
@@ -310,8 +361,11 @@ static int open_books(struct worker *worker, struct err *err)
 		.meter = worker->meter,
 		.db = worker->db,
 		.drain_db = worker->drain_db,
+		.audit_db = worker->audit_db,
 		.spools = worker->spools,
+		.otlp = worker->tracing.otlp,
 		.ended = on_ended,
+		.failed = on_spool_failed,
 		.ctx = worker,
 	});
 	return 0;
@@ -348,7 +402,11 @@ static int open_all(struct worker *worker, struct err *err)
 	worker->db = open_db(worker, config->database_url, (int)config->db_connections,
 			     config->db_timeout_ms);
 	worker->drain_db = open_db(worker, config->drain_database_url, 1, DRAIN_OP_TIMEOUT_MS);
-	if (open_books(worker, err) < 0)
+	worker->audit_db =
+		open_db(worker, config->database_url, AUDIT_CONNECTIONS, AUDIT_OP_TIMEOUT_MS);
+	worker->audit_streams = audit_streams_new();
+	if (telemetry_init(&worker->tracing, worker->loop, config, worker->node_id, err) < 0 ||
+	    open_books(worker, err) < 0)
 		return -1;
 	worker_open_app(worker);
 	open_keyring(worker);
@@ -370,6 +428,7 @@ static int open_all(struct worker *worker, struct err *err)
 static void close_all(struct worker *worker)
 {
 	book_flush_cancel(&worker->flush);
+	otlp_flush_cancel(&worker->spans);
 	timer_stop(&worker->drain_timer);
 	if (worker->loop != NULL)
 		loop_signal_stop(&worker->signals);
@@ -389,6 +448,7 @@ static void close_all(struct worker *worker)
 	keeper_free(&worker->keeper);
 	connects_free(&worker->connects);
 	browsers_free(&worker->browsers);
+	attempts_free(&worker->attempts);
 	tokens_free(&worker->tokens);
 	tenants_free(&worker->tenants);
 	subscriptions_free(&worker->subscriptions);
@@ -398,13 +458,18 @@ static void close_all(struct worker *worker)
 	cancels_free(&worker->cancels);
 	sessions_free(&worker->sessions);
 	identity_free(&worker->identity);
+	tool_labels_free(&worker->tool_labels);
 	node_free(&worker->node);
 	pulse_free(&worker->pulse);
+	call_flood_free(&worker->flood);
+	telemetry_fini(&worker->tracing);
 	spools_close(&worker->spools);
+	audit_streams_free(&worker->audit_streams);
+	db_free(&worker->audit_db);
 	anchor_sink_free(&worker->anchors);
-	meter_free(&worker->meter);
 	db_free(&worker->drain_db);
 	db_free(&worker->db);
+	meter_free(&worker->meter);
 	key_holder_free(&worker->keys);
 	loop_free(&worker->loop);
 }

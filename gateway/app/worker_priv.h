@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "gateway/app/worker.h"
 #include "gateway/core/call.h"
+#include "gateway/core/tracing.h"
 #include "gateway/http/app.h"
 
 enum worker_state {
@@ -26,6 +27,8 @@ struct worker {
 	struct key_holder *keys;
 	struct db *db;
 	struct db *drain_db;
+	struct db *audit_db; /* reads the record for the admin API */
+	struct audit_streams *audit_streams;
 	struct node *node;
 	struct event_sealer *event_sealer; /* of slot 0 */
 	struct retention *retention;	   /* likewise */
@@ -44,7 +47,12 @@ struct worker {
 	struct keeper *keeper;
 	struct tokens *tokens;
 	struct browsers *browsers;
+	struct attempts *attempts;
+	struct call_flood *flood;
 	struct connects *connects;
+	struct tracing tracing;
+	struct tool_labels *tool_labels;
+	struct otlp_flush *spans;
 	struct gate gate;
 	struct http_app app;
 	struct http_server *server;

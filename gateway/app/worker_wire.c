@@ -13,7 +13,9 @@
 #include "gateway/app/spools.h"
 #include "gateway/app/tokens.h"
 #include "gateway/app/worker_priv.h"
+#include "gateway/core/attempts.h"
 #include "gateway/core/browser.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/cancels.h"
 #include "gateway/core/connect.h"
 #include "gateway/core/health.h"
@@ -23,6 +25,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tool_labels.h"
 #include "gateway/core/upstream.h"
 #include "oauth/access.h"
 #include "version.h"
@@ -100,6 +103,7 @@ static int wire_tokens(struct worker *worker, const char *deployment, struct err
 			.loop = worker->loop,
 			.db = worker->db,
 			.tenants = worker->tenants,
+			.meter = worker->meter,
 			.deployment = deployment,
 			.node_id = worker->node_id,
 			.data_dir = config->data_dir,
@@ -120,13 +124,14 @@ static void wire_connect(struct worker *worker, const char *deployment)
 	const struct config *config = worker->params->config;
 	const char *metadata_url = config->client_metadata_url;
 
-	worker->browsers = browsers_new(worker->db, worker->identity);
+	worker->browsers = browsers_new(worker->db, worker->identity, worker->attempts);
 	worker->connects = connects_new(&(struct connects_params){
 		.loop = worker->loop,
 		.db = worker->db,
 		.tenants = worker->tenants,
 		.access = tokens_access(worker->tokens),
 		.probes = worker->probes,
+		.meter = worker->meter,
 		.deployment = deployment,
 		.public_url = worker->params->public_url,
 		.client_metadata_url = metadata_url[0] != '\0' ? metadata_url : NULL,
@@ -139,8 +144,12 @@ static void wire_core(struct worker *worker, const char *deployment)
 {
 	const struct config *config = worker->params->config;
 
+	worker->tool_labels = tool_labels_new();
 	worker->identity = identity_new(worker->loop, worker->db, key_holder_keyring(worker->keys));
+	worker->attempts = attempts_new(worker->loop, worker->db, worker->node_id);
+	worker->flood = call_flood_new(worker->loop, spools_book(worker->spools));
 	worker->sessions = sessions_new(worker->loop, worker->db, config->stale_max_ms);
+	sessions_measure(worker->sessions, worker->meter);
 	worker->subscriptions = subscriptions_new(worker->loop, worker->db);
 	worker->cancels = cancels_new(&(struct cancels_params){
 		.loop = worker->loop,
@@ -207,6 +216,7 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->gate = (struct gate){
 		.loop = worker->loop,
 		.book = spools_book(worker->spools),
+		.flood = worker->flood,
 		.identity = worker->identity,
 		.tenants = worker->tenants,
 		.sessions = worker->sessions,
@@ -220,9 +230,13 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 		.credentials = tokens_credentials(worker->tokens),
 		.connects = worker->connects,
 		.deployment = deployment,
+		.tracing = &worker->tracing,
+		.tool_labels = worker->tool_labels,
 	};
 	worker->app.gate = &worker->gate;
 	worker->app.db = worker->db;
+	worker->app.audit_db = worker->audit_db;
+	worker->app.audit_streams = worker->audit_streams;
 	worker->app.keyring = key_holder_keyring(worker->keys);
 	worker->app.probes = worker->probes;
 	worker->app.browsers = worker->browsers;
@@ -230,6 +244,8 @@ static void wire_handlers(struct worker *worker, const char *deployment)
 	worker->app.access = tokens_access(worker->tokens);
 	worker->app.acquires = tokens_acquires(worker->tokens);
 	worker->app.deployment = deployment;
+	worker->app.attempts = worker->attempts;
+	worker->app.node_id = worker->node_id;
 }
 
 int worker_wire(struct worker *worker, const char *deployment, struct err *err)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <sys/mman.h>
 
+#include "audit/book.h"
 #include "base/metrics.h"
 #include "gateway/core/meters.h"
 
@@ -49,7 +50,10 @@ void board_seat_take(struct board *board, size_t at, unsigned slot)
 	seat->slot = slot;
 	seat->beat_ms = 0;
 	seat->db_down_since_ms = 0;
-	seat->spool_full = false;
+	seat->room = BOOK_ROOM_PLENTY;
+	seat->backlog = 0;
+	seat->backlog_ms = 0;
+	seat->spool_bytes = 0;
 	seat->sealed = SEAL_NONE;
 	seat->state = BOARD_STARTING;
 }
@@ -82,6 +86,14 @@ bool board_slot_open(const struct board *board, size_t seat)
 	return false;
 }
 
+static void report_backlog(const struct board_seat *seat, struct board_report *out)
+{
+	out->backlog += seat->backlog;
+	out->spool_bytes += seat->spool_bytes;
+	if (seat->backlog_ms > out->backlog_ms)
+		out->backlog_ms = seat->backlog_ms;
+}
+
 void board_report(const struct board *board, int64_t now_ms, struct board_report *out)
 {
 	*out = (struct board_report){ .stopping = board->stopping, .n_slots = board->n_slots };
@@ -91,10 +103,13 @@ void board_report(const struct board *board, int64_t now_ms, struct board_report
 		const struct board_seat *seat = &board->seats[i];
 		int64_t since_ms = seat->db_down_since_ms;
 
+		if (seat->state == BOARD_SERVING || seat->state == BOARD_DRAINING)
+			report_backlog(seat, out);
 		if (seat->state != BOARD_SERVING)
 			continue;
 		out->n_serving++;
-		out->n_full += seat->spool_full;
+		out->n_full += seat->room >= BOOK_ROOM_NONE;
+		out->n_tight += seat->room == BOOK_ROOM_TIGHT;
 		if (seat->sealed != SEAL_NONE && out->n_sealed++ == 0)
 			out->seal = (enum board_seal)seat->sealed;
 		if (since_ms == 0)

@@ -39,8 +39,13 @@ struct board_seat {
 	_Atomic unsigned slot;
 	_Atomic int64_t beat_ms;	  /* monotonic; 0: the loop has not turned yet */
 	_Atomic int64_t db_down_since_ms; /* monotonic; 0: Postgres answers */
-	_Atomic bool spool_full;	  /* or failed: calls are refused */
-	_Atomic int sealed;		  /* enum board_seal */
+	_Atomic int room;		  /* enum book_room, of its spool */
+	/* Of its books: rows that Postgres has not taken, how long the oldest waits, and what the
+	 * spools take on disk. */
+	_Atomic uint64_t backlog;
+	_Atomic int64_t backlog_ms;
+	_Atomic uint64_t spool_bytes;
+	_Atomic int sealed; /* enum board_seal */
 };
 
 struct board {
@@ -72,9 +77,14 @@ struct board_report {
 	size_t n_serving;
 	size_t n_without_db;   /* of those that serve */
 	int64_t without_db_ms; /* how long the first of them */
-	size_t n_full;	       /* whose spool takes no calls */
-	size_t n_sealed;       /* of those that serve: all that they serve is that they are */
-	enum board_seal seal;  /* why the first of them is */
+	size_t n_tight;	       /* of those that serve: whose spool takes only what cannot wait */
+	size_t n_full;	       /* whose spool takes no calls, or has failed */
+	/* Of all workers, those that drain included. */
+	uint64_t backlog;
+	int64_t backlog_ms;
+	uint64_t spool_bytes;
+	size_t n_sealed;      /* of those that serve: all that they serve is that they are */
+	enum board_seal seal; /* why the first of them is */
 };
 void board_report(const struct board *board, int64_t now_ms, struct board_report *out);
 

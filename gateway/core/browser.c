@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gateway/core/attempts.h"
+#include "gateway/core/event_context.h"
 #include "gateway/core/identity.h"
 
 #define TEXT_OF_(x) #x
@@ -16,6 +18,7 @@
 struct browsers {
 	struct db *db;
 	struct identity *identity;
+	struct attempts *attempts;
 };
 
 /* What is to be told, and to whom. */
@@ -34,6 +37,11 @@ struct browser_op {
 	void *ctx;
 	struct db_op *query;
 	struct identity_op *identity;
+	struct attempt_op *recording;
+	struct arena *arena;		 /* what it has of the visitor lies in it */
+	struct browser_visitor visitor;	 /* of a sign-in or sign-out */
+	const char *by;			 /* code, key or out; NULL: of something else */
+	struct err refusal;		 /* while it is recorded */
 	char token[BROWSER_TOKEN_BYTES]; /* of the session that is made */
 	char former[BROWSER_HASH_BYTES]; /* of the one that it replaces; "": none */
 };
@@ -46,11 +54,11 @@ const char browser_insert_code[] =
 				" AND u.id = $2::uuid AND u.enabled"
 				" RETURNING extract(epoch FROM expires_at)::bigint AS expires_at";
 
-struct browsers *browsers_new(struct db *db, struct identity *identity)
+struct browsers *browsers_new(struct db *db, struct identity *identity, struct attempts *attempts)
 {
 	struct browsers *browsers = mem_new(sizeof(*browsers));
 
-	*browsers = (struct browsers){ .db = db, .identity = identity };
+	*browsers = (struct browsers){ .db = db, .identity = identity, .attempts = attempts };
 	return browsers;
 }
 
@@ -86,6 +94,8 @@ static void op_free(struct browser_op *op)
 {
 	identity_cancel(&op->identity);
 	db_cancel(&op->query);
+	attempt_leave(&op->recording);
+	arena_free(&op->arena);
 	mem_wipe(op->token, sizeof(op->token));
 	free(op);
 }
@@ -96,7 +106,9 @@ static struct browser_op *op_new(struct browsers *browsers, struct browser_op **
 	struct browser_op *op = mem_new(sizeof(*op));
 
 	assert(*slot == NULL);
-	*op = (struct browser_op){ .slot = slot, .browsers = browsers, .kind = kind, .ctx = ctx };
+	*op = (struct browser_op){
+		.slot = slot, .browsers = browsers, .kind = kind, .ctx = ctx, .arena = arena_new()
+	};
 	*slot = op;
 	return op;
 }
@@ -127,6 +139,43 @@ static void fail(struct browser_op *op, enum err_code code, const char *text)
 	*op->slot = NULL;
 	tell_failure(op, &err);
 	op_free(op);
+}
+
+static void on_recorded(void *ctx, const struct err *err)
+{
+	struct browser_op *op = ctx;
+
+	/* A sign-in that nobody can know of is refused as well. */
+	(void)err;
+	fail(op, op->refusal.code, op->refusal.text);
+}
+
+/* principal: of the key that was shown; NULL: nobody was recognised. */
+static void refuse(struct browser_op *op, const char *error_code, const struct principal *principal,
+		   enum err_code code, const char *text)
+{
+	struct attempts *attempts = op->browsers->attempts;
+	struct attempt attempt = {
+		.kind = ATTEMPT_SIGNIN,
+		.actor = "nobody",
+		.action = op->by,
+		.error_code = error_code,
+		.source_ip = op->visitor.source_ip,
+		.client = op->visitor.client,
+	};
+	char id[UUID_TEXT_BYTES];
+
+	uuid_v7(loop_unix_us() / 1000, id);
+	attempt.event_id = id;
+	if (principal != NULL) {
+		attempt.tenant_id = principal->tenant_id;
+		attempt.tenant = principal->tenant;
+		attempt.api_key = principal->api_key_public;
+	}
+	err_set(&op->refusal, code, "%s", text);
+	if (attempts == NULL ||
+	    !attempts_write(attempts, &op->recording, &attempt, on_recorded, op))
+		fail(op, code, text);
 }
 
 /* Never more than the user has, and never the deployment's. */
@@ -182,6 +231,12 @@ static void tell(struct browser_op *op, const struct db_result *row)
 	op_free(op);
 }
 
+/* Known and no good any more, which the database has recorded. */
+static bool is_void(const struct db_result *row)
+{
+	return db_text(row, 0, "user_name") == NULL;
+}
+
 static void on_row(void *ctx, const struct db_result *const *results, size_t n,
 		   const struct err *err)
 {
@@ -198,10 +253,37 @@ static void on_row(void *ctx, const struct db_result *const *results, size_t n,
 		return;
 	}
 	assert(n == 1);
-	if (op->kind != OP_SIGN_OUT && db_rows(results[0]) == 0)
+	if (op->kind == OP_SIGN_IN && db_rows(results[0]) == 0)
+		refuse(op, "code_unknown", NULL, ERR_UNAUTHENTICATED, no[op->kind]);
+	else if (op->kind != OP_SIGN_OUT && db_rows(results[0]) == 0)
+		fail(op, ERR_UNAUTHENTICATED, no[op->kind]);
+	else if (op->kind == OP_SIGN_IN && is_void(results[0]))
 		fail(op, ERR_UNAUTHENTICATED, no[op->kind]);
 	else
 		tell(op, results[0]);
+}
+
+/* As the tenant, if it is known; of a sign-in and its end it is recorded who sat there. */
+static void ask(struct browser_op *op, const char *tenant_id, const char *sql,
+		const struct span *params, size_t n)
+{
+	const struct db_statement statement = { sql, params, n };
+	struct db_setting settings[2];
+	struct db_tx tx = { .settings = settings, .statements = &statement, .n_statements = 1 };
+
+	if (tenant_id != NULL)
+		settings[tx.n_settings++] = (struct db_setting){ "app.tenant", tenant_id };
+	if (op->by != NULL)
+		settings[tx.n_settings++] = (struct db_setting){
+			EVENT_CONTEXT_SETTING,
+			event_context_write(
+				&(struct event_context){ .via = "connect",
+							 .source_ip = op->visitor.source_ip,
+							 .client = op->visitor.client,
+							 .signin = op->by },
+				op->arena)
+		};
+	db_start(op->browsers->db, &op->query, &tx, on_row, op);
 }
 
 /* What stands in the row of a token or a code; of it the database has the hash only. */
@@ -212,7 +294,7 @@ static void ask_of(struct browser_op *op, const char *sql, const char *token)
 
 	browser_token_hash(token, hash);
 	param = span_of(hash);
-	db_query(op->browsers->db, &op->query, NULL, sql, &param, 1, on_row, op);
+	ask(op, NULL, sql, &param, 1);
 }
 
 void browser_find(struct browsers *browsers, struct browser_op **slot, const char *token,
@@ -235,10 +317,14 @@ void browser_find_code(struct browsers *browsers, struct browser_op **slot, cons
 	ask_of(op, "SELECT * FROM tollgate.find_signin_code($1::bytea)", code);
 }
 
-static void take_former(struct browser_op *op, const char *former)
+static void take_visitor(struct browser_op *op, const char *by,
+			 const struct browser_visitor *visitor)
 {
-	if (former[0] != '\0')
-		browser_token_hash(former, op->former);
+	op->by = by;
+	op->visitor.source_ip = event_text(op->arena, visitor->source_ip);
+	op->visitor.client = event_text(op->arena, visitor->client);
+	if (visitor->former[0] != '\0')
+		browser_token_hash(visitor->former, op->former);
 }
 
 /* NULL: none, and none is ended. */
@@ -248,7 +334,8 @@ static struct span former_of(const struct browser_op *op)
 }
 
 void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot, const char *code,
-			     const char *former, browser_signed_in *done, void *ctx)
+			     const struct browser_visitor *visitor, browser_signed_in *done,
+			     void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_IN, ctx);
 	char code_hash[BROWSER_HASH_BYTES];
@@ -256,18 +343,19 @@ void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot
 	struct span params[3];
 
 	op->done.signed_in = done;
-	take_former(op, former);
+	take_visitor(op, "code", visitor);
 	browser_token_new(op->token);
 	browser_token_hash(code, code_hash);
 	browser_token_hash(op->token, token_hash);
 	params[0] = span_of(code_hash);
 	params[1] = span_of(token_hash);
 	params[2] = former_of(op);
-	db_query(browsers->db, &op->query, NULL,
-		 "SELECT s.*, tollgate.end_browser_session($3::bytea)"
-		 " FROM tollgate.sign_in_by_code($1::bytea, $2::bytea, " SECONDS(
-			 BROWSER_LIFETIME_S) ") s",
-		 params, 3, on_row, op);
+	ask(op, NULL,
+	    "SELECT s.*, CASE WHEN s.user_name IS NOT NULL THEN"
+	    " tollgate.end_browser_session($3::bytea) END"
+	    " FROM tollgate.sign_in_by_code($1::bytea, $2::bytea, " SECONDS(
+		    BROWSER_LIFETIME_S) ") s",
+	    params, 3);
 }
 
 /* The session ends with its key, and the key's role is the most that it may. */
@@ -282,8 +370,8 @@ static void make_session(struct browser_op *op, const struct principal *principa
 					    " FROM tollgate.api_keys k WHERE k.tenant_id ="
 					    " current_setting('app.tenant')::uuid"
 					    " AND k.id = $2::uuid AND k.user_id IS NOT NULL"
-					    " RETURNING tollgate.end_browser_session($4::bytea)";
-	const struct db_setting setting = { "app.tenant", principal->tenant_id };
+					    " RETURNING user_id::text AS user_name,"
+					    " tollgate.end_browser_session($4::bytea)";
 	char hash[BROWSER_HASH_BYTES];
 	struct span params[4];
 
@@ -293,42 +381,44 @@ static void make_session(struct browser_op *op, const struct principal *principa
 	params[1] = span_of(principal->api_key_id);
 	params[2] = span_of(principal->role >= ROLE_ADMIN ? "admin" : "user");
 	params[3] = former_of(op);
-	db_query(op->browsers->db, &op->query, &setting, sql, params, 4, on_row, op);
+	ask(op, principal->tenant_id, sql, params, 4);
 }
 
 static void on_identity(void *ctx, struct principal *principal, const struct err *err)
 {
 	struct browser_op *op = ctx;
 
-	if (err != NULL)
-		fail(op, err->code,
-		     err->code == ERR_UNAUTHENTICATED ? "this API key is not valid"
-						      : "API keys cannot be checked now");
+	if (err != NULL && err->code == ERR_UNAUTHENTICATED)
+		refuse(op, "key_unknown", NULL, err->code, "this API key is not valid");
+	else if (err != NULL)
+		fail(op, err->code, "API keys cannot be checked now");
 	else if (principal->user_id[0] == '\0')
-		fail(op, ERR_FORBIDDEN,
-		     "this API key belongs to a service, and only users can sign in");
+		refuse(op, "key_of_service", principal, ERR_FORBIDDEN,
+		       "this API key belongs to a service, and only users can sign in");
 	else
 		make_session(op, principal);
 }
 
 void browser_sign_in_by_key(struct browsers *browsers, struct browser_op **slot, const char *key,
-			    const char *former, browser_signed_in *done, void *ctx)
+			    const struct browser_visitor *visitor, browser_signed_in *done,
+			    void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_IN, ctx);
 
 	op->done.signed_in = done;
-	take_former(op, former);
+	take_visitor(op, "key", visitor);
 	/* Never from memory: a sign-in is rare, and what was revoked a moment ago is no key. */
 	identity_start(browsers->identity, &op->identity, key, on_identity, op);
 }
 
-void browser_sign_out(struct browsers *browsers, struct browser_op **slot, const char *token,
-		      browser_signed_out *done, void *ctx)
+void browser_sign_out(struct browsers *browsers, struct browser_op **slot,
+		      const struct browser_visitor *visitor, browser_signed_out *done, void *ctx)
 {
 	struct browser_op *op = op_new(browsers, slot, OP_SIGN_OUT, ctx);
 
 	op->done.signed_out = done;
-	ask_of(op, "SELECT tollgate.end_browser_session($1::bytea)", token);
+	take_visitor(op, "out", visitor);
+	ask_of(op, "SELECT tollgate.end_browser_session($1::bytea)", visitor->former);
 }
 
 void browser_cancel(struct browser_op **slot)

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "gateway/core/principal.h"
 
+struct attempts;
 struct identity;
 
 #define BROWSER_IDLE_S	    1800  /* 30 minutes without a request */
@@ -26,8 +27,15 @@ struct identity;
 struct browsers;
 struct browser_op; /* slot */
 
-/* Borrows all. */
-struct browsers *browsers_new(struct db *db, struct identity *identity);
+/* Who sits there, for the record of sign-ins. Borrowed. */
+struct browser_visitor {
+	const char *source_ip;
+	const char *client; /* as it said itself; NULL */
+	const char *former; /* the token of the session that it has had until now; "": none */
+};
+
+/* Borrows all. attempts NULL: refused sign-ins are not recorded. */
+struct browsers *browsers_new(struct db *db, struct identity *identity, struct attempts *attempts);
 void browsers_free(struct browsers **browsers);
 
 /* A new session token or sign-in code. */
@@ -54,17 +62,20 @@ void browser_find_code(struct browsers *browsers, struct browser_op **slot, cons
 
 /* token is borrowed: of the new session. */
 typedef void browser_signed_in(void *ctx, const char *token, const struct err *err);
-/* Uses the code up. former: the token that the browser has had until now, whose session ends with
- * the success of this one; "": none. ERR_UNAUTHENTICATED, ERR_UNAVAILABLE. */
+/* Uses the code up. The former session ends with the success of this one. A sign-in that is refused
+ * is recorded before done is told. ERR_UNAUTHENTICATED, ERR_UNAVAILABLE. */
 void browser_sign_in_by_code(struct browsers *browsers, struct browser_op **slot, const char *code,
-			     const char *former, browser_signed_in *done, void *ctx);
+			     const struct browser_visitor *visitor, browser_signed_in *done,
+			     void *ctx);
 /* The same, and ERR_FORBIDDEN for the key of a service. */
 void browser_sign_in_by_key(struct browsers *browsers, struct browser_op **slot, const char *key,
-			    const char *former, browser_signed_in *done, void *ctx);
+			    const struct browser_visitor *visitor, browser_signed_in *done,
+			    void *ctx);
 
 typedef void browser_signed_out(void *ctx, const struct err *err);
-void browser_sign_out(struct browsers *browsers, struct browser_op **slot, const char *token,
-		      browser_signed_out *done, void *ctx);
+/* Ends the former session. */
+void browser_sign_out(struct browsers *browsers, struct browser_op **slot,
+		      const struct browser_visitor *visitor, browser_signed_out *done, void *ctx);
 
 void browser_cancel(struct browser_op **slot);
 

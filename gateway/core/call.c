@@ -36,6 +36,7 @@ static const struct {
 	[STEP_SESSION] = { "session",     call_session	   },
 	[STEP_ROUTE] = { "route",	  call_route	     },
 	[STEP_POLICY] = { "policy",	    call_policy	},
+	[STEP_ROOM] = { "room",	call_room	  },
 	[STEP_ANSWER] = { "answer",	    answer	   },
 	[STEP_HEALTH] = { "health",	    call_health	},
 	[STEP_INTENT] = { "intent",	    call_intent	},
@@ -62,6 +63,8 @@ struct call *call_new(struct gate *gate, struct arena *arena, const struct call_
 	call->record.started_us = loop_unix_us();
 	call->record.started_ms = loop_now_ms(gate->loop);
 	uuid_v7(call->record.started_us / 1000, call->record.id);
+	call_trace_begin(gate->tracing, span_get(params->request.params, "_meta"), &params->trace,
+			 arena, &call->trace);
 	if (params->principal != NULL)
 		call->principal = principal_ref(params->principal);
 	DL_APPEND(gate->calls, call);
@@ -137,6 +140,7 @@ static enum step_result reply(struct call *call)
 		.retry_after_s = call->answer.retry_after_s,
 		.authenticate = call->answer.authenticate,
 		.connect_url = call->answer.connect_url,
+		.call_id = call->record.id,
 	};
 
 	if (call->client != CLIENT_GONE) {
@@ -159,6 +163,11 @@ void call_end_early(struct call *call, enum book_outcome outcome, const char *re
 	call->record.error_message = reason;
 	call->step = STEP_OUTCOME;
 	call_run(call);
+}
+
+const char *call_id(const struct call *call)
+{
+	return call->record.id;
 }
 
 void call_client_gone(struct call *call)

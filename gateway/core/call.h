@@ -16,11 +16,13 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/span.h"
+#include "base/trace_context.h"
 #include "gateway/core/mcp.h"
 
 struct access;
 struct book;
 struct call;
+struct call_flood;
 struct cancel_key;
 struct cancel_list;
 struct cancels;
@@ -33,18 +35,22 @@ struct principal;
 struct sessions;
 struct subscriptions;
 struct tenants;
+struct tool_labels;
+struct tracing;
 struct upstreams;
 
 /* What calls need of the worker. Borrowed by every call; outlives them. */
 struct gate {
 	struct loop *loop;
 	struct book *book;
+	struct call_flood *flood; /* NULL: every refused call has a row of its own */
 	struct identity *identity;
 	struct tenants *tenants;
 	struct sessions *sessions;
 	struct subscriptions *subscriptions;
 	struct upstreams *upstreams;
 	struct meter *meter; /* NULL: nothing is measured */
+	struct tool_labels *tool_labels;
 	struct healths *healths;
 	struct credentials *credentials;
 	struct connects *connects;
@@ -52,7 +58,8 @@ struct gate {
 	const char *server_version;
 	struct call *calls; /* all that run; a list kept by call.c */
 	struct cancels *cancels;
-	struct access *access; /* upstream OAuth tokens */
+	struct access *access;	       /* upstream OAuth tokens */
+	const struct tracing *tracing; /* NULL: spans are named and passed on, and go nowhere */
 };
 
 /* The answer. Borrowed by finish. */
@@ -64,6 +71,7 @@ struct call_reply {
 	const char *authenticate; /* WWW-Authenticate, or NULL */
 	/* Somebody has to connect an account first, there; NULL: nobody. The body says so too. */
 	const char *connect_url;
+	const char *call_id; /* Tollgate-Call-Id: of its row in the book; NULL: it has none */
 };
 
 /* Where a call's answers go. message may come any number of times before the one finish; after
@@ -92,6 +100,7 @@ struct call_params {
 	const char *session_id; /* legacy: as sent, or NULL */
 	const char *source_ip;
 	const char *user_agent;
+	struct trace_carrier trace; /* of the HTTP headers, as sent */
 	struct span body;
 	struct mcp_request request;
 	const struct call_refusal *refusal; /* NULL: well-formed */
@@ -103,6 +112,8 @@ struct call *call_new(struct gate *gate, struct arena *arena, const struct call_
 		      const struct call_sink *sink);
 /* Runs it. The sink may be finished, and the call freed, before this returns. */
 void call_run(struct call *call);
+/* UUIDv7. Borrowed until the call has finished. */
+const char *call_id(const struct call *call);
 /* The client has left: the sink is detached. A modern call is cancelled, a legacy one runs on. */
 void call_client_gone(struct call *call);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "gateway/core/bridge.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/envelope.h"
@@ -160,7 +161,35 @@ static void take_failure(struct call *call, const struct err *err)
 
 static void on_refused(void *ctx, const struct upstream_refusal *refusal)
 {
-	call_note_refusal(ctx, refusal);
+	struct call *call = ctx;
+
+	call->record.upstream_status = refusal->status;
+	call_note_refusal(call, refusal);
+}
+
+/* Nothing is known of it if it failed without an answer, and a refusal has been noted. */
+static void note_status(struct call *call, const struct upstream_answer *answer,
+			const struct err *err)
+{
+	struct err ignored;
+	uint64_t status;
+
+	if (err == NULL)
+		call->record.upstream_status = answer->status;
+	else if (err->code != ERR_UNAUTHENTICATED)
+		call->record.upstream_status =
+			text_uint(err->tag, 100, 999, &status, &ignored) == 0 ? (int)status : 0;
+}
+
+/* Whose account it is that the upstream will see. */
+static void note_account(struct call *call)
+{
+	const char *account = NULL;
+
+	if (call->connection->auth_mode == AUTH_OAUTH)
+		account = credential_account(call->gate->credentials, call->tenant,
+					     call->connection, call->credential.subject);
+	call->record.account = account != NULL ? arena_strdup(call->arena, account) : NULL;
 }
 
 static void on_done(void *ctx, const struct upstream_answer *answer, const struct err *err)
@@ -169,6 +198,7 @@ static void on_done(void *ctx, const struct upstream_answer *answer, const struc
 
 	call->record.upstream_us =
 		(loop_now_ms(call->gate->loop) - call->record.forwarded_ms) * 1000;
+	note_status(call, answer, err);
 	if (err != NULL && err->code == ERR_UNAUTHENTICATED &&
 	    call->connection->auth_mode == AUTH_OAUTH) {
 		call_refused(call);
@@ -231,7 +261,9 @@ enum step_result call_forward(struct call *call)
 	if (call->tool == NULL)
 		return STEP_NEXT; /* answered already */
 	request.scope = session_scope(call);
+	call_trace_carry(&call->trace, call->connection->trusted, call->arena, &request.trace);
 	request.subject = call->credential.subject;
+	note_account(call);
 	call->credential.refused_status = 0;
 	if (call->record.forwarded_ms == 0)
 		call->record.forwarded_ms = loop_now_ms(call->gate->loop);

@@ -50,7 +50,7 @@ static int append(struct call *call, enum payload_part part, struct span plain, 
 	struct buf record;
 	int ret;
 
-	if (!event_uuid(call->record.id, call_id) || !event_uuid(call->tenant->id, tenant_id))
+	if (!uuid_parse(call->record.id, call_id) || !uuid_parse(call->tenant->id, tenant_id))
 		return err_set(err, ERR_INTERNAL, "an id that is no UUID");
 	buf_init(&record, PAYLOAD_MAX_RECORD_BYTES);
 	payload_encode(&(struct payload){ .part = part,

@@ -17,6 +17,7 @@
 #include "gateway/core/session.h"
 #include "gateway/core/subscription.h"
 #include "gateway/core/tenant.h"
+#include "gateway/core/tracing.h"
 #include "gateway/core/upstream.h"
 
 #define CALL_MAGIC	      0x7447ca11
@@ -31,6 +32,7 @@ enum call_step {
 	STEP_SESSION,	   /* legacy: which session? */
 	STEP_ROUTE,	   /* which method; which connection and tool? */
 	STEP_POLICY,	   /* may they? */
+	STEP_ROOM,	   /* has the book room for it? */
 	STEP_ANSWER,	   /* methods that the gate itself answers */
 	STEP_HEALTH,	   /* does the upstream fare well enough to be called? */
 	STEP_INTENT,	   /* written in the book before anything leaves or stays open */
@@ -106,6 +108,8 @@ struct call {
 		struct spool_wait record;
 	} wait;
 
+	struct call_trace trace;
+
 	/* The answer, as far as it is known. */
 	struct {
 		struct buf body;
@@ -131,6 +135,8 @@ struct call {
 		enum book_outcome outcome;
 		const char *error_type;
 		const char *error_message;
+		int upstream_status; /* of the last answer; 0: none came */
+		const char *account; /* whose token it went with; NULL: no account's */
 	} record;
 };
 
@@ -142,6 +148,7 @@ struct method {
 	enum step_result (*answer)(struct call *call);
 	/* Opens a stream; NULL: the call has its answer by then. */
 	enum step_result (*listen)(struct call *call);
+	bool can_wait; /* refused already while the book's room is tight */
 };
 const struct method *method_find(enum mcp_era era, const char *name);
 
@@ -158,10 +165,16 @@ enum step_result call_session(struct call *call);
 /* call_route.c */
 /* The name that the client sent, for the book: also of a call that is refused before ROUTE. */
 void call_note_tool(struct call *call);
+/* The tool as the aggregate endpoint calls it, at whichever it was called, if it is in the catalog
+ * of its connection: a name that nobody can make up. NULL: it is not. */
+const char *call_known_tool(const struct call *call);
 enum step_result call_route(struct call *call);
 enum step_result call_policy(struct call *call);
-enum step_result call_intent(struct call *call); /* call_record.c */
+enum step_result call_room(struct call *call); /* call_record.c */
+enum step_result call_intent(struct call *call);
 enum step_result call_outcome(struct call *call);
+/* call_trace.c: its spans, if they are sampled and anybody wants them. */
+void call_trace_export(const struct call *call, const struct book_result *result);
 /* call_payload.c: if the connection's audit level is full. Appends the part, sealed, to the book;
  * durable when what is appended next is. -1 with err: it cannot be kept, so the call must not go
  * on. Nothing if that part was appended before. */
@@ -209,13 +222,19 @@ void answer_tool_error(struct call *call, enum book_outcome outcome, const char 
 	ERR_PRINTF(3, 4);
 /* 503 with Retry-After. */
 void answer_unavailable(struct call *call, const char *message);
+/* The same, of a call that cannot be recorded: its data says audit_unavailable. */
+void answer_unrecorded(struct call *call);
 /* 429 with Retry-After. */
 void answer_rate_limited(struct call *call, const char *message);
+/* The call is known by another id, in its answer too: that of the row that stands for it. */
+void answer_rename(struct call *call, const char *id);
 /* No body: a notification taken. */
 void answer_nothing(struct call *call);
 /* A cancelled request has no answer (MCP 2025-11-25, cancellation), but HTTP wants an end. */
 void answer_silence(struct call *call);
 
+/* The same as call_text without the secrets in it, for what is stored (call_record.c). */
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes);
 /* A JSON string as C text, NUL bytes replaced, cut at max_bytes; NULL if it is no string. */
 char *call_text(struct arena *arena, struct span string, size_t max_bytes);
 

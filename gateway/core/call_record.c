@@ -5,10 +5,14 @@
 
 #include "audit/redact.h"
 #include "base/log.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/call_priv.h"
 #include "gateway/core/meters.h"
+#include "gateway/core/tool_labels.h"
 
-#define MAX_CLIENT_BYTES 200
+/* More than is kept: a secret must not be cut before it is known as one. */
+#define MAX_CLIENT_BYTES  ((size_t)4096)
+#define MAX_PURPOSE_BYTES 1000
 
 static struct span client_of(struct call *call)
 {
@@ -34,7 +38,15 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->tenant = principal->tenant;
 	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
 	out->user_name = principal->user_name;
-	out->api_key = principal->api_key;
+	out->api_key = principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
+}
+
+static struct span purpose_of(struct call *call)
+{
+	struct span meta = span_get(call->params.request.params, "_meta");
+
+	return span_of(
+		call_text(call->arena, span_get(meta, GATEWAY_META_PURPOSE), MAX_PURPOSE_BYTES));
 }
 
 /* What the tenant, the connection and the tool say is secret, as far as they are known yet. */
@@ -57,6 +69,25 @@ static struct redact_rules rules_of(const struct call *call)
 	return rules;
 }
 
+const char *call_clean_text(struct call *call, struct span string, size_t max_bytes)
+{
+	const struct redact_rules rules = rules_of(call);
+	char *text = call_text(call->arena, string, max_bytes + MAX_CLIENT_BYTES);
+	struct buf clean;
+
+	if (text == NULL)
+		return NULL;
+	buf_init(&clean, 8 * (max_bytes + MAX_CLIENT_BYTES));
+	if (redact_text(&rules, span_of(text), max_bytes, &clean))
+		text = arena_strdup(call->arena, buf_str(&clean));
+	buf_wipe(&clean);
+	for (size_t n = max_bytes; strlen(text) > max_bytes; n--) {
+		if ((text[n] & 0xc0) != 0x80)
+			text[n] = '\0'; /* not inside a character */
+	}
+	return text;
+}
+
 /* Borrows rules. */
 static void describe(struct call *call, const struct redact_rules *rules, struct book_call *out)
 {
@@ -72,11 +103,14 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 		.session_id = call->session != NULL ? call->session->id_digest : NULL,
 		.source_ip = call->params.source_ip,
 		.request_bytes = call->params.body.n,
+		.trace_id = {call->trace.trace_id_hex, sizeof(call->trace.trace_id_hex) - 1},
+		.span_id = { call->trace.span_id_hex, sizeof(call->trace.span_id_hex) - 1 },
 		.rules = rules,
 	};
 	if (out->protocol_version == NULL && call->session != NULL)
 		out->protocol_version = call->session->protocol_version;
 	describe_principal(call, out);
+	out->purpose = purpose_of(call);
 	if (call->connection != NULL) {
 		out->connection_id = call->connection->id;
 		out->connection = call->connection->name;
@@ -88,12 +122,37 @@ static void describe(struct call *call, const struct redact_rules *rules, struct
 	}
 }
 
+static void refuse(struct call *call, enum book_room room)
+{
+	static const char *const reasons[] = {
+		[BOOK_ROOM_PLENTY] = "disk", /* it refused this one */
+		[BOOK_ROOM_TIGHT] = "soft",
+		[BOOK_ROOM_NONE] = "hard",
+		[BOOK_ROOM_FAILED] = "failed",
+	};
+
+	meter_count(call->gate->meter, METER_AUDIT_REFUSED, &reasons[room], 1);
+	answer_unrecorded(call);
+}
+
+/* Before anything is done for it. Notifications have no row. */
+enum step_result call_room(struct call *call)
+{
+	enum book_room room = book_room(call->gate->book);
+
+	if (room == BOOK_ROOM_PLENTY || call_is_notification(call) ||
+	    (room == BOOK_ROOM_TIGHT && !call->method->can_wait))
+		return STEP_NEXT;
+	refuse(call, room);
+	return STEP_FAIL;
+}
+
 static void on_intended(void *ctx, const struct err *err)
 {
 	struct call *call = ctx;
 
 	if (err != NULL) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		call->record.intended = false;
 		call_resume(call, STEP_FAIL);
 	} else {
@@ -112,15 +171,16 @@ enum step_result call_intent(struct call *call)
 	describe(call, &rules, &what);
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    book_intent(call->gate->book, &what, &call->wait.record, on_intended, call, &err) < 0) {
-		answer_unavailable(call, "the call cannot be recorded now");
+		refuse(call, book_room(call->gate->book));
 		return STEP_FAIL;
 	}
 	call->record.intended = true;
 	return STEP_WAIT;
 }
 
-/* What cannot be recorded is not answered: fail closed. */
-static void unrecorded(struct call *call, const struct err *err)
+/* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
+ * place the log has said it once. */
+static void withhold(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
 		.component = "call",
@@ -128,8 +188,17 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
+	if (call->record.outcome == BOOK_UNAVAILABLE)
+		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
-	answer_unavailable(call, "the call cannot be recorded now");
+	refuse(call, book_room(call->gate->book));
+}
+
+static void unrecorded(struct call *call, const struct err *err)
+{
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	withhold(call, err);
 }
 
 static void on_recorded(void *ctx, const struct err *err)
@@ -159,27 +228,93 @@ static void measure(const struct call *call, const struct book_result *result)
 {
 	/* A method that nobody knows is no label. */
 	const char *method = call->method != NULL ? call->method->name : NULL;
+	const char *tenant = call->principal != NULL ? call->principal->tenant : NULL;
 
-	meter_call(call->gate->meter,
-		   &(struct meter_call){
-			   .tenant = call->principal != NULL ? call->principal->tenant : NULL,
-			   .connection = call->connection != NULL ? call->connection->name : NULL,
-			   .method = method,
-			   .is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
-			   .outcome = result->outcome,
-			   .duration_us = result->duration_us,
-			   .upstream_us = result->upstream_us,
-		   });
+	if (call->gate->meter == NULL)
+		return;
+	meter_call(
+		call->gate->meter,
+		&(struct meter_call){
+			.tenant = tenant,
+			.tool = tool_label(call->gate->tool_labels, tenant, call_known_tool(call)),
+			.connection = call->connection != NULL ? call->connection->name : NULL,
+			.method = method,
+			.is_tool_call = method != NULL && strcmp(method, "tools/call") == 0,
+			.outcome = result->outcome,
+			.duration_us = result->duration_us,
+			.upstream_us = result->upstream_us,
+		});
 }
 
-/* Of a call whose arguments were refused too. */
+/* For who looks for one call; the book is the place for all. */
+static void log_ended(const struct call *call, const struct book_result *result)
+{
+	const struct principal *principal = call->principal;
+	const struct log_subject subject = {
+		.component = "call",
+		.tenant = principal != NULL ? principal->tenant : NULL,
+		.user = principal != NULL ? principal->user_name : NULL,
+		.connection = call->connection != NULL ? call->connection->name : NULL,
+		.tool = call_known_tool(call),
+		.outcome = book_outcome_name(result->outcome),
+		.duration_us = result->duration_us,
+		.call_id = call->record.id,
+		.trace_id = call->trace.trace_id_hex,
+	};
+
+	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
+}
+
+/* Those of a refused call too. What becomes of the call is recorded in any case. */
 static void keep_payloads(struct call *call)
 {
 	struct err err;
 
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
-		unrecorded(call, &err);
+		withhold(call, &err);
+}
+
+static void write_result(struct call *call, struct book_result *out)
+{
+	*out = (struct book_result){
+		.outcome = call->record.outcome,
+		.duration_us = duration_us(call),
+		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
+		.error_type = call->record.error_type,
+		.error_message = span_of(call->record.error_message),
+		.response_bytes = call->answer.body.len,
+		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
+		.account = call->record.account,
+		.upstream_status = call->record.upstream_status,
+		.payload_digest = call_payload_digest(call),
+	};
+}
+
+static void tell_others(struct call *call, const struct book_result *result)
+{
+	measure(call, result);
+	call_trace_export(call, result);
+	if (log_enabled(LOG_DEBUG))
+		log_ended(call, result);
+}
+
+/* One of a flood: its client is told the id of the row that stands for it. */
+static bool is_merged(struct call *call, const struct book_call *what)
+{
+	struct book_result result;
+	char id[UUID_TEXT_BYTES];
+
+	if (call->record.intended)
+		return false;
+	write_result(call, &result);
+	if (!call_flood_merge(call->gate->flood,
+			      call->principal != NULL ? call->principal->subject : NULL, what,
+			      &result, id))
+		return false;
+	answer_rename(call, id);
+	tell_others(call, &result);
+	return true;
 }
 
 enum step_result call_outcome(struct call *call)
@@ -194,19 +329,12 @@ enum step_result call_outcome(struct call *call)
 		return STEP_NEXT;
 	if (call->client == CLIENT_GONE && call->record.outcome == BOOK_OK)
 		call->record.outcome = BOOK_CLIENT_CLOSED;
-	keep_payloads(call);
-	result = (struct book_result){
-		.outcome = call->record.outcome,
-		.duration_us = duration_us(call),
-		.upstream_us = call->record.forwarded_ms != 0 ? call->record.upstream_us : -1,
-		.error_type = call->record.error_type,
-		.error_message = span_of(call->record.error_message),
-		.response_bytes = call->answer.body.len,
-		.http_status = call->client == CLIENT_GONE ? 0 : call->answer.http_status,
-		.payload_digest = call_payload_digest(call),
-	};
-	measure(call, &result);
 	describe(call, &rules, &what);
+	if (is_merged(call, &what))
+		return STEP_NEXT;
+	keep_payloads(call);
+	write_result(call, &result);
+	tell_others(call, &result);
 	ret = (call->record.intended ? book_outcome : book_entry)(
 		call->gate->book, &what, &result, &call->wait.record, on_recorded, call, &err);
 	if (ret == 0)

@@ -53,6 +53,15 @@ static bool may_have(const struct connection *connection, const char *tool)
 	return !connection->listed || connection_find_tool(connection, tool) != NULL;
 }
 
+const char *call_known_tool(const struct call *call)
+{
+	const struct tool *tool = NULL;
+
+	if (call->tool != NULL && call->connection != NULL)
+		tool = connection_find_tool(call->connection, call->tool);
+	return tool != NULL ? tool->exposed : NULL;
+}
+
 static bool find_tool(struct call *call)
 {
 	char connection[NAME_MAX_BYTES + 1];

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
+#include "gateway/core/meters.h"
 /* Of every tenant's attempts, sessions and codes that are over. */
 #define SWEEP_MS       60000
 #define MAX_TEXT_BYTES 400
@@ -97,13 +98,31 @@ static void finish(struct connect_op *op, const struct err *err)
 
 /* --- steps ----------------------------------------------------------------------------------- */
 
+static const struct connection *find_connection(const struct tenant *tenant, const char *id);
+
+/* An attempt may have failed before anybody needed to know what its connection is like. */
+void connect_measure(const struct connect_op *op, const char *event)
+{
+	struct tenant *tenant = tenants_want(op->connects->params.tenants, op->tenant_id);
+	const struct connection *connection = NULL;
+
+	if (tenant == NULL)
+		return;
+	if (op->attempt.connection_id != NULL)
+		connection = find_connection(tenant, op->attempt.connection_id);
+	meter_grant_event(op->connects->params.meter, tenant->name,
+			  connection != NULL ? connection->name : METRIC_OTHER, event);
+	tenant_unref(&tenant);
+}
+
 static void on_failure_saved(void *ctx, const struct db_result *const *results, size_t n,
 			     const struct err *err)
 {
 	struct connect_op *op = ctx;
 
-	(void)results;
 	(void)n;
+	if (err == NULL && db_affected(results[0]) == 1)
+		connect_measure(op, "connect_failed");
 	if (err != NULL)
 		log_warn(&subject, "attempt %s has failed, and that cannot be stored: %s",
 			 op->attempt.id, err->text);

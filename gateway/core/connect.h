@@ -23,6 +23,7 @@
 struct access;
 struct db;
 struct loop;
+struct meter;
 struct probes;
 
 struct connects;
@@ -35,6 +36,7 @@ struct connects_params {
 	struct tenants *tenants;
 	struct access *access;
 	struct probes *probes;
+	struct meter *meter; /* NULL: nothing is measured */
 	const char *deployment;
 	const char *public_url;
 	const char *client_metadata_url; /* of the operator's own document; NULL: ours */

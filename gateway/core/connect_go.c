@@ -342,6 +342,8 @@ static enum connect_result go(struct connect_op *op)
 {
 	if (db_affected(op->results[0]) != 1)
 		op->url = NULL;
+	else
+		connect_measure(op, "connect_started");
 	return CONNECT_END;
 }
 

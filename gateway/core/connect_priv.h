@@ -191,6 +191,8 @@ bool connect_has_registered(struct connect_op *op);
 struct db_statement connect_forget_client(struct connect_op *op);
 /* What writes down that the attempt has failed, and its event. */
 struct db_statement connect_failure(struct connect_op *op);
+/* The event was recorded. */
+void connect_measure(const struct connect_op *op, const char *event);
 /* The server as JSON, in the arena. */
 const char *connect_write_server(struct arena *arena, const struct oauth_server *server);
 int connect_read_server(struct arena *arena, const char *text, struct oauth_server *server,

@@ -65,6 +65,16 @@ bool credential_ready(const struct credentials *credentials, const struct tenant
 	return credential_find(credentials->access, tenant->id, connection->id, subject, &ignored);
 }
 
+const char *credential_account(const struct credentials *credentials, const struct tenant *tenant,
+			       const struct connection *connection, const char *subject)
+{
+	const struct grant_key key = grant_key_of(tenant->id, connection->id, subject);
+	struct access_token found;
+
+	return access_find(credentials->access, &key, &found) == ACCESS_READY ? found.account
+									      : NULL;
+}
+
 static bool is_same(const char *configured, const char *granted)
 {
 	return granted != NULL && strcmp(configured, granted) == 0;

@@ -32,6 +32,11 @@ bool credential_find(void *access, const char *tenant_id, const char *connection
 bool credential_ready(const struct credentials *credentials, const struct tenant *tenant,
 		      const struct connection *connection, const char *subject);
 
+/* Whose account at the upstream the one in memory is; NULL: there is none, or it is not known.
+ * Borrowed until the loop turns. */
+const char *credential_account(const struct credentials *credentials, const struct tenant *tenant,
+			       const struct connection *connection, const char *subject);
+
 /* The secret that the client of a grant of the tenant has in the settings by now, in the tenant;
  * NULL: they know nothing of that client, or of its being used where the grant is renewed. */
 struct grant;

@@ -234,34 +234,40 @@ int envelope_parse(struct span text, struct arena *arena, struct envelope *out, 
 	return read_response(&members, out, err);
 }
 
-static void open_message(struct buf *out, struct span id)
+void envelope_open(struct buf *out, struct span id, const char *member)
 {
 	buf_add(out, "{\"jsonrpc\":\"2.0\",\"id\":");
 	if (id.p != NULL)
 		buf_add_span(out, id);
 	else
 		buf_add(out, "null");
+	buf_printf(out, ",\"%s\":", member);
 }
 
 void envelope_result(struct buf *out, struct span id, struct span result)
 {
-	open_message(out, id);
-	buf_add(out, ",\"result\":");
+	envelope_open(out, id, "result");
 	buf_add_span(out, result);
+	buf_add(out, "}");
+}
+
+void envelope_error_object(struct buf *out, int code, const char *message, struct span data)
+{
+	buf_printf(out, "{\"code\":%d,\"message\":", code);
+	buf_add_json_string(out, message, strlen(message));
+	if (data.p != NULL) {
+		buf_add(out, ",\"data\":");
+		buf_add_span(out, data);
+	}
 	buf_add(out, "}");
 }
 
 void envelope_error(struct buf *out, struct span id, int code, const char *message,
 		    struct span data)
 {
-	open_message(out, id);
-	buf_printf(out, ",\"error\":{\"code\":%d,\"message\":", code);
-	buf_add_json_string(out, message, strlen(message));
-	if (data.p != NULL) {
-		buf_add(out, ",\"data\":");
-		buf_add_span(out, data);
-	}
-	buf_add(out, "}}");
+	envelope_open(out, id, "error");
+	envelope_error_object(out, code, message, data);
+	buf_add(out, "}");
 }
 
 void envelope_notification(struct buf *out, const char *method, struct span params)

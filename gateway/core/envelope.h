@@ -36,6 +36,11 @@ struct envelope {
 int envelope_parse(struct span text, struct arena *arena, struct envelope *out,
 		   struct err *err) MUST_CHECK;
 
+/* Appends the start of a message up to the value of the member, result or error; after that value
+ * one brace closes it. */
+void envelope_open(struct buf *out, struct span id, const char *member);
+/* Appends an error object. data absent: none. */
+void envelope_error_object(struct buf *out, int code, const char *message, struct span data);
 /* Appends a whole message. id absent is written as null. data absent: none. */
 void envelope_result(struct buf *out, struct span id, struct span result);
 void envelope_error(struct buf *out, struct span id, int code, const char *message,

@@ -190,7 +190,7 @@ static enum role least_role(const char *key_role, const char *user_role)
 	return user < role ? user : role;
 }
 
-static struct principal *principal_of(const struct db_result *row)
+static struct principal *principal_of(const struct db_result *row, const char *key_id)
 {
 	struct principal *p = mem_new(sizeof(*p));
 	const char *user_id = db_text(row, 0, "user_id");
@@ -198,6 +198,7 @@ static struct principal *principal_of(const struct db_result *row)
 	p->refs = 1;
 	snprintf(p->tenant_id, sizeof(p->tenant_id), "%s", db_text(row, 0, "tenant_id"));
 	snprintf(p->api_key_id, sizeof(p->api_key_id), "%s", db_text(row, 0, "id"));
+	snprintf(p->api_key_public, sizeof(p->api_key_public), "%s", key_id);
 	p->tenant = mem_strdup(db_text(row, 0, "tenant_name"));
 	p->api_key = mem_strdup(db_text(row, 0, "name"));
 	p->role = least_role(db_text(row, 0, "role"), db_text(row, 0, "user_role"));
@@ -252,7 +253,7 @@ static void on_row(void *ctx, const struct db_result *const *results, size_t n,
 		finish(op, NULL, &problem);
 		return;
 	}
-	principal = principal_of(results[0]);
+	principal = principal_of(results[0], op->parts.id);
 	if (expired(principal)) {
 		finish(op, NULL, &problem);
 	} else {

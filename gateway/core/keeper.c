@@ -66,6 +66,7 @@ struct keeper *keeper_new(const struct keeper_params *params)
 	keeper->params = *params;
 	keeper->renewal_ms = loop_now_ms(params->loop) - KEEPER_LOOK_MS;
 	keeper_look(keeper);
+	keeper_accounts_start(keeper);
 	return keeper;
 }
 
@@ -74,6 +75,7 @@ static void stop(struct keeper *keeper)
 	timer_stop(&keeper->renew_timer);
 	timer_stop(&keeper->expiry_timer);
 	db_cancel(&keeper->renewal);
+	keeper_accounts_stop(keeper);
 	lease_free_all(keeper);
 }
 

@@ -33,8 +33,9 @@ struct upstreams;
 #define KEEPER_AUTH_RETRY_MS	60000 /* after a refused credential, or none; with jitter */
 #define KEEPER_STREAM_STABLE_MS 10000 /* a stream that lived as long did not fail */
 #define KEEPER_LIST_TIMEOUT_MS	30000
-#define KEEPER_MAX_BUSY		128 /* listings and their writes at one time */
-#define KEEPER_CROWDED_MS	200 /* over that: about when to ask again */
+#define KEEPER_ACCOUNTS_MS	10000 /* between two counts of all accounts */
+#define KEEPER_MAX_BUSY		128   /* listings and their writes at one time */
+#define KEEPER_CROWDED_MS	200   /* over that: about when to ask again */
 
 struct keeper_params {
 	struct loop *loop;

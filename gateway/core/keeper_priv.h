@@ -153,6 +153,18 @@ struct lease {
 	UT_hash_handle hh;
 };
 
+/* keeper_accounts.c: how many grants the watched connections have, for METER_ACCOUNTS. */
+struct keeper_accounts {
+	struct timer timer;
+	struct db_op *query;
+	char tenant_id[UUID_TEXT_BYTES]; /* asked for now, or last; "": none in this round */
+};
+/* Nothing if nothing is measured. */
+void keeper_accounts_start(struct keeper *keeper);
+void keeper_accounts_stop(struct keeper *keeper);
+/* Nobody counts them any more. */
+void keeper_accounts_end(struct keeper *keeper, const char *tenant, const char *connection);
+
 enum keeper_state {
 	KEEPER_WATCHING,
 	KEEPER_RELEASING,
@@ -172,6 +184,7 @@ struct keeper {
 	bool look_again;    /* a hint came while it ran */
 	struct timer renew_timer;
 	struct timer expiry_timer; /* nobody has confirmed the lease: others may hold it */
+	struct keeper_accounts accounts;
 	loop_cb *released;
 	void *released_ctx;
 };

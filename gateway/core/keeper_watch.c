@@ -36,10 +36,12 @@ static void measure(const struct connection_watch *watch, enum up up)
 		return;
 	labels[0] = watch->tenant->name;
 	labels[1] = watch->connection->name;
-	if (up == UP_NOBODY_ASKS)
+	if (up == UP_NOBODY_ASKS) {
 		meter_gauge_end(meter, METER_CONNECTION_UP, labels);
-	else
-		meter_gauge(meter, METER_CONNECTION_UP, labels, up == UP_YES);
+		keeper_accounts_end(keeper_of(watch), labels[0], labels[1]);
+		return;
+	}
+	meter_gauge(meter, METER_CONNECTION_UP, labels, up == UP_YES);
 }
 
 static bool is_busy(enum watch_state state)

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 static const char *const legacy_versions[] = {
 	MCP_LATEST_LEGACY_VERSION,
 	"2025-06-18",
@@ -54,4 +56,36 @@ const char *mcp_log_level_name(int level)
 bool mcp_elicits_url(struct span capabilities)
 {
 	return span_type(span_get(span_get(capabilities, "elicitation"), "url")) == SPAN_OBJECT;
+}
+
+void mcp_known_capabilities(struct span capabilities, struct buf *out)
+{
+	static const struct {
+		const char *name;
+		const char *modes[3];
+	} known[] = {
+		{"roots",	   { NULL }		    },
+		{ "sampling",    { "context", "tools", NULL }},
+		{ "elicitation", { "form", "url", NULL }	 },
+	};
+	const char *comma = "";
+
+	buf_add(out, "{");
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		struct span declared = span_get(capabilities, known[i].name);
+		const char *inner = "";
+
+		if (span_type(declared) != SPAN_OBJECT)
+			continue;
+		buf_printf(out, "%s\"%s\":{", comma, known[i].name);
+		for (const char *const *mode = known[i].modes; *mode != NULL; mode++) {
+			if (span_type(span_get(declared, *mode)) != SPAN_OBJECT)
+				continue;
+			buf_printf(out, "%s\"%s\":{}", inner, *mode);
+			inner = ",";
+		}
+		buf_add(out, "}");
+		comma = ",";
+	}
+	buf_add(out, "}");
 }

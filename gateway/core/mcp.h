@@ -33,8 +33,18 @@ const char *mcp_legacy_negotiate(const char *requested);
 #define MCP_META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 #define MCP_META_PREFIX	      "io.modelcontextprotocol/"
 
+/* Ours, in either era. None of that prefix is passed on to an upstream. */
+#define GATEWAY_META_PREFIX    "io.tollgate/"
+#define GATEWAY_META_CALL_ID   "io.tollgate/call_id" /* in results: the call's row in the book */
+#define GATEWAY_META_PURPOSE   "io.tollgate/purpose" /* in params: why, in a sentence */
+#define GATEWAY_DATA_CALL_ID   "call_id"	     /* in the data of errors */
+#define GATEWAY_CALL_ID_HEADER "Tollgate-Call-Id"
+
 /* Of a client's capabilities: it can send its user to a URL (elicitation, mode url). */
 bool mcp_elicits_url(struct span capabilities);
+/* Those that MCP knows, as an object without their settings: what else a client declares may be
+ * anything. Appends to out. */
+void mcp_known_capabilities(struct span capabilities, struct buf *out);
 
 /* JSON-RPC and MCP error codes (reference: the 2026-07-28 schema). */
 #define RPC_PARSE_ERROR		(-32700)

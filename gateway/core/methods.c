@@ -99,6 +99,7 @@ static enum step_result initialize(struct call *call)
 	struct span capabilities = span_trim(span_get(params, "capabilities"));
 	const char *requested = call_text(call->arena, span_get(params, "protocolVersion"), 32);
 	const char *version;
+	struct buf known;
 
 	if (requested == NULL)
 		return invalid_params(call, "params.protocolVersion must be a string");
@@ -110,13 +111,17 @@ static enum step_result initialize(struct call *call)
 		return invalid_params(call, "params.clientInfo must be an object");
 	version = mcp_legacy_negotiate(requested);
 	answer_initialize(call, version);
+	buf_init(&known, MAX_CAPABILITIES_BYTES);
+	mcp_known_capabilities(capabilities, &known);
+	capabilities = (struct span){ arena_dup(call->arena, known.data, known.len), known.len };
+	buf_fini(&known);
 
 	const struct session_new new = {
 		.principal = call->principal,
 		.endpoint = call->params.endpoint != NULL ? call->params.endpoint : "",
 		.protocol_version = version,
-		.client_name = call_text(call->arena, span_get(info, "name"), MAX_NAME_BYTES),
-		.client_version = call_text(call->arena, span_get(info, "version"), MAX_NAME_BYTES),
+		.client_name = call_clean_text(call, span_get(info, "name"), MAX_NAME_BYTES),
+		.client_version = call_clean_text(call, span_get(info, "version"), MAX_NAME_BYTES),
 		.capabilities = capabilities,
 	};
 	session_create_start(call->gate->sessions, &call->wait.session, &new,
@@ -224,13 +229,13 @@ static enum step_result tools_list(struct call *call)
 #define MODERN (1u << MCP_MODERN)
 
 static const struct method methods[] = {
-	{"initialize",		LEGACY,		initialize,	    NULL	 },
-	{ "ping",		  LEGACY,	  ping,		NULL	     },
-	{ "logging/setLevel",     LEGACY,	      set_level,	 NULL	      },
-	{ "server/discover",	     MODERN,	     discover,	       NULL	    },
-	{ "subscriptions/listen", MODERN,	  call_listen_check, call_listen},
-	{ "tools/list",		LEGACY | MODERN, tools_list,	     NULL	  },
-	{ "tools/call",		LEGACY | MODERN, NULL,	       NULL	    },
+	{"initialize",		LEGACY,		initialize,	    NULL,	  false},
+	{ "ping",		  LEGACY,	  ping,		NULL,	      true },
+	{ "logging/setLevel",     LEGACY,	      set_level,	 NULL,	       true },
+	{ "server/discover",	     MODERN,	     discover,	       NULL,	     false},
+	{ "subscriptions/listen", MODERN,	  call_listen_check, call_listen, true },
+	{ "tools/list",		LEGACY | MODERN, tools_list,	     NULL,	   true },
+	{ "tools/call",		LEGACY | MODERN, NULL,	       NULL,	     false},
 };
 
 const struct method *method_find(enum mcp_era era, const char *name)

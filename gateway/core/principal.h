@@ -13,6 +13,8 @@ enum role { ROLE_USER, ROLE_ADMIN, ROLE_PLATFORM };
 const char *role_name(enum role role);
 int role_parse(const char *name, enum role *out, struct err *err) MUST_CHECK;
 
+#define PRINCIPAL_KEY_BYTES 16
+
 struct principal {
 	unsigned refs;
 	char tenant_id[UUID_TEXT_BYTES];
@@ -21,6 +23,8 @@ struct principal {
 	char *user_name;	       /* NULL for a service key */
 	char api_key_id[UUID_TEXT_BYTES];
 	char *api_key; /* name */
+	/* What the records show of it (apikey.h); "" for a browser. */
+	char api_key_public[PRINCIPAL_KEY_BYTES];
 	enum role role;
 	int64_t expires_at_us; /* Unix microseconds; 0: never */
 	/* "user:<uuid>" or "key:<uuid>": what sessions are bound to. */

@@ -54,7 +54,7 @@ static struct span number(struct provision *provision, int64_t value)
 }
 
 void provision_tenant(struct provision *provision, const struct keyring *keyring,
-		      const char *deployment, const char *name, const char *egress)
+		      const char *deployment, const struct tenant_row *row)
 {
 	const char *id = provision->tenant.value;
 	struct seal_key key;
@@ -64,8 +64,10 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 	keyring_wrap(keyring, deployment, id, &key, wrapped);
 	mem_wipe(&key, sizeof(key));
 
-	const struct span tenant[] = { span_of(id), span_of(arena_strdup(provision->arena, name)),
-				       span_of(arena_strdup(provision->arena, egress)) };
+	const struct span tenant[] = { span_of(id),
+				       span_of(arena_strdup(provision->arena, row->name)),
+				       span_of(row->enabled ? "true" : "false"),
+				       span_of(arena_strdup(provision->arena, row->egress)) };
 	const struct span data_key[] = {
 		number(provision, keyring_primary(keyring)),
 		bytea(provision, wrapped, sizeof(wrapped)),
@@ -73,7 +75,7 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 
 	provision_add(provision,
 		      "SELECT *, egress::text AS egress_text"
-		      " FROM tollgate.create_tenant($1::uuid, $2, true, $3::jsonb)",
+		      " FROM tollgate.create_tenant($1::uuid, $2, $3::boolean, $4::jsonb)",
 		      tenant, COUNT(tenant));
 	provision_add(provision,
 		      "INSERT INTO tollgate.data_keys (tenant_id, dek_id, kek_id, wrapped)"
@@ -81,14 +83,15 @@ void provision_tenant(struct provision *provision, const struct keyring *keyring
 		      data_key, COUNT(data_key));
 }
 
-void provision_user(struct provision *provision, const char *id, const char *name,
-		    const char *email, const char *role)
+void provision_user(struct provision *provision, const struct user_row *row)
 {
-	const struct span params[] = { span_of(id), span_of(name), span_of(email), span_of(role) };
+	const struct span params[] = { span_of(row->id), span_of(row->name), span_of(row->email),
+				       span_of(row->role),
+				       span_of(row->enabled ? "true" : "false") };
 
 	provision_add(provision,
-		      "INSERT INTO tollgate.users (tenant_id, id, name, email, role)"
-		      " VALUES (" TENANT ", $1::uuid, $2, $3, $4)",
+		      "INSERT INTO tollgate.users (tenant_id, id, name, email, role, enabled)"
+		      " VALUES (" TENANT ", $1::uuid, $2, $3, $4, $5::boolean)",
 		      params, COUNT(params));
 }
 

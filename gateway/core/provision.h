@@ -31,13 +31,24 @@ struct db_tx provision_tx(const struct provision *provision);
 void provision_add(struct provision *provision, const char *sql, const struct span *params,
 		   size_t n);
 
-/* The tenant and its first data key. ERR_CONFLICT from Postgres if the name exists. egress is a
- * JSON object. The first result is the tenant's row, as of tollgate.create_tenant. */
+struct tenant_row {
+	const char *name;
+	bool enabled;
+	const char *egress; /* a JSON object */
+};
+/* The tenant and its first data key. ERR_CONFLICT from Postgres if the name exists. The
+ * first result is the tenant's row, as of tollgate.create_tenant. */
 void provision_tenant(struct provision *provision, const struct keyring *keyring,
-		      const char *deployment, const char *name, const char *egress);
+		      const char *deployment, const struct tenant_row *row);
 
-void provision_user(struct provision *provision, const char *id, const char *name,
-		    const char *email, const char *role);
+struct user_row {
+	const char *id;
+	const char *name;
+	const char *email; /* or NULL */
+	const char *role;
+	bool enabled;
+};
+void provision_user(struct provision *provision, const struct user_row *row);
 
 struct key_row {
 	const char *id;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/core/meters.h"
 #include "gateway/core/session_priv.h"
 
 #include <assert.h>
@@ -261,18 +262,37 @@ static void on_changed(void *ctx, const struct db_result *const *results, size_t
 		finish(op, NULL, NULL);
 }
 
+static void on_deleted(void *ctx, const struct db_result *const *results, size_t n,
+		       const struct err *err)
+{
+	const struct session_op *op = ctx;
+
+	if (err == NULL && db_rows(results[0]) == 1)
+		meter_observe(op->sessions->meter, METER_SESSION_SECONDS,
+			      (const char *const[]){ op->tenant },
+			      db_int(results[0], 0, "lived_us"));
+	on_changed(ctx, results, n, err);
+}
+
+void sessions_measure(struct sessions *sessions, struct meter *meter)
+{
+	sessions->meter = meter;
+}
+
 void session_end_start(struct sessions *sessions, struct session_op **slot,
 		       const struct session_key *key, session_done *done, void *ctx)
 {
 	static const char *const sql =
 		"DELETE FROM tollgate.mcp_sessions"
 		" WHERE tenant_id = current_setting('app.tenant')::uuid AND id_hash = $1::bytea"
-		" AND principal = $2 AND endpoint = $3";
+		" AND principal = $2 AND endpoint = $3"
+		" RETURNING (extract(epoch FROM now() - created_at) * 1000000)::bigint AS lived_us";
 	struct session_op *op = op_new(sessions, slot, key, done, ctx);
 	struct session_params params;
 
 	session_params_fill(&params, key);
-	db_query(sessions->db, &op->query, &params.tenant, sql, params.values, 3, on_changed, op);
+	snprintf(op->tenant, sizeof(op->tenant), "%s", key->principal->tenant);
+	db_query(sessions->db, &op->query, &params.tenant, sql, params.values, 3, on_deleted, op);
 }
 
 void session_log_level_start(struct sessions *sessions, struct session_op **slot,

@@ -30,6 +30,7 @@ struct session {
 struct session *session_ref(struct session *session);
 void session_unref(struct session **session);
 
+struct meter;
 struct sessions;
 struct session_op;
 /* One that is known is served from memory. When its row was last seen more than stale_max_ms ago it
@@ -37,6 +38,8 @@ struct session_op;
  * changed; when that does not succeed within the same time again, it is not known any more. */
 struct sessions *sessions_new(struct loop *loop, struct db *db, int64_t stale_max_ms);
 void sessions_free(struct sessions **sessions);
+/* From now on it is measured how long those lasted that are ended. */
+void sessions_measure(struct sessions *sessions, struct meter *meter);
 /* What is remembered of the tenant's sessions, or of all (NULL), is asked for again; where Postgres
  * does not answer it is served as it was, for the same time as above. */
 void sessions_forget(struct sessions *sessions, const char *tenant_id);

@@ -5,6 +5,7 @@
 /* Shared by the files of gateway/core/session*.c: what is asked of Postgres, and what is known. */
 
 #include "base/crypto.h"
+#include "gateway/core/names.h"
 #include "gateway/core/session.h"
 
 struct known_session;
@@ -14,6 +15,7 @@ struct sessions {
 	struct db *db;
 	int64_t stale_max_ms;
 	struct known_session *known;
+	struct meter *meter; /* NULL: nothing is measured */
 	unsigned generation; /* grows with each forget: an answer asked for before is not kept */
 };
 
@@ -23,6 +25,7 @@ struct session_op {
 	struct session *session; /* create: what will be announced */
 	uint8_t binding[SHA256_BYTES];
 	char tenant_id[UUID_TEXT_BYTES];
+	char tenant[NAME_MAX_BYTES + 1]; /* its name, of one that is ended */
 	unsigned generation;
 	struct db_op *query;
 	session_done *done;

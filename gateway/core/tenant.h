@@ -81,6 +81,7 @@ struct connection {
 	size_t n_headers;
 	int64_t connect_timeout_ms;
 	int64_t call_timeout_ms;
+	bool trusted; /* it may be sent the baggage of a trace */
 	const char **tools_allow;
 	size_t n_tools_allow;
 	const char **tools_deny;

@@ -28,8 +28,9 @@ enum { TENANT_ROW, KEY_ROWS, CONNECTION_ROWS };
 /* One statement, so that settings and tools are always of one moment. While an edit is tried out
  * there are two rows: first what serves, with the tools; then what is tried. */
 static const char select_connections[] =
-	"SELECT s.*, c.name, c.enabled, c.session_scope, to_json(c.tools_allow)::text AS "
-	"tools_allow, c.audit_level, to_json(c.audit_redact)::text AS audit_redact,"
+	"SELECT s.*, c.name, c.enabled, c.session_scope, c.trust_level,"
+	" to_json(c.tools_allow)::text AS tools_allow, c.audit_level,"
+	" to_json(c.audit_redact)::text AS audit_redact,"
 	" to_json(c.tools_deny)::text AS tools_deny, k.era AS listed_era, k.instructions, k.tools"
 	" FROM (SELECT c.id, p.connection_id IS NOT NULL AS trial, " SETTINGS(
 		"c") " FROM tollgate.connections c LEFT JOIN tollgate.serving_connections p"
@@ -409,6 +410,7 @@ static void load_connection(struct loader *loader, struct connection *connection
 	connection->settings_version = db_int(rows, row, "settings_version");
 	connection->connect_timeout_ms = db_int(rows, row, "connect_timeout_ms");
 	connection->call_timeout_ms = db_int(rows, row, "call_timeout_ms");
+	connection->trusted = strcmp(db_text(rows, row, "trust_level"), "trusted") == 0;
 	if (load_settings(loader, connection, rows, row, &err) < 0)
 		reject(loader, connection, err.text);
 }

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
+#include "base/trace_context.h"
 #include "gateway/core/mcp.h"
 #include "gateway/core/tenant.h"
 
@@ -90,11 +91,14 @@ struct upstream_request {
 	 * or NULL for the shared one. Users never share a session: without a scope it is theirs. */
 	const char *subject;
 	int64_t timeout_ms; /* over everything, sessions and discovery included */
+	/* Takes the place of the client's, in _meta and as headers; absent members go. */
+	struct trace_carrier trace;
 };
 
 /* Exactly one of result and error is present. Borrowed. */
 struct upstream_answer {
 	enum mcp_era era; /* of the upstream */
+	int status;	  /* HTTP */
 	struct span result;
 	struct span error; /* the whole JSON-RPC error object */
 };

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "gateway/core/acquire.h"
 #include "gateway/core/connect.h"
+#include "gateway/core/event_context.h"
 #include "gateway/core/identity.h"
 #include "gateway/core/probe.h"
 #include "gateway/core/tenant.h"
+#include "gateway/http/api_record.h"
 #include "gateway/http/credential.h"
 #include "gateway/http/guard.h"
 #include "gateway/http/route_match.h"
@@ -40,12 +42,53 @@ static void request_free(struct api_request *request)
 	connect_cancel(&request->connecting);
 	access_cancel(&request->accessing);
 	acquire_cancel(&request->acquiring);
+	attempt_leave(&request->recording);
 	tenant_unref(&request->tenant);
 	principal_unref(&request->principal);
+	principal_unref(&request->caller);
 	request->magic = 0;
 	arena_free(&arena);
 	if (call != NULL)
 		call_client_gone(call);
+}
+
+static void release(struct api_request *request)
+{
+	struct exchange_answer *answer = request->answer;
+
+	request->answer = NULL;
+	if (answer != NULL)
+		exchange_answer(request->exchange, answer);
+	request_free(request);
+}
+
+/* A refusal stays one whatever becomes of its event. */
+static void on_recorded(void *ctx, const struct err *err)
+{
+	struct api_request *request = ctx;
+
+	if (err != NULL) {
+		log_warn(
+			&(struct log_subject){ .component = "api", .tenant = request->tenant_name },
+			"%s cannot be recorded: %s", api_action_name(request->action), err->text);
+		if (request->answer->status < 400)
+			api_fail(request, ERR_UNAVAILABLE,
+				 "this was done and cannot be recorded now; look before you try "
+				 "again");
+	}
+	release(request);
+}
+
+/* It has its answer: nothing of an action is told before it is recorded. */
+static void conclude(struct api_request *request)
+{
+	if (request->answer == NULL || !api_record_start(request, on_recorded))
+		release(request);
+}
+
+void api_finish(struct api_request *request)
+{
+	conclude(request);
 }
 
 /* Its client has left: nobody is to be answered. */
@@ -66,7 +109,7 @@ void api_resume(struct api_request *request)
 		case API_WAIT:
 			return; /* the request may be gone */
 		case API_DONE:
-			request_free(request);
+			conclude(request);
 			return;
 		}
 	}
@@ -93,7 +136,7 @@ static void on_identity(void *ctx, struct principal *principal, const struct err
 		api_fail(request, err->code, "%s",
 			 err->code == ERR_UNAUTHENTICATED ? err->text
 							  : "API keys cannot be checked now");
-		request_free(request);
+		conclude(request);
 		return;
 	}
 	api_resume(request);
@@ -132,9 +175,12 @@ static const char *named_tenant(const struct api_request *request)
 
 static enum api_result authorize(struct api_request *request)
 {
-	const struct principal *principal = request->principal;
+	struct principal *principal = request->principal;
 	enum api_who who = named_tenant(request) != NULL ? API_PLATFORM : request->route->who;
 
+	request->caller = principal_ref(principal);
+	request->tenant_id = principal->tenant_id;
+	request->tenant_name = principal->tenant;
 	if (who == API_PLATFORM && principal->role < ROLE_PLATFORM)
 		return api_fail(request, ERR_FORBIDDEN, "only a key of role platform may do this");
 	if (who == API_ADMIN && principal->role < ROLE_ADMIN)
@@ -154,8 +200,6 @@ static enum api_result choose_tenant(struct api_request *request)
 {
 	const struct span name = span_of(named_tenant(request));
 
-	request->tenant_id = request->principal->tenant_id;
-	request->tenant_name = request->principal->tenant;
 	if (name.p == NULL)
 		return API_NEXT;
 	return api_query(request, "SELECT id, name FROM tollgate.find_tenant($1)", &name, 1);
@@ -241,6 +285,7 @@ void api_handle(struct exchange *exchange)
 		.next = frame,
 	};
 	assert(request->route != NULL);
+	api_record_begin(request);
 	exchange_on_gone(exchange, on_gone, request);
 	api_resume(request);
 }
@@ -272,7 +317,7 @@ static void fail_query(struct api_request *request, const struct err *err)
 		log_error(&subject, "a request of the admin API fails: %s", err->text);
 		api_fail(request, ERR_INTERNAL, "this failed; the log of the gateway says why");
 	}
-	request_free(request);
+	conclude(request);
 }
 
 static void on_results(void *ctx, const struct db_result *const *results, size_t n,
@@ -282,7 +327,8 @@ static void on_results(void *ctx, const struct db_result *const *results, size_t
 
 	assert(request->magic == API_MAGIC);
 	if (err != NULL) {
-		fail_query(request, err);
+		if (request->failed == NULL || !request->failed(request, err))
+			fail_query(request, err);
 		return;
 	}
 	request->results = results;
@@ -290,23 +336,42 @@ static void on_results(void *ctx, const struct db_result *const *results, size_t
 	api_resume(request);
 }
 
+static enum api_result run(struct api_request *request, const char *tenant_id,
+			   const struct db_statement *statements, size_t n)
+{
+	const char *context = api_record_context(request);
+	const struct db_setting settings[] = {
+		{"app.tenant",		tenant_id},
+		{ EVENT_CONTEXT_SETTING, context	 },
+	};
+	const struct db_tx tx = {
+		.settings = settings,
+		.n_settings = context != NULL ? 2 : 1,
+		.statements = statements,
+		.n_statements = n,
+	};
+
+	return api_start(request, request->app->db, &tx);
+}
+
+enum api_result api_start(struct api_request *request, struct db *db, const struct db_tx *tx)
+{
+	request->results = NULL;
+	db_start(db, &request->query, tx, on_results, request);
+	return API_WAIT;
+}
+
 enum api_result api_query(struct api_request *request, const char *sql, const struct span *params,
 			  size_t n)
 {
-	const struct db_setting setting = { "app.tenant", request->tenant_id };
+	const struct db_statement statement = { .sql = sql, .params = params, .n_params = n };
 
-	request->results = NULL;
-	db_query(request->app->db, &request->query, &setting, sql, params, n, on_results, request);
-	return API_WAIT;
+	return run(request, request->tenant_id, &statement, 1);
 }
 
 enum api_result api_run(struct api_request *request, const struct provision *provision)
 {
-	const struct db_tx tx = provision_tx(provision);
-
-	request->results = NULL;
-	db_start(request->app->db, &request->query, &tx, on_results, request);
-	return API_WAIT;
+	return run(request, provision->tenant.value, provision->statements, provision->n);
 }
 
 static void on_tenant(void *ctx, struct tenant *tenant, const struct err *err)

@@ -26,6 +26,8 @@
 #include "gateway/http/exchange.h"
 
 struct access_op;
+struct api_action;
+struct attempt_op;
 struct acquire_op;
 struct call;
 struct call_reply;
@@ -78,6 +80,16 @@ struct tenants_op;
 	X(TENANT, "GET", "/users/{name}", ADMIN, user_show)                                        \
 	X(TENANT, "PATCH", "/users/{name}", ADMIN, user_change)                                    \
 	X(TENANT, "DELETE", "/users/{name}", ADMIN, user_remove)                                   \
+	X(TENANT, "GET", "/audit/calls", SELF, audit_calls)                                        \
+	X(TENANT, "GET", "/audit/calls/{id}", SELF, audit_call)                                    \
+	X(TENANT, "GET", "/audit/stats", SELF, audit_stats)                                        \
+	X(TENANT, "GET", "/audit/timeseries", SELF, audit_timeseries)                              \
+	X(TENANT, "GET", "/audit/breakdown", SELF, audit_breakdown)                                \
+	X(TENANT, "GET", "/audit/percentiles", SELF, audit_percentiles)                            \
+	X(TENANT, "GET", "/audit/tail", SELF, audit_tail)                                          \
+	X(TENANT, "GET", "/audit/export", SELF, audit_export)                                      \
+	X(TENANT, "GET", "/audit/admin-events", ADMIN, audit_admin_events)                         \
+	X(TENANT, "GET", "/audit/auth-events", ADMIN, audit_auth_events)                           \
 	X(DEPLOYMENT, "GET", "/tenants", PLATFORM, tenant_list)                                    \
 	X(DEPLOYMENT, "POST", "/tenants", PLATFORM, tenant_create)                                 \
 	X(DEPLOYMENT, "GET", "/tenants/{tenant}", PLATFORM, tenant_show)                           \
@@ -125,14 +137,27 @@ struct api_request {
 	const struct api_route *route;
 	api_step *const *next;
 	struct principal *principal; /* who asks; in another tenant as one of its administrators */
-	const char *tenant_id;	     /* whose things it is about */
+	struct principal *caller;    /* who asks, as recognised; NULL: nobody yet */
+	const struct api_action *action; /* what is recorded of it; NULL: nothing */
+	char event_id[UUID_TEXT_BYTES];	 /* of an action */
+	/* Columns that get another secret, for its event; ends with NULL. */
+	const char *secrets[4];
+	bool knows_secrets;
+	/* The answer to an action, which waits until it is recorded; NULL: not yet, or sent. */
+	struct exchange_answer *answer;
+	const char *problem_code; /* of a refusal; NULL */
+	const char *problem_detail;
+	const char *tenant_id; /* whose things it is about */
 	const char *tenant_name;
 	/* API_SELF: only what belongs to this user; NULL: whatever the tenant has. */
 	const char *only_user_id;
 	/* Of the query that the step before waited for, one for each statement. */
 	const struct db_result *const *results;
 	size_t n_results;
-	const char *conflict;		/* says what a name that is taken belongs to */
+	const char *conflict; /* says what a name that is taken belongs to */
+	/* A query has failed: true if that is dealt with and the request goes on. NULL: it is
+	 * answered as usual. */
+	bool (*failed)(struct api_request *request, const struct err *err);
 	struct tenant *tenant;		/* set by api_load_tenant and api_find_tenant */
 	struct span text;		/* set by api_read_text */
 	json_t *body;			/* set by api_read_body */
@@ -150,6 +175,7 @@ struct api_request {
 	struct connect_op *connecting;
 	struct access_op *accessing;
 	struct acquire_op *acquiring;
+	struct attempt_op *recording;
 	bool called; /* a call was made, which records itself */
 };
 
@@ -179,6 +205,9 @@ const struct db_result *api_last_result(const struct api_request *request);
 enum api_result api_query(struct api_request *request, const char *sql, const struct span *params,
 			  size_t n);
 enum api_result api_run(struct api_request *request, const struct provision *provision);
+enum api_result api_start(struct api_request *request, struct db *db, const struct db_tx *tx);
+/* The end of a request that is answered, from a callback of its own. */
+void api_finish(struct api_request *request);
 
 /* A refusal of the route that calls tools is a call that was refused: it has its row (api_tools.c).
  * Nothing for other routes, and for calls that were made. */

@@ -9,24 +9,50 @@
 
 #include "base/crypto.h"
 #include "gateway/http/api.h"
+#include "gateway/http/api_record.h"
 #include "gateway/http/problem.h"
 
 #define NUMBER_BYTES   16
 #define MAX_TEXT_BYTES 512
+#define MAX_HEADERS    3
+
+/* What only asks is answered at once; what changes something waits until it is recorded. */
+static enum api_result give(struct api_request *request, const struct exchange_answer *answer)
+{
+	struct arena *arena = request->arena;
+	struct http_header headers[MAX_HEADERS];
+	struct exchange_answer *kept;
+
+	if (request->action == NULL) {
+		exchange_answer(request->exchange, answer);
+		return API_DONE;
+	}
+	assert(answer->n_headers < MAX_HEADERS);
+	for (size_t i = 0; i < answer->n_headers; i++)
+		headers[i] = (struct http_header){ arena_strdup(arena, answer->headers[i].name),
+						   arena_strdup(arena, answer->headers[i].value) };
+	headers[answer->n_headers] = (struct http_header){ API_EVENT_HEADER, request->event_id };
+	kept = arena_dup(arena, answer, sizeof(*answer));
+	kept->n_headers = answer->n_headers + 1;
+	kept->headers = arena_dup(arena, headers, kept->n_headers * sizeof(headers[0]));
+	if (answer->body.n > 0)
+		kept->body.p = arena_dup(arena, answer->body.p, answer->body.n);
+	request->answer = kept;
+	return API_DONE;
+}
 
 static enum api_result answer(struct api_request *request, int status, struct span body,
 			      const char *etag)
 {
 	const struct http_header header = { "ETag", etag };
 
-	exchange_answer(request->exchange, &(struct exchange_answer){
-						   .status = status,
-						   .content_type = "application/json",
-						   .headers = &header,
-						   .n_headers = etag != NULL ? 1 : 0,
-						   .body = body,
-					   });
-	return API_DONE;
+	return give(request, &(struct exchange_answer){
+				     .status = status,
+				     .content_type = "application/json",
+				     .headers = &header,
+				     .n_headers = etag != NULL ? 1 : 0,
+				     .body = body,
+			     });
 }
 
 enum api_result api_answer(struct api_request *request, int status, json_t *body, const char *etag)
@@ -52,8 +78,7 @@ enum api_result api_answer_text(struct api_request *request, struct span body)
 
 enum api_result api_answer_nothing(struct api_request *request)
 {
-	exchange_answer(request->exchange, &(struct exchange_answer){ .status = 204 });
-	return API_DONE;
+	return give(request, &(struct exchange_answer){ .status = 204 });
 }
 
 /* What HTTP wants to go with some of them. */
@@ -61,6 +86,7 @@ static void fail(struct api_request *request, const struct problem *problem)
 {
 	struct http_header header = { "Retry-After", NULL };
 	struct problem whole = *problem;
+	struct buf body;
 	char retry_after[NUMBER_BYTES];
 
 	api_record_refusal(request, problem->status, problem->detail);
@@ -77,7 +103,18 @@ static void fail(struct api_request *request, const struct problem *problem)
 	}
 	whole.headers = &header;
 	whole.n_headers = problem->status == 401 || problem->status == 503 ? 1 : 0;
-	problem_send(request->exchange, &whole);
+	request->problem_code = arena_strdup(request->arena, problem->code);
+	request->problem_detail = arena_strdup(request->arena, problem->detail);
+	buf_init(&body, PROBLEM_MAX_BYTES);
+	problem_write(&whole, &body);
+	give(request, &(struct exchange_answer){
+			      .status = whole.status,
+			      .content_type = PROBLEM_CONTENT_TYPE,
+			      .headers = whole.headers,
+			      .n_headers = whole.n_headers,
+			      .body = buf_span(&body),
+		      });
+	buf_fini(&body);
 }
 
 enum api_result api_fail_as(struct api_request *request, int status, const char *code,

@@ -15,7 +15,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A call id begins with when the call began, so that the days need not be searched. */
-#define MS_OF_ID "('x' || left(replace($1, '-', ''), 12))::bit(48)::bigint"
+#define MS_OF_ID "('x' || left(replace($1::text, '-', ''), 12))::bit(48)::bigint"
 #define AT_OF_ID "timestamptz 'epoch' + " MS_OF_ID " * interval '1 millisecond'"
 
 static enum api_result find_parts(struct api_request *request)
@@ -24,14 +24,15 @@ static enum api_result find_parts(struct api_request *request)
 
 	if (!uuid_valid(id.p))
 		return api_fail(request, ERR_NOT_FOUND, "there is no such call");
-	return api_query(request,
-			 "SELECT part, bytes, truncated, sealed, to_char(started_at " API_RFC3339
-			 " AS started_at,"
-			 " (extract(epoch FROM started_at) * 1000000)::bigint AS started_us"
-			 " FROM audit.call_payloads WHERE tenant_id = " TENANT
-			 " AND call_id = $1::uuid AND started_at >= " AT_OF_ID
-			 " AND started_at < " AT_OF_ID " + interval '1 millisecond'",
-			 &id, 1);
+	return api_query(
+		request,
+		"SELECT call_id, part, bytes, truncated, sealed, to_char(started_at " API_RFC3339
+		" AS started_at,"
+		" (extract(epoch FROM started_at) * 1000000)::bigint AS started_us"
+		" FROM audit.call_payloads WHERE tenant_id = " TENANT
+		" AND call_id = $1::text::uuid AND started_at >= " AT_OF_ID
+		" AND started_at < " AT_OF_ID " + interval '1 millisecond'",
+		&id, 1);
 }
 
 static int open_part(const struct api_request *request, const struct db_result *rows, size_t i,
@@ -53,7 +54,7 @@ static int open_part(const struct api_request *request, const struct db_result *
 	const struct span sealed = { bytes, n };
 	int ret = -1;
 
-	payload_place(exchange_param(request->exchange, "id"), db_text(rows, i, "part"),
+	payload_place(db_text(rows, i, "call_id"), db_text(rows, i, "part"),
 		      db_int(rows, i, "bytes"), row);
 	key = seal_find_key(tenant->keys, tenant->n_keys, sealed, err);
 	if (key != NULL)
@@ -90,9 +91,8 @@ static enum api_result show_parts(struct api_request *request)
 		return api_fail(request, ERR_NOT_FOUND,
 				"no payload of this call is kept: its connection's audit level was "
 				"not full, or it is too old");
-	shown = json_pack("{s:s, s:s, s:n, s:n}", "call_id",
-			  exchange_param(request->exchange, "id"), "started_at",
-			  db_text(rows, 0, "started_at"), "arguments", "result");
+	shown = json_pack("{s:s, s:s, s:n, s:n}", "call_id", db_text(rows, 0, "call_id"),
+			  "started_at", db_text(rows, 0, "started_at"), "arguments", "result");
 	for (size_t i = 0; i < db_rows(rows); i++) {
 		json_t *part = show_part(request, rows, i);
 

@@ -10,10 +10,12 @@
 #include "base/text.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
-#define AUTHORIZATION	 "Authorization"
-#define MAX_SHOWN_BYTES	 64
-#define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
+#define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+#define AUTHORIZATION	"Authorization"
+#define MAX_SHOWN_BYTES 64
+#define TRUST_LEVEL_NOTE                                                                           \
+	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
+	"treated as untrusted"
 
 static const struct member connection_members[] = {
 	{"name",		  MEMBER_TEXT,     MEMBER_REQUIRED, 0,		   0, "a name such as \"crm\""		       },
@@ -365,13 +367,13 @@ static int parse_tools(const json_t *body, struct arena *arena, struct connectio
 static int parse_audit(const json_t *body, struct arena *arena, struct connection_body *out,
 		       struct api_fault *fault)
 {
-	static const char *const levels[] = { "redacted", "metadata", "full", NULL };
+	static const char *const levels[] = { "metadata", "redacted", "full", NULL };
 	const json_t *audit = json_object_get(body, "audit");
 
 	if (audit != NULL &&
 	    members_check(audit, "/audit", "audit", audit_members, COUNT(audit_members), fault) < 0)
 		return -1;
-	out->audit_level = member_text(audit, "level", levels[0]);
+	out->audit_level = member_text(audit, "level", "redacted");
 	out->audit_redact = list_text(arena, json_object_get(audit, "redact"), "[]");
 	return member_word(out->audit_level, "/audit/level", levels, fault);
 }

@@ -96,14 +96,29 @@ static int take_oauth_secret(struct writing *writing, struct api_fault *fault)
 }
 
 /* What is kept is sealed anew too, so the row alone cannot tell. */
-static bool has_new_secrets(const struct connection_body *body)
+static bool has_new_header(const struct connection_body *body)
 {
 	for (size_t i = 0; i < body->n_headers; i++) {
 		if (body->headers[i].value != NULL)
 			return true;
 	}
-	return body->credential_change == CREDENTIAL_NEW ||
-	       body->oauth_secret_change == CREDENTIAL_NEW;
+	return false;
+}
+
+/* Tells the event of the change which they are. */
+static bool note_new_secrets(struct api_request *request, const struct connection_body *body)
+{
+	size_t n = 0;
+
+	if (body->credential_change == CREDENTIAL_NEW)
+		request->secrets[n++] = "credential";
+	if (body->oauth_secret_change == CREDENTIAL_NEW)
+		request->secrets[n++] = "oauth_secret";
+	if (has_new_header(body))
+		request->secrets[n++] = "headers";
+	request->secrets[n] = NULL;
+	request->knows_secrets = true;
+	return n > 0;
 }
 
 static bool keeps_headers(const struct connection_body *body)
@@ -239,7 +254,7 @@ static int fill_row(struct writing *writing, struct api_fault *fault)
 		.tools_deny = body->tools_deny,
 		.audit_level = body->audit_level,
 		.audit_redact = body->audit_redact,
-		.new_secrets = has_new_secrets(body),
+		.new_secrets = note_new_secrets(writing->request, body),
 	};
 	return take_secrets(writing, fault);
 }

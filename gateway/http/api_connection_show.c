@@ -10,8 +10,10 @@
 #include "gateway/http/api_connection_body.h"
 #include "gateway/http/api_oauth_body.h"
 
-#define MS_PER_SECOND	 1000
-#define TRUST_LEVEL_NOTE "trust_level has no effect yet: every upstream is treated as untrusted"
+#define MS_PER_SECOND 1000
+#define TRUST_LEVEL_NOTE                                                                           \
+	"trust_level decides about the baggage of traces only: beside that every upstream is "     \
+	"treated as untrusted"
 
 /* As it is best read: "10s", or "250ms". */
 static json_t *show_duration(int64_t ms)

@@ -13,6 +13,7 @@
 #include "gateway/http/api_oauth.h"
 #include "gateway/http/api_oauth_action.h"
 #include "gateway/http/api_oauth_token.h"
+#include "gateway/http/api_record.h"
 #include "oauth/access.h"
 
 #define TENANT	     "current_setting('app.tenant')::uuid"
@@ -126,7 +127,9 @@ static enum api_result start_put(struct api_request *request)
 		.egress = request->tenant->egress,
 		.now_s = loop_unix_us() / US_PER_S,
 	};
-	struct access_put put = { .event = "token_ingested", .actor = action->actor };
+	struct access_put put = { .event = "token_ingested",
+				  .actor = action->actor,
+				  .context = api_record_context(request) };
 	struct api_fault fault;
 	struct grant grant;
 
@@ -256,7 +259,9 @@ static enum api_result start_disconnect(struct api_request *request)
 {
 	struct oauth_action *action = oauth_action_of(request);
 
-	access_disconnect(request->app->access, &request->accessing, &action->key, action->actor,
+	access_disconnect(request->app->access, &request->accessing, &action->key,
+			  &(struct access_asker){ .actor = action->actor,
+						  .context = api_record_context(request) },
 			  on_disconnected, request);
 	return API_WAIT;
 }

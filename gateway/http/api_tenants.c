@@ -194,16 +194,10 @@ static enum api_result insert_tenant(struct api_request *request)
 	uuid_v4(id);
 	/* As the new tenant, which its data key belongs to. */
 	provision_init(&provision, request->arena, id);
-	provision_tenant(&provision, request->app->keyring, request->app->deployment, tenant.name,
-			 tenant.egress);
+	provision_tenant(&provision, request->app->keyring, request->app->deployment,
+			 &(struct tenant_row){ tenant.name, tenant.enabled, tenant.egress });
 
-	const struct span new_id = span_of(id);
 	const struct span name = span_of(tenant.name);
-
-	if (!tenant.enabled)
-		provision_add(&provision,
-			      "SELECT 1 FROM tollgate.update_tenant($1::uuid, NULL, false, NULL)",
-			      &new_id, 1);
 
 	provision_add(&provision, "SELECT " COLUMNS " FROM tollgate.find_tenant($1)", &name, 1);
 	request->conflict =

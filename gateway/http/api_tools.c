@@ -11,6 +11,7 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/core/mcp.h"
 #include "gateway/core/policy.h"
 #include "gateway/core/tenant.h"
@@ -284,8 +285,12 @@ void api_record_refusal(const struct api_request *request, int status, const cha
 		call.tenant = principal->tenant;
 		call.user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
 		call.user_name = principal->user_name;
-		call.api_key = principal->api_key;
+		call.api_key = principal->api_key_public;
 	}
+	if (call_flood_merge(request->app->gate->flood,
+			     principal != NULL ? principal->subject : NULL, &call, &result,
+			     call_id))
+		return;
 	if (book_entry(request->app->gate->book, &call, &result, NULL, NULL, NULL, &err) < 0)
 		log_error(&(struct log_subject){ .component = "api" },
 			  "a refused call cannot be recorded: %s", err.text);

@@ -124,7 +124,6 @@ static enum api_result run_and_read(struct api_request *request, struct provisio
 static enum api_result insert_user(struct api_request *request)
 {
 	char *id = arena_alloc(request->arena, UUID_TEXT_BYTES);
-	const struct span disabled = span_of(id);
 	struct provision provision;
 	struct user_body user;
 	struct api_fault fault;
@@ -133,12 +132,8 @@ static enum api_result insert_user(struct api_request *request)
 		return api_fail_body(request, &fault);
 	uuid_v4(id);
 	provision_init(&provision, request->arena, request->tenant_id);
-	provision_user(&provision, id, user.name, user.email, user.role);
-	if (!user.enabled)
-		provision_add(&provision,
-			      "UPDATE tollgate.users SET enabled = false"
-			      " WHERE tenant_id = " TENANT " AND id = $1::uuid",
-			      &disabled, 1);
+	provision_user(&provision,
+		       &(struct user_row){ id, user.name, user.email, user.role, user.enabled });
 	return run_and_read(request, &provision, id, user.name);
 }
 

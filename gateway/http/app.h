@@ -13,6 +13,8 @@
 
 struct access;
 struct acquires;
+struct attempts;
+struct audit_streams;
 struct board;
 struct browsers;
 struct connects;
@@ -27,12 +29,16 @@ struct http_app {
 	const struct board *board; /* the whole gateway: what /readyz and /metrics tell */
 	struct meter *meter;
 	struct db *db;
+	struct db *audit_db; /* for reading the record, so that nothing else waits for that */
+	struct audit_streams *audit_streams;
 	struct keyring *keyring;
 	struct probes *probes;
 	struct access *access;
 	struct acquires *acquires;
 	struct browsers *browsers;
 	struct connects *connects;
+	struct attempts *attempts; /* NULL: only triggers record */
+	const char *node_id;
 	const char *deployment;
 	const char *public_url;
 	/* Hosts ("name", "name:port") and the hosts of Origins that are served. */

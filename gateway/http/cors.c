@@ -13,7 +13,8 @@
 #define ALLOWED_HEADERS                                                                            \
 	"Authorization, X-API-Key, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, "   \
 	"Mcp-Method, Mcp-Name, Last-Event-ID"
-#define EXPOSED_HEADERS "Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After"
+#define EXPOSED_HEADERS                                                                            \
+	"Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, Tollgate-Call-Id"
 /* Tools may define headers of this kind: they are allowed as they are asked for. */
 #define PARAM_PREFIX	  "mcp-param-"
 #define LIST_MAX_BYTES	  4096

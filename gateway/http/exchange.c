@@ -45,6 +45,7 @@ static void on_request_disposed(void *memory)
 
 	watch_stop(&exchange->hang_up);
 	deferred_cancel(&exchange->dropped);
+	deferred_cancel(&exchange->roomy);
 	exchange->connection->exchange = NULL;
 	exchange->connection->idle_since_ms = loop_now_ms(exchange->server->params.loop);
 	exchange->connection = NULL;
@@ -122,6 +123,8 @@ void exchange_leave_handler(struct exchange *exchange, enum exchange_state state
 
 	exchange->state = state;
 	exchange->gone = NULL;
+	exchange->room = NULL;
+	deferred_cancel(&exchange->roomy);
 	watch_stop(&exchange->hang_up);
 	if (exchange->server->state == SERVER_DRAINING && !head_is_out)
 		exchange->request->http1_is_persistent = 0;
@@ -141,8 +144,10 @@ static void send_nothing(struct exchange *exchange)
 void exchange_lose(struct exchange *exchange)
 {
 	exchange->state = EXCHANGE_LOST;
+	exchange->room = NULL;
 	watch_stop(&exchange->hang_up);
 	deferred_cancel(&exchange->dropped);
+	deferred_cancel(&exchange->roomy);
 	tell_gone(exchange);
 	exchange->request->http1_is_persistent = 0;
 	connection_abort(exchange->connection);

@@ -57,7 +57,11 @@ void exchange_answer(struct exchange *exchange, const struct exchange_answer *an
 #define EXCHANGE_MAX_QUEUED ((size_t)32 * 1024 * 1024)
 void exchange_stream_start(struct exchange *exchange, const struct exchange_answer *head);
 void exchange_stream_write(struct exchange *exchange, struct span bytes);
+/* Back-pressure: room(ctx) runs once, from the loop, when all that was written has left. */
+void exchange_stream_on_room(struct exchange *exchange, void (*room)(void *ctx), void *ctx);
 /* The exchange must not be touched afterwards; what is queued still goes out. */
 void exchange_stream_end(struct exchange *exchange);
+/* The same, but the client sees that the answer was cut: the connection closes before its end. */
+void exchange_stream_cut(struct exchange *exchange);
 
 #endif

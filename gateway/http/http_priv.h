@@ -90,6 +90,7 @@ enum exchange_state {
 	EXCHANGE_HANDLING,  /* the handler owes an answer */
 	EXCHANGE_STREAMING, /* the handler writes a stream */
 	EXCHANGE_SENDING,   /* the handler is done; its answer goes out */
+	EXCHANGE_CUTTING,   /* the handler gave up: what it wrote goes out, but no end */
 	EXCHANGE_DROPPING,  /* it reads too slowly: on_dropped will lose it */
 	EXCHANGE_LOST,	    /* the client is gone: nothing more goes out */
 };
@@ -114,6 +115,9 @@ struct exchange {
 	/* A stream: h2o holds `sending` while `writing`, meanwhile bytes gather in `queued`. */
 	bool writing;
 	struct buf queued, sending;
+	void (*room)(void *ctx); /* NULL: nobody waits for it */
+	void *room_ctx;
+	struct deferred roomy; /* there was room when it was asked for */
 };
 struct exchange *exchange_new(struct connection *connection, const struct dispatcher *dispatcher,
 			      h2o_req_t *request);

@@ -5,13 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/book.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "gateway/core/call_flood.h"
 #include "gateway/http/app.h"
 #include "gateway/http/credential.h"
 #include "gateway/http/era.h"
 #include "gateway/http/guard.h"
 #include "gateway/http/mcp_answer.h"
 #include "gateway/http/mcp_sse.h"
+#include "gateway/http/route_match.h"
 
 enum answer_state {
 	ANSWER_OPEN,   /* nothing has been sent */
@@ -46,7 +50,8 @@ static void on_gone(void *ctx)
 static void start_stream(struct post *post)
 {
 	post->state = ANSWER_STREAM;
-	mcp_sse_start(&post->sse, post->exchange, post->loop, post->origin, SPAN(""));
+	mcp_sse_start(&post->sse, post->exchange, post->loop,
+		      &(struct mcp_sse_head){ post->origin, call_id(post->call), SPAN("") });
 }
 
 static void on_message(void *ctx, struct span text)
@@ -136,6 +141,11 @@ static struct call_params *read_call(struct exchange *exchange, struct arena *ar
 		params->session_id = headers.session;
 	params->source_ip = keep(arena, exchange_source_ip(exchange));
 	params->user_agent = keep(arena, exchange_header(exchange, "user-agent"));
+	params->trace = (struct trace_carrier){
+		.traceparent = keep(arena, exchange_header(exchange, "traceparent")),
+		.tracestate = keep(arena, exchange_header(exchange, "tracestate")),
+		.baggage = keep(arena, exchange_header(exchange, "baggage")),
+	};
 	return params;
 }
 
@@ -154,4 +164,45 @@ void mcp_post(struct exchange *exchange)
 	post->call = call_new(app->gate, arena, params, sink);
 	exchange_on_gone(exchange, on_gone, post);
 	call_run(post->call);
+}
+
+static bool is_call(const struct http_refusal *refusal)
+{
+	struct route_params ignored;
+
+	for (const struct route *route = http_routes; route->method != NULL; route++) {
+		if (route->handle == mcp_post && span_is(refusal->method, route->method) &&
+		    route_match(route->pattern, refusal->path, &ignored))
+			return true;
+	}
+	return false;
+}
+
+bool mcp_refused(void *ctx, const struct http_refusal *refusal, char call_id[UUID_TEXT_BYTES])
+{
+	const struct http_app *app = ctx;
+	const struct book_call call = {
+		.call_id = call_id,
+		.started_us = loop_unix_us(),
+		.source_ip = refusal->source_ip,
+	};
+	const struct book_result result = {
+		.outcome = BOOK_MALFORMED,
+		.upstream_us = -1,
+		.error_message = refusal->status == 413 ? SPAN("the body is too large")
+							: SPAN("the request is not understood"),
+		.http_status = refusal->status,
+	};
+	struct err err;
+
+	if (app->gate == NULL || !is_call(refusal))
+		return false;
+	uuid_v7(call.started_us / 1000, call_id);
+	if (call_flood_merge(app->gate->flood, NULL, &call, &result, call_id))
+		return true;
+	if (book_entry(app->gate->book, &call, &result, NULL, NULL, NULL, &err) == 0)
+		return true;
+	log_error(&(struct log_subject){ .component = "http" },
+		  "a refused call cannot be recorded: %s", err.text);
+	return false;
 }

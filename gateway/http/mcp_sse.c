@@ -2,13 +2,14 @@
 #include "gateway/http/mcp_sse.h"
 
 #include "base/buf.h"
+#include "gateway/core/mcp.h"
 #include "gateway/http/cors.h"
 
 /* Proxies cut a stream that is silent for 30 or 60 seconds. */
 #define KEEP_ALIVE_MS 15000
 #define EVENT_START   "event: message\ndata: "
 #define EVENT_END     "\n\n"
-#define MAX_HEADERS   (CORS_MAX_HEADERS + 2)
+#define MAX_HEADERS   (CORS_MAX_HEADERS + 3)
 
 static void on_keep_alive(void *ctx)
 {
@@ -19,13 +20,15 @@ static void on_keep_alive(void *ctx)
 }
 
 void mcp_sse_start(struct mcp_sse *sse, struct exchange *exchange, struct loop *loop,
-		   const char *origin, struct span first)
+		   const struct mcp_sse_head *head)
 {
 	struct http_header headers[MAX_HEADERS];
-	size_t n = cors_headers(origin, headers);
+	size_t n = cors_headers(head->origin, headers);
 
 	headers[n++] = (struct http_header){ "Cache-Control", "no-store, no-cache, no-transform" };
 	headers[n++] = (struct http_header){ "X-Accel-Buffering", "no" };
+	if (head->call_id != NULL)
+		headers[n++] = (struct http_header){ GATEWAY_CALL_ID_HEADER, head->call_id };
 	sse->exchange = exchange;
 	sse->loop = loop;
 	exchange_stream_start(exchange, &(struct exchange_answer){
@@ -33,7 +36,7 @@ void mcp_sse_start(struct mcp_sse *sse, struct exchange *exchange, struct loop *
 						.content_type = "text/event-stream",
 						.headers = headers,
 						.n_headers = n,
-						.body = first,
+						.body = head->first,
 					});
 	timer_start(loop, &sse->keep_alive, KEEP_ALIVE_MS, on_keep_alive, sse);
 }

@@ -15,10 +15,14 @@ struct mcp_sse {
 	struct timer keep_alive;
 };
 
-/* 200 with the stream's headers. first is written at once, so that they leave; origin is what
- * mcp_origin said. */
+struct mcp_sse_head {
+	const char *origin;  /* as mcp_origin said */
+	const char *call_id; /* NULL: it is no call's */
+	struct span first;   /* written at once, so that the headers leave */
+};
+/* 200 with the stream's headers. */
 void mcp_sse_start(struct mcp_sse *sse, struct exchange *exchange, struct loop *loop,
-		   const char *origin, struct span first);
+		   const struct mcp_sse_head *head);
 void mcp_sse_write(struct mcp_sse *sse, struct span message);
 /* The exchange must not be touched afterwards. */
 void mcp_sse_end(struct mcp_sse *sse);

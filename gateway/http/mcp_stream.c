@@ -99,7 +99,8 @@ static void open_stream(struct stream *stream)
 	}
 	/* An older snapshot must not be kept for as long as somebody listens. */
 	tenant_unref(&stream->tenant);
-	mcp_sse_start(&stream->sse, exchange, gate->loop, mcp_origin(exchange), SPAN(":\n\n"));
+	mcp_sse_start(&stream->sse, exchange, gate->loop,
+		      &(struct mcp_sse_head){ mcp_origin(exchange), NULL, SPAN(":\n\n") });
 }
 
 static void on_session(void *ctx, struct session *session, const struct err *err)

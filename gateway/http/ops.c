@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/http/ops.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -21,15 +22,16 @@ void ops_livez(struct exchange *exchange)
 				  });
 }
 
-/* Each check writes what is wrong, or nothing. */
+/* Each check writes what is wrong, or nothing. True: so wrong that no requests should come. */
 
-static void check_draining(const struct board_report *report, char out[CHECK_BYTES])
+static bool check_draining(const struct board_report *report, char out[CHECK_BYTES])
 {
 	if (report->stopping)
 		snprintf(out, CHECK_BYTES, "the gateway is stopping");
+	return report->stopping;
 }
 
-static void check_keyring(const struct board_report *report, char out[CHECK_BYTES])
+static bool check_keyring(const struct board_report *report, char out[CHECK_BYTES])
 {
 	static const char *const reasons[] = {
 		[SEAL_NONE] = "",
@@ -40,36 +42,44 @@ static void check_keyring(const struct board_report *report, char out[CHECK_BYTE
 	if (report->n_sealed > 0)
 		snprintf(out, CHECK_BYTES, "%zu of %zu workers are sealed: %s", report->n_sealed,
 			 report->n_serving, reasons[report->seal]);
+	return report->n_sealed > 0;
 }
 
 /* Connections to a slot without a worker wait in its queue. */
-static void check_workers(const struct board_report *report, char out[CHECK_BYTES])
+static bool check_workers(const struct board_report *report, char out[CHECK_BYTES])
 {
 	if (report->n_served < report->n_slots)
 		snprintf(out, CHECK_BYTES, "%zu of %zu workers serve", report->n_served,
 			 report->n_slots);
+	return report->n_served < report->n_slots;
 }
 
-static void check_database(const struct board_report *report, char out[CHECK_BYTES])
+static bool check_database(const struct board_report *report, char out[CHECK_BYTES])
 {
 	if (report->n_without_db > 0)
 		snprintf(out, CHECK_BYTES, "unreachable from %zu of %zu workers, for %lld s",
 			 report->n_without_db, report->n_serving,
 			 (long long)(report->without_db_ms / 1000));
+	return report->n_without_db > 0;
 }
 
-static void check_spool(const struct board_report *report, char out[CHECK_BYTES])
+static bool check_spool(const struct board_report *report, char out[CHECK_BYTES])
 {
 	if (report->n_full > 0)
 		snprintf(out, CHECK_BYTES, "%zu of %zu workers can record no more calls",
 			 report->n_full, report->n_serving);
+	else if (report->n_tight > 0)
+		snprintf(out, CHECK_BYTES,
+			 "%zu of %zu workers have little room and refuse what can wait",
+			 report->n_tight, report->n_serving);
+	return report->n_full > 0;
 }
 
 /* In the order of what an operator wants to hear first: the first that fails is the status. */
 static const struct {
 	const char *name;
 	const char *status;
-	void (*check)(const struct board_report *report, char out[CHECK_BYTES]);
+	bool (*check)(const struct board_report *report, char out[CHECK_BYTES]);
 } checks[] = {
 	{"draining",  "draining",		  check_draining},
 	{ "keyring",  "sealed",		       check_keyring },
@@ -85,13 +95,21 @@ static const char *run_checks(const struct board_report *report, struct buf *out
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		char problem[CHECK_BYTES] = "";
 
-		checks[i].check(report, problem);
-		if (problem[0] != '\0' && status == NULL)
+		if (checks[i].check(report, problem) && status == NULL)
 			status = checks[i].status;
 		buf_printf(out, "%s\"%s\":\"%s\"", i > 0 ? "," : "", checks[i].name,
 			   problem[0] != '\0' ? problem : "ok");
 	}
 	return status;
+}
+
+/* What PostgreSQL has still to take. */
+static void add_backlog(const struct board_report *report, struct buf *out)
+{
+	buf_printf(out,
+		   "\"audit\":{\"backlog_rows\":%" PRIu64 ",\"oldest_seconds\":%lld,"
+		   "\"spool_bytes\":%" PRIu64 "}",
+		   report->backlog, (long long)(report->backlog_ms / 1000), report->spool_bytes);
 }
 
 void ops_readyz(struct exchange *exchange)
@@ -106,8 +124,10 @@ void ops_readyz(struct exchange *exchange)
 	buf_init(&details, MAX_READY_BYTES);
 	buf_init(&body, MAX_READY_BYTES);
 	problem = run_checks(&report, &details);
-	buf_printf(&body, "{\"status\":\"%s\",\"checks\":{%s}}",
+	buf_printf(&body, "{\"status\":\"%s\",\"checks\":{%s},",
 		   problem != NULL ? problem : "ready", buf_str(&details));
+	add_backlog(&report, &body);
+	buf_add(&body, "}");
 	exchange_answer(exchange, &(struct exchange_answer){
 					  .status = problem != NULL ? 503 : 200,
 					  .content_type = "application/json",

@@ -7,12 +7,24 @@
 #include "base/log.h"
 #include "gateway/http/reason.h"
 
-#define PROBLEM_MAX_BYTES 4096
-
 static void add_member(struct buf *out, const char *name, const char *value)
 {
 	buf_printf(out, ",\"%s\":", name);
 	buf_add_json_string(out, value, strlen(value));
+}
+
+void problem_write(const struct problem *problem, struct buf *out)
+{
+	buf_add(out, "{\"type\":\"about:blank\"");
+	add_member(out, "title", http_reason(problem->status));
+	buf_printf(out, ",\"status\":%d", problem->status);
+	add_member(out, "code", problem->code);
+	add_member(out, "detail", problem->detail);
+	if (problem->pointer != NULL)
+		add_member(out, "pointer", problem->pointer);
+	if (problem->connect_url != NULL)
+		add_member(out, "connect_url", problem->connect_url);
+	buf_add(out, "}");
 }
 
 void problem_send(struct exchange *exchange, const struct problem *problem)
@@ -20,19 +32,10 @@ void problem_send(struct exchange *exchange, const struct problem *problem)
 	struct buf body;
 
 	buf_init(&body, PROBLEM_MAX_BYTES);
-	buf_add(&body, "{\"type\":\"about:blank\"");
-	add_member(&body, "title", http_reason(problem->status));
-	buf_printf(&body, ",\"status\":%d", problem->status);
-	add_member(&body, "code", problem->code);
-	add_member(&body, "detail", problem->detail);
-	if (problem->pointer != NULL)
-		add_member(&body, "pointer", problem->pointer);
-	if (problem->connect_url != NULL)
-		add_member(&body, "connect_url", problem->connect_url);
-	buf_add(&body, "}");
+	problem_write(problem, &body);
 	exchange_answer(exchange, &(struct exchange_answer){
 					  .status = problem->status,
-					  .content_type = "application/problem+json",
+					  .content_type = PROBLEM_CONTENT_TYPE,
 					  .headers = problem->headers,
 					  .n_headers = problem->n_headers,
 					  .body = buf_span(&body),

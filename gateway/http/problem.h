@@ -9,6 +9,9 @@
 #include "base/err.h"
 #include "gateway/http/exchange.h"
 
+#define PROBLEM_MAX_BYTES    4096
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+
 void problem_answer(struct exchange *exchange, const struct err *err);
 struct problem {
 	int status;
@@ -19,6 +22,8 @@ struct problem {
 	const struct http_header *headers;
 	size_t n_headers;
 };
+/* Its body, of at most PROBLEM_MAX_BYTES. Appends. */
+void problem_write(const struct problem *problem, struct buf *out);
 void problem_send(struct exchange *exchange, const struct problem *problem);
 /* Some need headers, or a status that no err has. */
 void problem_answer_with(struct exchange *exchange, int status, const char *code,

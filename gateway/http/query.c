@@ -53,6 +53,24 @@ bool query_find(struct span query, const char *name, char *room)
 	return false;
 }
 
+enum query_next query_next(struct span *query, char *room, const char **key, const char **value)
+{
+	while (query->n > 0) {
+		struct span raw_value = cut(query, '&');
+		struct span raw_key = cut(&raw_value, '=');
+		char *behind = room + raw_key.n + 1;
+
+		if (raw_key.n == 0 && raw_value.n == 0)
+			continue;
+		if (!decode(raw_key, room) || !decode(raw_value, behind))
+			return QUERY_BROKEN;
+		*key = room;
+		*value = behind;
+		return QUERY_PAIR;
+	}
+	return QUERY_END;
+}
+
 size_t query_count(struct span query, const char *name)
 {
 	char *room = mem_new(query.n + 1);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/core/meters.h"
+#include "gateway/http/forwarded.h"
 #include "gateway/http/http_priv.h"
 
 #define ACCEPTS_AT_ONCE 16
@@ -23,6 +25,7 @@
 #define FREE_ROUND_MS	10
 #define NO_SNIFF_HEADER "x-content-type-options"
 #define ANY_PORT	65535
+#define MAX_HOPS_BYTES	1024 /* of X-Forwarded-For of what is refused unread */
 
 static const char *const kind_names[N_LISTENER_KINDS] = {
 	[LISTENER_PUBLIC] = "public",
@@ -66,11 +69,57 @@ static void count_refusal(h2o_req_t *request)
 	meter_count(connection_of(request)->server->params.meter, METER_HTTP_REFUSED, &reason, 1);
 }
 
+static struct span path_of(const h2o_req_t *request)
+{
+	struct span path = { request->input.path.base, request->input.path.len };
+	const char *query = path.n > 0 ? memchr(path.p, '?', path.n) : NULL;
+
+	if (query != NULL)
+		path.n = (size_t)(query - path.p);
+	return path;
+}
+
+/* As an exchange would say it. */
+static void write_source(const h2o_req_t *request, const struct http_server_params *params,
+			 const char *peer, char out[INET6_ADDRSTRLEN])
+{
+	ssize_t at = h2o_find_header(&request->headers, H2O_TOKEN_X_FORWARDED_FOR, -1);
+	char hops[MAX_HOPS_BYTES];
+
+	if (at < 0) {
+		forwarded_source(peer, NULL, NULL, 0, out);
+		return;
+	}
+	snprintf(hops, sizeof(hops), "%.*s", (int)request->headers.entries[at].value.len,
+		 request->headers.entries[at].value.base);
+	forwarded_source(peer, params->n_trusted_proxies > 0 ? hops : NULL, params->trusted_proxies,
+			 params->n_trusted_proxies, out);
+}
+
+static void tell_refusal(h2o_req_t *request)
+{
+	const struct connection *connection = connection_of(request);
+	const struct http_server_params *params = &connection->server->params;
+	char source[INET6_ADDRSTRLEN];
+	const struct http_refusal refusal = {
+		.status = request->res.status,
+		.method = {request->input.method.base, request->input.method.len},
+		.path = path_of(request),
+		.source_ip = source,
+	};
+	char *id = h2o_mem_alloc_pool(&request->pool, UUID_TEXT_BYTES);
+
+	write_source(request, params, connection->peer, source);
+	if (params->refused != NULL && params->refused(params->app, &refusal, id))
+		add_header(request, "tollgate-call-id", id);
+}
+
 /* The fallback path answers only what h2o refuses by itself: then a body may be on its way. */
 static void on_refusal(h2o_filter_t *self, h2o_req_t *request, h2o_ostream_t **slot)
 {
 	connection_linger(connection_of(request));
 	count_refusal(request);
+	tell_refusal(request);
 	on_answer(self, request, slot);
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/crypto.h"
 #include "base/loop.h"
 #include "gateway/http/exchange.h"
 
@@ -23,12 +24,23 @@ struct route {
 	void (*handle)(struct exchange *exchange);
 };
 
+/* A request that was refused before it was read. Borrowed; spans are empty where it broke off. */
+struct http_refusal {
+	int status; /* 400, 413, 417 */
+	struct span method;
+	struct span path; /* as sent, without the query */
+	const char *source_ip;
+};
+
 struct http_server_params {
 	struct loop *loop;
 	void *app;		    /* for exchange_app */
 	const struct route *routes; /* ends with a NULL method */
 	/* Answers what no route matches: 404, or 405 with `allow` (a list of methods) set. */
 	void (*unrouted)(struct exchange *exchange, const char *allow);
+	/* True: it was a call, whose id the answer is to name (Tollgate-Call-Id). NULL: none is. */
+	bool (*refused)(void *app, const struct http_refusal *refusal,
+			char call_id[UUID_TEXT_BYTES]);
 	size_t max_body_bytes;		    /* over it 413 */
 	int64_t request_timeout_ms;	    /* head and body of one request, and keep-alive idle */
 	const char *const *trusted_proxies; /* addresses whose X-Forwarded-For is read */

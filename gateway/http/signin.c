@@ -125,18 +125,28 @@ static void on_signed_in(void *ctx, const char *token, const struct err *err)
 	visit_end(visit);
 }
 
+static struct browser_visitor visitor_of(struct visit *visit)
+{
+	return (struct browser_visitor){
+		.source_ip = exchange_source_ip(visit->exchange),
+		.client = exchange_header(visit->exchange, "user-agent"),
+		.former = visit->session,
+	};
+}
+
 static enum visit_result sign_in(struct visit *visit)
 {
+	const struct browser_visitor visitor = visitor_of(visit);
 	struct browsers *browsers = visit->app->browsers;
 	const char *code = visit_field(visit, "code");
 	const char *key = visit_field(visit, "key");
 
 	visit->attempt_id = attempt_of(visit_field(visit, "attempt"));
 	if (code != NULL && key == NULL && strlen(code) <= MAX_CODE_BYTES)
-		browser_sign_in_by_code(browsers, &visit->asking, code, visit->session,
-					on_signed_in, visit);
+		browser_sign_in_by_code(browsers, &visit->asking, code, &visitor, on_signed_in,
+					visit);
 	else if (key != NULL && code == NULL)
-		browser_sign_in_by_key(browsers, &visit->asking, key, visit->session, on_signed_in,
+		browser_sign_in_by_key(browsers, &visit->asking, key, &visitor, on_signed_in,
 				       visit);
 	else
 		return visit_fail(visit, 400, "Nothing to sign in with",
@@ -170,6 +180,8 @@ static void on_signed_out(void *ctx, const struct err *err)
 
 static enum visit_result sign_out(struct visit *visit)
 {
+	const struct browser_visitor visitor = visitor_of(visit);
+
 	visit->attempt_id = attempt_of(visit_field(visit, "attempt"));
 	if (visit->session[0] == '\0' ||
 	    !csrf_check(visit->session, "signout", visit_field(visit, "csrf"))) {
@@ -177,8 +189,7 @@ static enum visit_result sign_out(struct visit *visit)
 			      NULL);
 		return VISIT_DONE;
 	}
-	browser_sign_out(visit->app->browsers, &visit->asking, visit->session, on_signed_out,
-			 visit);
+	browser_sign_out(visit->app->browsers, &visit->asking, &visitor, on_signed_out, visit);
 	return VISIT_WAIT;
 }
 

@@ -37,17 +37,38 @@ static void send_queued(struct exchange *exchange)
 		 final ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
+static void tell_room(void *ctx)
+{
+	struct exchange *exchange = ctx;
+	void (*room)(void *ctx) = exchange->room;
+
+	exchange->room = NULL;
+	if (room != NULL)
+		room(exchange->room_ctx);
+}
+
+/* Without the chunk that would be the last. May free the request before it returns. */
+static void cut(struct exchange *exchange)
+{
+	exchange->request->http1_is_persistent = 0;
+	h2o_send(exchange->request, NULL, 0, H2O_SEND_STATE_ERROR);
+}
+
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *request)
 {
 	struct exchange *exchange = (struct exchange *)generator;
+	bool queued = exchange->queued.len > 0;
 
+	(void)request;
 	exchange->writing = false;
 	forget_sent(exchange);
-	if (exchange->state == EXCHANGE_LOST)
-		h2o_send(request, NULL, 0, H2O_SEND_STATE_ERROR);
+	if (exchange->state == EXCHANGE_LOST || (exchange->state == EXCHANGE_CUTTING && !queued))
+		cut(exchange);
 	else if (exchange->state == EXCHANGE_SENDING ||
-		 (exchange->state == EXCHANGE_STREAMING && exchange->queued.len > 0))
+		 (exchange->state != EXCHANGE_DROPPING && queued))
 		send_queued(exchange);
+	else if (exchange->state == EXCHANGE_STREAMING)
+		tell_room(exchange);
 }
 
 void exchange_stream_start(struct exchange *exchange, const struct exchange_answer *head)
@@ -88,6 +109,33 @@ void exchange_stream_write(struct exchange *exchange, struct span bytes)
 	buf_add_span(&exchange->queued, bytes);
 	if (!exchange->writing)
 		send_queued(exchange);
+}
+
+void exchange_stream_on_room(struct exchange *exchange, void (*room)(void *ctx), void *ctx)
+{
+	if (exchange->state == EXCHANGE_DROPPING)
+		return;
+	assert(exchange->state == EXCHANGE_STREAMING && exchange->room == NULL);
+	exchange->room = room;
+	exchange->room_ctx = ctx;
+	if (!exchange->writing)
+		loop_defer(exchange->server->params.loop, &exchange->roomy, tell_room, exchange);
+}
+
+void exchange_stream_cut(struct exchange *exchange)
+{
+	if (exchange->state == EXCHANGE_DROPPING) {
+		exchange->gone = NULL;
+		return;
+	}
+	assert(exchange->state == EXCHANGE_STREAMING);
+	exchange_leave_handler(exchange, EXCHANGE_CUTTING);
+	if (exchange->writing)
+		return;
+	if (exchange->queued.len > 0)
+		send_queued(exchange);
+	else
+		cut(exchange);
 }
 
 void exchange_stream_end(struct exchange *exchange)

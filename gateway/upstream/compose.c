@@ -2,6 +2,7 @@
 #include "gateway/upstream/compose.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/crypto.h"
@@ -16,17 +17,47 @@
 /* Nobody behind the gateway answers for its upstreams yet: no sampling, elicitation or roots. */
 #define CAPABILITIES "{}"
 
-/* Members of the client's _meta that speak of its own dialogue with the gateway. */
+static bool begins_with(const struct buf *name, const char *prefix)
+{
+	return name->len >= strlen(prefix) && memcmp(name->data, prefix, strlen(prefix)) == 0;
+}
+
+/* In _meta (SEP-414) and as HTTP headers they have the same names. */
+static const struct {
+	const char *name;
+	size_t at;
+} trace_members[] = {
+	{"traceparent", offsetof(struct trace_carrier, traceparent)},
+	{ "tracestate", offsetof(struct trace_carrier, tracestate) },
+	{ "baggage",    offsetof(struct trace_carrier, baggage)    },
+};
+#define N_TRACE_MEMBERS (sizeof(trace_members) / sizeof(trace_members[0]))
+
+static const char *trace_member(const struct trace_carrier *trace, size_t i)
+{
+	return *(const char *const *)((const char *)trace + trace_members[i].at);
+}
+
+static bool is_of_trace(struct span name)
+{
+	for (size_t i = 0; i < N_TRACE_MEMBERS; i++) {
+		if (span_is(name, trace_members[i].name))
+			return true;
+	}
+	return false;
+}
+
+/* Members of the client's _meta that speak of its own dialogue with the gateway, or of the trace as
+ * it is before the gateway's own span. */
 static bool is_ours(struct span key)
 {
 	struct buf name;
 	bool ours;
 
 	buf_init(&name, MAX_KEY_BYTES);
-	ours = span_string(key, &name) < 0 ||
-	       (name.len >= strlen(MCP_META_PREFIX) &&
-		memcmp(name.data, MCP_META_PREFIX, strlen(MCP_META_PREFIX)) == 0) ||
-	       span_is(buf_span(&name), "progressToken");
+	ours = span_string(key, &name) < 0 || begins_with(&name, MCP_META_PREFIX) ||
+	       begins_with(&name, GATEWAY_META_PREFIX) ||
+	       span_is(buf_span(&name), "progressToken") || is_of_trace(buf_span(&name));
 	buf_fini(&name);
 	return ours;
 }
@@ -54,10 +85,24 @@ static void add_clients_members(struct span meta, struct buf *out)
 	}
 }
 
+static void add_trace(const struct trace_carrier *trace, struct buf *out)
+{
+	for (size_t i = 0; i < N_TRACE_MEMBERS; i++) {
+		const char *value = trace_member(trace, i);
+
+		if (value == NULL)
+			continue;
+		comma(out);
+		buf_printf(out, "\"%s\":", trace_members[i].name);
+		buf_add_json_string(out, value, strlen(value));
+	}
+}
+
 static void write_meta(const struct compose_params *params, struct buf *out)
 {
 	buf_add(out, "{");
 	add_clients_members(span_get(params->params, "_meta"), out);
+	add_trace(&params->trace, out);
 	if (params->era == MCP_MODERN) {
 		comma(out);
 		buf_add(out,
@@ -137,6 +182,12 @@ size_t compose_headers(const struct compose_params *params, struct arena *arena,
 {
 	size_t n = 0;
 
+	for (size_t i = 0; i < N_TRACE_MEMBERS; i++) {
+		const char *value = trace_member(&params->trace, i);
+
+		if (value != NULL)
+			out[n++] = (struct http_header){ trace_members[i].name, value };
+	}
 	if (params->version != NULL)
 		out[n++] = (struct http_header){ "mcp-protocol-version", params->version };
 	if (params->era == MCP_LEGACY) {

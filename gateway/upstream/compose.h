@@ -13,11 +13,12 @@
 #include "base/buf.h"
 #include "base/http_client.h"
 #include "base/mem.h"
+#include "base/trace_context.h"
 #include "gateway/core/mcp.h"
 #include "gateway/core/param_headers.h"
 
 #define COMPOSE_MAX_BYTES   ((size_t)9 << 20)
-#define COMPOSE_MAX_HEADERS (3 + PARAM_HEADERS_MAX)
+#define COMPOSE_MAX_HEADERS (6 + PARAM_HEADERS_MAX)
 
 struct compose_params {
 	enum mcp_era era;
@@ -30,6 +31,7 @@ struct compose_params {
 	struct span tool;   /* modern: its text, if arguments of it travel as headers too */
 	bool progress;
 	const char *log_level; /* modern: NULL: none wanted */
+	struct trace_carrier trace;
 };
 
 /* Appends the message. 0, or -1 if it is over the buffer's ceiling. */

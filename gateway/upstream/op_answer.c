@@ -68,6 +68,7 @@ static void take_response(struct upstream_op *op, int status, const struct envel
 	else if (ours)
 		op_finish(op,
 			  &(struct upstream_answer){ .era = op->terms.era,
+						     .status = status,
 						     .result = message->result,
 						     .error = message->error },
 			  NULL);
@@ -186,6 +187,7 @@ static void take_http_error(struct upstream_op *op, const struct post_end *end)
 	} else if (op->refusal.is_ours && op->refusal.error.len > 0) {
 		op_finish(op,
 			  &(struct upstream_answer){ .era = op->terms.era,
+						     .status = status,
 						     .error = buf_span(&op->refusal.error) },
 			  NULL);
 		return;

@@ -82,6 +82,7 @@ void op_send_request(struct upstream_op *op)
 		.progress = request->progress,
 		.log_level =
 			request->log_level != NULL ? request->log_level : request->unsaid_log_level,
+		.trace = request->trace,
 	};
 
 	op->state = OP_SENT;

@@ -61,6 +61,12 @@ void upstreams_free(struct upstreams **upstreams)
 	free(was);
 }
 
+static void copy_text(struct arena *arena, const char **text)
+{
+	if (*text != NULL)
+		*text = arena_strdup(arena, *text);
+}
+
 static void copy_request(struct upstream_op *op, const struct upstream_request *request)
 {
 	struct arena *arena = op->arena;
@@ -74,6 +80,9 @@ static void copy_request(struct upstream_op *op, const struct upstream_request *
 		op->request.name = arena_strdup(arena, request->name);
 	if (request->log_level != NULL)
 		op->request.log_level = arena_strdup(arena, request->log_level);
+	copy_text(arena, &op->request.trace.traceparent);
+	copy_text(arena, &op->request.trace.tracestate);
+	copy_text(arena, &op->request.trace.baggage);
 	op->request.subject = arena_strdup(arena, request->subject != NULL ? request->subject : "");
 }
 

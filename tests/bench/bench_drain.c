@@ -142,6 +142,7 @@ static void make_call(struct call *c, unsigned n)
 
 static void append(struct ledger *ledger, struct buf *record, const struct event_source *source)
 {
+	const struct timespec a_moment = { .tv_nsec = 1000000 };
 	struct err err;
 
 	buf_clear(record);
@@ -149,7 +150,7 @@ static void append(struct ledger *ledger, struct buf *record, const struct event
 	while (ledger_append(ledger, source->type, buf_span(record), NULL, NULL, NULL, &err) < 0) {
 		if (strstr(err.text, "keep up") == NULL)
 			fail("append", &err);
-		usleep(1000);
+		nanosleep(&a_moment, NULL);
 	}
 }
 

@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { startAuthorizationServer } from './lib/authorization_server.mjs';
 import { becomes, callThrough, connectAccount, followLink, oauthStatus } from './lib/connect.mjs';
 import { environment, runCli } from './lib/gateway.mjs';
+import { scrape } from './lib/metrics.mjs';
 import { eventually } from './lib/wait.mjs';
 
 const secret = 'a-client-secret-that-is-shown-to-nobody';
@@ -362,4 +363,52 @@ describe('a token goes nowhere but where it was granted for', () => {
       for (const form of [token, Buffer.from(token).toString('hex'), Buffer.from(token).toString('base64')])
         assert.ok(!text.includes(form));
   });
+});
+
+describe('metrics', () => {
+  // As "connection word" → n, added up over the gateways, without what is zero.
+  const shown = async (name, label) => {
+    const sums = {};
+    for (const { ops_url: url } of gateway.each)
+      for (const { labels, value } of (await scrape(url)).get(name).samples)
+        if (labels.tenant === tenant.name && value > 0) {
+          const key = `${labels.connection} ${labels[label]}`;
+          sums[key] = (sums[key] ?? 0) + value;
+        }
+    return sums;
+  };
+  const counted = async (query) =>
+    Object.fromEntries(
+      (await gateway.owner(query, [tenant.name])).map(({ what, n }) => [what, n]),
+    );
+
+  test('have as many attempts and renewals as there are events', async () => {
+    const ofType = (names) =>
+      `SELECT connection || ' ' || (${names}::jsonb ->> type) AS what, count(*)::int AS n
+       FROM audit.auth_events WHERE tenant = $1 AND ${names}::jsonb ? type GROUP BY 1`;
+    const attempts = await counted(
+      ofType(`'{"connect_started":"started","connect_completed":"completed","connect_failed":"failed"}'`),
+    );
+    const renewals = await counted(
+      ofType(`'{"refresh_succeeded":"ok","refresh_failed_transient":"transient","refresh_failed_client":"client","refresh_failed_revoked":"revoked","refresh_lost":"lost","refresh_skipped_expired":"skipped","refresh_skipped_no_token":"skipped"}'`),
+    );
+    assert.ok(Object.keys(attempts).length > 2 && Object.keys(renewals).length > 0);
+    assert.deepEqual(await shown('tollgate_oauth_attempts_total', 'result'), attempts);
+    assert.deepEqual(await shown('tollgate_oauth_refresh_total', 'result'), renewals);
+  });
+
+  test('have the accounts as they are', () =>
+    eventually(
+      async () => {
+        const accounts = await counted(
+          `SELECT c.name || ' ' || g.state AS what, count(*)::int AS n FROM tollgate.grants g
+           JOIN tollgate.connections c ON c.id = g.connection_id JOIN tollgate.tenants t
+           ON t.id = g.tenant_id WHERE t.name = $1 AND c.auth_mode = 'oauth' GROUP BY 1`,
+        );
+        assert.ok(Object.keys(accounts).length > 1);
+        assert.deepEqual(await shown('tollgate_accounts', 'state'), accounts);
+        return true;
+      },
+      { deadline: 25000, every: 500, what: 'accounts are counted' },
+    ));
 });

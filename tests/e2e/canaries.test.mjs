@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// At least 40 secrets go every way that a secret can go, right and wrong; none of them stands
-// anywhere afterwards: not in what was answered, nor in the log, the spool, the database, its
-// write-ahead log, a metric or the title of a process.
+// At least 60 secrets of peers, and as many of ours, go every way that a secret can go, right and
+// wrong; none of them stands anywhere afterwards: not in what was answered, nor in the log, the
+// spool, the database, its write-ahead log, a metric or the title of a process.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -24,7 +24,8 @@ import { startAuthorizationServer } from './lib/authorization_server.mjs';
 import { agree, openSignedIn, requestLink } from './lib/connect.mjs';
 import { startFixture } from './lib/fixtures.mjs';
 import { dispose, newDirectory, runCli, start } from './lib/gateway.mjs';
-import { message, post, request, requestModern } from './lib/raw.mjs';
+import { message, openSession, post, request, requestModern } from './lib/raw.mjs';
+import { startTold, text } from './lib/told_upstream.mjs';
 import { Visitor } from './lib/visitor.mjs';
 import { eventually } from './lib/wait.mjs';
 
@@ -32,6 +33,8 @@ const canaries = new Canaries();
 // No secrets: they show that the search sees.
 const controls = new Canaries();
 const answers = [];
+let n = 0; // calls of peers
+let ours = 0; // how many of the secrets are not of peers
 let gateway;
 let tenant;
 let open;
@@ -237,13 +240,7 @@ describe('secrets', () => {
     await api('DELETE', `/keys/${id}`, undefined, { ifMatch: '*' });
   });
 
-  test('among the arguments of calls', async () => {
-    for (const args of [
-      { password: canaries.plant() },
-      { nested: { access_token: canaries.plant(), list: [{ client_secret: canaries.plant() }] } },
-      { text: `Bearer ${canaries.plant('')}` },
-    ])
-      await requestModern(gateway.mcp(), 'tools/call', { name: 'one__region', arguments: { region: 'eu', ...args } }, { key: tenant.userKey });
+  test('among what is no call', async () => {
     for (const body of [
       `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"password":"${canaries.plant('')}"`,
       `[1,{"password":"${canaries.plant('')}"}]`,
@@ -252,9 +249,139 @@ describe('secrets', () => {
   });
 });
 
+// A token of some kind, or a value under a name, wherever it may come.
+const kinds = [
+  (secret) => `Bearer ${secret}`,
+  (secret) => `ghp_${secret}`,
+  (secret) => `see glpat-${secret}, there`,
+  (secret) => `tgk_AAAAAAAAAAAA_${secret}`,
+  (secret) => `xoxb-1-${secret}`,
+  (secret) => `eyJhbGciOiJub25lIn0.${secret}.`,
+  (secret) => `postgres://ana:${secret}@db.example/x`,
+  (secret) => `host=x password=${secret} user=y`,
+  (secret) => `https://x.example/cb?access_token=${secret}&state=1`,
+  (secret) => `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----`,
+  (secret) => JSON.stringify({ deep: [{ client_secret: secret }] }),
+];
+let kind = 0;
+const worded = () => kinds[kind++ % kinds.length](canaries.plant(''));
+
+describe('secrets of peers', () => {
+  const levels = ['redacted', 'metadata', 'full'];
+  const schema = {
+    type: 'object',
+    $defs: { phrase: { format: 'password' } },
+    properties: {
+      phrase: { $ref: '#/$defs/phrase' },
+      list: { type: 'array', items: { anyOf: [{ type: 'integer' }, { properties: { code: { writeOnly: true } } }] } },
+    },
+  };
+  let told;
+  let answer;
+
+  before(async () => {
+    told = await startTold({
+      tools: [{ name: 'do', inputSchema: schema }],
+      call: () => answer(),
+    });
+    for (const level of levels)
+      await tenant.addConnection(level, told.url, { audit: { level, redact: ['nick', '*inner*'] } });
+    ours = canaries.secrets.length;
+  });
+  after(() => told?.close());
+  const call = (name, args, options) =>
+    requestModern(gateway.mcp(), 'tools/call', { name, arguments: args }, { key: tenant.userKey, id: `"of-peer-${++n}"`, ...options });
+
+  for (const level of levels)
+    test(`in arguments and answers, at level ${level}`, async () => {
+      const plant = () => canaries.plant();
+      answer = () => text('done');
+      for (const args of [
+        { password: plant(), nested: { access_token: plant(), list: [{ client_secret: plant() }] } },
+        { credentials: [plant(), [plant()], { user: plant() }] },
+        { phrase: plant(), list: [{ code: plant() }, 1] },
+        { nick: plant(), the_inner_thing: { x: [plant()] } },
+        { [worded()]: 1, [`x ${worded()}`]: { y: 2 } },
+        Object.fromEntries(kinds.map((_, at) => [`t${at}`, [`before ${worded()}`]])),
+        { '\u0070assword': plant(), deep: JSON.stringify({ a: { token: canaries.plant('') } }) },
+        { token: Number(canaries.keep(String(Math.random()).replace(/^0\.0*/, '').slice(0, 15))) },
+      ])
+        assert.equal((await call(`${level}__do`, args)).status, 200);
+      // What an upstream says goes to its client as it is, and nowhere else.
+      for (const make of [
+        () => text(worded()),
+        () => text('x', { isError: true, structuredContent: { token: plant() } }),
+        () => ({ error: { code: -32050, message: `no, ${worded()}`, data: { secret: plant() } } }),
+        () => text(worded(), { isError: true }),
+      ]) {
+        const given = make();
+        answer = () => given;
+        const reply = await call(`${level}__do`, {});
+        assert.equal(reply.status, 200);
+      }
+      answer = () => text('done');
+    });
+
+  test('in names, ids, versions, methods and _meta', async () => {
+    const url = gateway.mcp();
+    const options = { key: tenant.userKey };
+    const name = () => worded().replaceAll('\n', ' ');
+    for (const tool of [name(), `redacted__${name()}`, `full__${name()}`])
+      await call(tool, { password: canaries.plant() }, { headers: { 'mcp-name': `=?base64?${Buffer.from(tool).toString('base64')}?=` } });
+    await requestModern(url, 'tools/call', { name: 'redacted__do', arguments: {} }, { ...options, id: JSON.stringify(worded()) });
+    await requestModern(url, 'tools/call', { name: 'redacted__do', arguments: {} }, { ...options, id: JSON.stringify(`é ${worded()}`).replace('é', '\\u00e9') });
+    await requestModern(url, `x/${worded()}`.replaceAll('\n', ' '), {}, options);
+    const meta = { 'io.modelcontextprotocol/clientInfo': { name: worded(), version: worded() }, 'io.tollgate/purpose': worded(), 'example.com/token': canaries.plant(), traceparent: worded(), tracestate: `a=${canaries.plant('')}` };
+    await requestModern(url, 'tools/call', { name: 'redacted__do', arguments: {} }, { ...options, meta });
+    await requestModern(url, 'tools/list', {}, { ...options, meta: { ...meta, 'io.modelcontextprotocol/protocolVersion': worded() } });
+    await post(url, message(0, 'initialize', { protocolVersion: worded(), capabilities: { x: canaries.plant() }, clientInfo: { name: worded(), version: worded() } }), options).done;
+    await post(url, message(JSON.stringify(worded()), 'tools/call', { name: 7, arguments: { password: canaries.plant() } }), options).done;
+  });
+
+  test('in headers, paths and queries', async () => {
+    const body = message(1, 'tools/list', {});
+    for (const headers of [
+      { 'user-agent': worded().replaceAll('\n', ' ') },
+      { 'mcp-session-id': canaries.plant('') },
+      { 'mcp-protocol-version': worded().replaceAll('\n', ' ') },
+      { cookie: `session=${canaries.plant('')}` },
+      { 'x-forwarded-for': canaries.plant(''), 'x-request-id': canaries.plant('') },
+      { traceparent: `00-${canaries.plant('')}-01`, tracestate: canaries.plant('') },
+      { 'mcp-method': worded().replaceAll('\n', ' '), 'mcp-name': canaries.plant('') },
+      { origin: `https://${canaries.plant('')}.example` },
+      { 'last-event-id': canaries.plant('') },
+      { accept: canaries.plant(''), 'content-type': `text/${canaries.plant('')}` },
+    ])
+      await post(gateway.mcp(), body, { key: tenant.userKey, headers, recorded: false }).done;
+    const base = gateway.dev.public_url;
+    for (const path of [`/${canaries.plant('')}`, `/t/${canaries.plant('')}/mcp`, `/c/${canaries.plant('')}/mcp`, `/mcp?token=${canaries.plant('')}`, `/api/v1/connections/${canaries.plant('')}`, `/oauth/callback/${canaries.plant('')}?code=${canaries.plant('')}&state=${canaries.plant('')}&error_description=${canaries.plant('')}`])
+      await request(base + path, { method: 'POST', body, headers: { authorization: `Bearer ${tenant.userKey}`, 'content-type': 'application/json' } });
+  });
+
+  test('in a session of the other era, and its notifications', async () => {
+    const session = await openSession(gateway.mcp(), { key: tenant.userKey });
+    await session.request('tools/call', { name: 'redacted__do', arguments: { api_key: canaries.plant(), note: worded() }, _meta: { progressToken: worded() } });
+    await session.notify('notifications/cancelled', { requestId: worded(), reason: worded() });
+    await session.request('logging/setLevel', { level: worded() });
+    await session.request('completion/complete', { ref: { name: worded() } });
+    // Answers to what a server may ask for: nobody asked.
+    for (const result of [{ action: 'accept', content: { password: canaries.plant() } }, { role: 'assistant', content: { type: 'text', text: worded() } }])
+      await post(gateway.mcp(), JSON.stringify({ jsonrpc: '2.0', id: 99, result }), { key: tenant.userKey, headers: session.headers, recorded: false }).done;
+  });
+
+  test('in calls by the admin API', async () => {
+    const mcp = { key: tenant.userKey };
+    await tenant.api('POST', '/tools/call', { name: 'redacted__do', arguments: { password: canaries.plant(), note: worded() } }, mcp);
+    await tenant.api('POST', '/tools/call', { name: worded(), arguments: {} }, mcp);
+    await tenant.api('POST', '/tools/call', { name: 'redacted__do', arguments: {}, [worded()]: 1 }, mcp);
+    await tenant.api('POST', '/tools/call', `{"name":"x","password":"${canaries.plant('')}"`, mcp);
+  });
+});
+
 describe('afterwards', () => {
-  test('at least 40 were planted, and the search finds every form', () => {
-    assert.ok(canaries.secrets.length >= 40, `${canaries.secrets.length}`);
+  test('at least 60 came from peers alone, and the search finds every form', () => {
+    assert.ok(ours >= 40, `${ours}`);
+    assert.ok(canaries.secrets.length - ours >= 60, `${canaries.secrets.length - ours}`);
     const [secret] = canaries.secrets.filter((one) => one.startsWith(canaries.mark));
     for (const around of ['', 'a', 'ab', 'abc']) {
       const bytes = Buffer.from(`${around}${secret}${around}`);
@@ -271,7 +398,8 @@ describe('afterwards', () => {
       ['/metrics', '/readyz'].map(async (route) => (await fetch(`${gateway.dev.ops_url}${route}`)).text()),
     );
     // The book is written behind the calls.
-    await eventually(async () => (await gateway.rows('WHERE tenant = $1', [tenant.name])).length > 5);
+    await eventually(async () => (await gateway.rows('WHERE request_id LIKE $1', ['"of-peer-%']))?.length >= 30);
+    await eventually(async () => (await gateway.owner('SELECT 1 FROM audit.call_payloads')).length > 15);
     const places = {
       answers,
       operations: ops,

@@ -12,6 +12,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { startFixture } from './lib/fixtures.mjs';
 import { dispose, newDirectory, sql, start } from './lib/gateway.mjs';
+import { eventually } from './lib/wait.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const binary = process.env.TOLLGATE_E2E_BINARY ?? path.join(root, 'build/tollgate');
@@ -40,6 +41,13 @@ before(async () => {
   const [settings] = blocks('docs/cli.md', 'yaml');
   fs.writeFileSync(path.join(home, 'tollgate.yaml'), settings);
   fs.writeFileSync(path.join(home, 'database_url'), `${gateway.dev.database_url}\n`);
+  // What a machine has left that is no more: any call is recorded, by whichever worker.
+  const spool = path.join(gateway.directory, 'data', 'spool-0');
+  await eventually(async () => {
+    await fetch(gateway.mcp(), { method: 'POST', body: '{}', headers: { connection: 'close' } });
+    return fs.readdirSync(spool).some((name) => name.endsWith('.seg'));
+  });
+  fs.cpSync(spool, path.join(home, 'saved', 'spool-0'), { recursive: true });
 });
 
 after(async () => {
@@ -139,6 +147,7 @@ describe('docs/operations.md', () => {
   const settings = `
     export TOLLGATE_KEYRING_FILE=.run/keyring.json
     export TOLLGATE_DATABASE_URL="$(cat database_url)"
+    export TOLLGATE_DRAIN_DATABASE_URL="$(sed s/tollgate_app/tollgate_audit_writer/ database_url)"
   `;
   const shown = blocks('docs/operations.md', 'sh');
 
@@ -149,6 +158,58 @@ describe('docs/operations.md', () => {
     assert.match(printed, /^data keys wrapped anew: [1-9]\d*$/m);
     assert.match(printed, /data keys and \d+ sealed values of \d+ tenants open$/m);
     assert.match(printed, /^key 1 is gone from the file/m);
+  });
+});
+
+describe('docs/operations.md, beside its commands', () => {
+  test('its queries', async () => {
+    const shown = blocks('docs/operations.md', 'sql');
+    assert.ok(shown.length >= 2);
+    for (const query of shown) await sql(gateway.dev.owner_database_url, query);
+  });
+
+  test('its settings', () => {
+    const shown = blocks('docs/operations.md', 'yaml');
+    assert.equal(shown.length, 1);
+    fs.writeFileSync(path.join(home, 'traces.yaml'), shown[0]);
+    assert.match(
+      bash(`
+        export TOLLGATE_DATABASE_URL="$(cat database_url)" TOLLGATE_DRAIN_DATABASE_URL=postgresql://x/y
+        export TOLLGATE_PUBLIC_URL=https://mcp.example.com
+        tollgate config dump --config traces.yaml`),
+      /^otlp_endpoint: http:\/\/127\.0\.0\.1:4318$/m,
+    );
+  });
+});
+
+// Its queries are asked for their answers in tests/sql/queries.sql.
+describe('docs/audit.md', () => {
+  const owner = new URL('postgresql:///');
+  before(() => {
+    owner.href = gateway.dev.owner_database_url;
+    owner.searchParams.set('user', 'postgres');
+  });
+
+  test('its commands', () => {
+    const shown = blocks('docs/audit.md', 'sh');
+    assert.ok(shown.length >= 3);
+    const settings = `export TOLLGATE_OWNER_DATABASE_URL='${owner.href}'
+      export AUDIT_URL='${gateway.dev.audit_database_url}'
+    `;
+    const printed = shown.map((text) => bash(settings + text)).join('');
+    assert.match(printed, /^ audit +\| calls_hourly +\| view/m);
+    assert.match(printed, /^ arguments +\| jsonb .*OpenTelemetry: gen_ai[.]tool[.]call[.]arguments/m);
+    assert.match(printed, /^COPY \d+$/m);
+    assert.match(printed, /^ana_reader: created, member of audit_reader, granted$/m);
+    assert.match(printed, /^grafana: created/m);
+    assert.match(printed, /^ana_reader +demo +[0-9a-f-]{36} +false +true$/m);
+    assert.match(printed, /^ana_reader: revoked, member of audit_reader no more$/m);
+  });
+
+  test('its queries, as a reader', async () => {
+    const shown = blocks('docs/audit.md', 'sql');
+    assert.ok(shown.length >= 20);
+    for (const query of shown) await sql(gateway.dev.audit_database_url, query);
   });
 });
 

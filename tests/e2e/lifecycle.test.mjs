@@ -161,7 +161,7 @@ describe('a connection at run time', () => {
     );
   });
 
-  test('keeps what was written, and says that trust_level has no effect yet', async () => {
+  test('keeps what was written, and says what trust_level decides', async () => {
     const written = {
       name: 'kept',
       description: 'Ünïcode "quoted"',
@@ -178,7 +178,7 @@ describe('a connection at run time', () => {
       tools: { allow: ['get_*', 'echo'], deny: ['get_secret*'] },
     };
     const created = await tenant.must(201, 'POST', '/connections', written);
-    assert.match(created.text, /no effect/i);
+    assert.match(created.text, /baggage of traces only/);
     const { json, etag } = await tenant.must(200, 'GET', '/connections/kept');
     for (const member of [
       'name',
@@ -356,7 +356,9 @@ describe('allow and deny', () => {
       await call('speel', {}, { place, recorded: { outcome: ['protocol_error'] } }),
     ];
     assert.equal(denied.status, missing.status);
-    assert.equal(denied.text.replaceAll('sleep', 'NAME'), missing.text.replaceAll('speel', 'NAME'));
+    const plain = (text, name) =>
+      text.replaceAll(name, 'NAME').replace(/"call_id":"[0-9a-f-]{36}"/, '"call_id":"ID"');
+    assert.equal(plain(denied.text, 'sleep'), plain(missing.text, 'speel'));
     const before = (await upstreams.first.ledger()).calls.length;
     const viaApi = await apiCall(
       gateway,

@@ -22,7 +22,8 @@ shared="matrix conformance programs wire wrong tenants lifecycle changes secrets
 # These start gateways of their own or leave nothing that the book is asked for later, so they may
 # run beside the others.
 own="fixtures docs upstreams processes restarts cancel away oauth_fixtures oauth_quirks
-  accounts oauth_calls attacks connect connect_flow connect_conformance keyring canaries audit_verify"
+  events record traces audit_api audit_sql accounts oauth_calls attacks connect connect_flow
+  connect_conformance keyring canaries anchors audit_verify redaction spool"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30

@@ -150,7 +150,8 @@ void gate_db_tenant(struct gate_db *gate, const char *name, char id[UUID_TEXT_BY
 
 	uuid_v4(id);
 	provision_init(&provision, arena, id);
-	provision_tenant(&provision, gate->keyring, GATE_DEPLOYMENT, name, "{\"allow\":[]}");
+	provision_tenant(&provision, gate->keyring, GATE_DEPLOYMENT,
+			 &(struct tenant_row){ name, true, "{\"allow\":[]}" });
 	gate_db_provision(gate, &provision);
 	arena_free(&arena);
 }

@@ -60,6 +60,17 @@ describe('ledgers that agree', () => {
   test('say of a call whose worker died that nobody knows', () => {
     agrees({ calls: [call(lost)], runs: [run()], rows: [row({ outcome: 'unknown' })] }, all);
   });
+  const unrecorded = {
+    status: 503,
+    answer: { error: { code: -32000, data: { code: 'audit_unavailable' } } },
+  };
+  test('may lack the row of a call that the book had no room for', () => {
+    agrees({ calls: [call(unrecorded)], runs: [], rows: [] }, all);
+    agrees({ calls: [call(unrecorded)], runs: [], rows: [row({ outcome: 'unavailable' })] }, all);
+  });
+  test('do not know how a call ended whose outcome had no room', () => {
+    agrees({ calls: [call(unrecorded)], runs: [run()], rows: [row({ outcome: 'unknown' })] }, all);
+  });
   test('know no tenant of what was refused unread', () => {
     const refused = call({ status: 503, answer: { error: { code: -32000 } } });
     const nobody = { tenant: null, user_name: null, tool: null, connection: null };
@@ -73,6 +84,18 @@ describe('ledgers disagree when', () => {
   });
   test('a call that ran has no row', () => {
     finds({ calls: [call(lost)], runs: [run()], rows: [] }, /^I1 n1: ran upstream and has/, all);
+  });
+  test('a call that had no room ran all the same', () => {
+    const answer = { error: { code: -32000, data: { code: 'audit_unavailable' } } };
+    finds(
+      { calls: [call({ status: 503, answer })], runs: [run()], rows: [] },
+      /^I1 n1: ran upstream and has/,
+      all,
+    );
+  });
+  test('another 503 has no row', () => {
+    const answer = { error: { code: -32000, data: { code: 'other' } } };
+    finds({ calls: [call({ status: 503, answer })], runs: [], rows: [] }, /^I2 n1: answered/, all);
   });
   test('an upstream ran what nobody sent', () => {
     finds({ calls: [], runs: [run()], rows: [] }, /^I1 n1: ran upstream, nobody sent it/);

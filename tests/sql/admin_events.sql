@@ -96,6 +96,14 @@ SELECT results_eq($$ SELECT before, after FROM audit.admin_event_log
 SELECT is_empty('SELECT 1 FROM audit.admin_event_log WHERE action = ''tenant.update''',
                 'a configuration version that rises is no change of the tenant');
 
+-- A request that changes twice: the second follows from the first.
+SELECT pg_temp.asks('user.create', '01900000-0000-7000-8000-00000000000a');
+INSERT INTO tollgate.users (tenant_id, id, name) VALUES (:tenant_a, gen_random_uuid(), 'max');
+UPDATE tollgate.users SET enabled = false WHERE name = 'max';
+SELECT results_eq($$ SELECT action, cause_id IS NULL AS asked, via FROM audit.admin_event_log
+  WHERE '01900000-0000-7000-8000-00000000000a' IN (event_id, cause_id) ORDER BY action $$, $$ VALUES
+  ('user.create', true, 'api'), ('user.update', false, 'api') $$, 'each change has its own event');
+
 -- What goes with something else.
 INSERT INTO tollgate.api_keys (tenant_id, id, key_id, name, user_id, secret_mac)
   SELECT tenant_id, gen_random_uuid(), 'BBBBBBBBBBBB', 'bea-laptop', id, sha256('s')

@@ -158,27 +158,13 @@ SELECT throws_ok('SELECT 1 FROM audit.calls', '42501', NULL,
                  'a row in reader_roles is nothing without membership in audit_reader');
 SET SESSION AUTHORIZATION tollgate_app;
 SELECT set_config('app.tenant', :tenant_a, true) \g /dev/null
-SELECT is_empty('SELECT 1 FROM audit.call_log',
-                'the runtime role does not read the record, but to verify it');
 SELECT throws_ok(format($$ INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)
-  VALUES (now(), %L, 'ok', gen_random_uuid()) $$, :tenant_a), '42501', NULL, 'nor write it');
+  VALUES (now(), %L, 'ok', gen_random_uuid()) $$, :tenant_a), '42501', NULL,
+  'the runtime role does not write the record');
 SELECT is(audit.ensure_partitions(:'today', :'today'), 0, 'it may ask for partitions');
 RESET SESSION AUTHORIZATION;
 
--- The contract ----------------------------------------------------------------------------------
-
-SELECT is(string_agg(format('%s %s', attname, atttypid::regtype), ', ' ORDER BY attnum),
-  'started_at timestamp with time zone, tenant text, user_name text, client text, '
-  'connection text, tool text, method text, outcome text, duration_ms double precision, '
-  'upstream_ms double precision, error_type text, error_message text, persona text, '
-  'account text, purpose text, arguments jsonb, request_bytes bigint, response_bytes bigint, '
-  'protocol_version text, session_id text, request_id text, source_ip inet, api_key text, '
-  'trace_id text, span_id text, call_id uuid, is_error boolean, http_status integer, '
-  'damaged boolean, tenant_id uuid, user_id uuid, connection_id uuid, node_id uuid',
-  attrelid::regclass || ': columns may be added at the end and nothing else')
-FROM pg_attribute
-WHERE attrelid IN ('audit.calls'::regclass, 'audit.errors'::regclass) AND attnum > 0
-GROUP BY attrelid;
+-- Outcomes --------------------------------------------------------------------------------------
 
 SELECT lives_ok(format($$ INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id)
   VALUES (now(), %L, %L, gen_random_uuid()) $$, :tenant_a, o), 'outcome ' || o)

@@ -34,7 +34,10 @@ SELECT bag_eq($$
   ('audit.call_log audit_reader SELECT'),
   ('audit.call_log tollgate_app SELECT'),
   ('audit.call_log tollgate_audit_writer INSERT'),
+  ('audit.call_payloads tollgate_app SELECT'),
+  ('audit.call_payloads tollgate_audit_writer INSERT'),
   ('audit.calls audit_reader SELECT'),
+  ('audit.calls_hourly audit_reader SELECT'),
   ('audit.errors audit_reader SELECT'),
   ('audit.event_seals audit_reader SELECT'),
   ('audit.event_seals tollgate_app SELECT'),
@@ -42,6 +45,12 @@ SELECT bag_eq($$
   ('audit.partition_seals audit_reader SELECT'),
   ('audit.partition_seals tollgate_app SELECT'),
   ('audit.reader_roles audit_reader SELECT'),
+  ('audit.schema_doc audit_reader SELECT'),
+  ('audit.stat_connections audit_reader SELECT'),
+  ('audit.stat_resets audit_reader INSERT SELECT UPDATE'),
+  ('audit.stat_tools audit_reader SELECT'),
+  ('audit.tools_daily audit_reader SELECT'),
+  ('audit.users_daily audit_reader SELECT'),
   ('tollgate.api_keys tollgate_app DELETE INSERT SELECT'),
   ('tollgate.browser_sessions tollgate_app DELETE INSERT SELECT'),
   ('tollgate.cancellations tollgate_app INSERT SELECT UPDATE'),
@@ -63,23 +72,47 @@ SELECT bag_eq($$
   ('tollgate.users tollgate_app DELETE INSERT SELECT UPDATE') $$,
   'relations: no partition is among them');
 
-SELECT is_empty($$
-  SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) AND a.attacl IS NOT NULL $$,
-  'no grants on single columns');
+SELECT bag_eq($$
+  SELECT concat_ws(' ', c.oid::regclass, x.grantee::regrole, x.privilege_type,
+                   string_agg(a.attname, ' ' ORDER BY a.attnum)) COLLATE "default"
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) x
+  WHERE c.relnamespace IN (SELECT oid FROM our_schemas) GROUP BY c.oid, x.grantee, x.privilege_type $$,
+  $$ VALUES
+  ('audit.call_payloads audit_reader SELECT retention_class started_at tenant_id call_id part bytes truncated') $$,
+  'single columns: readers see that there are payloads, and no bytes of them');
 
 SELECT bag_eq($$
   SELECT concat_ws(' ', p.oid::regprocedure, a.grantee::regrole) COLLATE "default"
   FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   WHERE p.pronamespace IN (SELECT oid FROM our_schemas) AND a.grantee <> p.proowner $$, $$ VALUES
+  ('audit.call_time(uuid) audit_reader'),
   ('audit.claim_events(integer) tollgate_app'),
   ('audit.context() tollgate_app'),
   ('audit.drop_partition(name,text,bytea) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_app'),
   ('audit.ensure_partitions(date,date) tollgate_audit_writer'),
+  ('audit.ensure_payload_partitions(date,date) tollgate_audit_writer'),
+  ('audit.histogram(double precision,bigint) audit_reader'),
+  ('audit.histogram(double precision,bigint) tollgate_app'),
+  ('audit.histogram_add(bigint[],double precision,bigint) audit_reader'),
+  ('audit.histogram_add(bigint[],double precision,bigint) tollgate_app'),
+  ('audit.histogram_bounds() audit_reader'),
+  ('audit.histogram_bounds() tollgate_app'),
+  ('audit.histogram_bucket(double precision) audit_reader'),
+  ('audit.histogram_bucket(double precision) tollgate_app'),
+  ('audit.histogram_merge(bigint[]) audit_reader'),
+  ('audit.histogram_merge(bigint[]) tollgate_app'),
+  ('audit.histogram_quantile(double precision,bigint[]) audit_reader'),
+  ('audit.histogram_quantile(double precision,bigint[]) tollgate_app'),
+  ('audit.histogram_sum(bigint[],bigint[]) audit_reader'),
+  ('audit.histogram_sum(bigint[],bigint[]) tollgate_app'),
   ('audit.old_partitions() tollgate_app'),
+  ('audit.recorded_days() audit_reader'),
+  ('audit.recorded_hours() audit_reader'),
   ('audit.redact_url(text) tollgate_app'),
   ('audit.shown(text,jsonb,text[]) tollgate_app'),
+  ('audit.stat_reset() audit_reader'),
+  ('audit.stat_since() audit_reader'),
   ('audit.uuid_v7() tollgate_app'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[]) tollgate_app'),
   ('tollgate.config_versions() tollgate_app'),
@@ -113,6 +146,7 @@ SELECT bag_eq($$
   ('audit.claim_events(integer)'),
   ('audit.drop_partition(name,text,bytea)'),
   ('audit.ensure_partitions(date,date)'),
+  ('audit.ensure_payload_partitions(date,date)'),
   ('audit.old_partitions()'),
   ('tollgate.changed_grants(uuid[],uuid[],text[],bigint[],text[])'),
   ('tollgate.config_versions()'),

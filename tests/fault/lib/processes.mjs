@@ -67,6 +67,12 @@ export class Cluster {
     return Number(fs.readFileSync(`${this.data}/postmaster.pid`, 'utf8').split('\n')[0]);
   }
 
+  // A setting for all that begins from now on.
+  configure(name, value) {
+    fs.appendFileSync(`${this.data}/postgresql.auto.conf`, `${name} = ${value}\n`);
+    process.kill(this.pid(), 'SIGHUP');
+  }
+
   // kill -9 of the postmaster; without its version file it does not start again before restore().
   async kill() {
     const all = childrenOf(this.pid());

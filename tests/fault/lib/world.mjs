@@ -12,6 +12,8 @@ import { startFixture } from '../../e2e/lib/fixtures.mjs';
 import { connectDatabase, dispose, newDirectory, start } from '../../e2e/lib/gateway.mjs';
 import { compare, entriesOf, rowsQuery } from '../../e2e/lib/ledger.mjs';
 import { eventually, pause } from '../../e2e/lib/wait.mjs';
+import { chainProblems } from './chain.mjs';
+import { Tmpfs, copyTree } from './tmpfs.mjs';
 import { Lane, wireOf } from './lane.mjs';
 import { answered, compareLedgers, readJournals, succeeded } from './ledgers.mjs';
 import { random } from './random.mjs';
@@ -82,16 +84,20 @@ export class World {
     return world;
   }
 
-  async prepare({ seed = 1, workers = 2, tenants = 2, args = [], start: how = {}, ...counts }) {
+  async prepare({ seed = 1, workers = 2, tenants = 2, args = [], start: how = {}, ...more }) {
+    const { before, ...counts } = more;
+    const directory = newDirectory();
+    before?.(directory);
     this.random = random(seed);
-    this.run = `f${seed}-${process.pid.toString(36)}${Date.now().toString(36)}`;
+    // Digits: what looks random in a request id is kept as a digest only.
+    this.run = `f${seed}-${process.pid}-${Date.now()}`;
     this.calls = [];
     this.journals = [];
     this.lanes = [];
     this.sdkUsers = new Set();
     this.connections = ['old', 'new'];
     this.nWorkers = workers;
-    this.gateway = await start(newDirectory(), {
+    this.gateway = await start(directory, {
       ...how,
       args: ['--workers', String(workers), ...args],
     });
@@ -103,6 +109,27 @@ export class World {
     this.tenants = [];
     for (let at = 0; at < tenants; at++) this.tenants.push(await this.addTenant(`t${at}`));
     await this.addLanes(counts);
+  }
+
+  // Puts the cluster on a small filesystem of its own, and starts the gateway anew. Gives that, or
+  // undefined where one may not mount.
+  async moveCluster(mebibytes) {
+    const host = new URL(this.gateway.dev.owner_database_url).searchParams.get('host');
+    const aside = `${host}.aside`;
+    await this.database.end();
+    await this.gateway.stop();
+    fs.renameSync(host, aside);
+    const disk = Tmpfs.mount(host, mebibytes);
+    if (disk === undefined) fs.rmSync(host, { recursive: true });
+    if (disk === undefined) fs.renameSync(aside, host);
+    else copyTree(aside, host);
+    this.gateway = await start(this.gateway.directory, {
+      args: ['--workers', String(this.nWorkers)],
+    });
+    this.url = this.gateway.mcp();
+    for (const lane of this.lanes) lane.url = this.url;
+    this.database = await this.openDatabase();
+    return disk;
   }
 
   async openDatabase() {
@@ -249,7 +276,37 @@ export class World {
       },
       { deadline, every: 500, what: 'the three ledgers agree' },
     ).catch(() => {});
-    return problems;
+    return [
+      ...problems,
+      ...(await this.backlogProblems()),
+      ...(await chainProblems(this.gateway)),
+    ];
+  }
+
+  // /readyz says that everything has been written.
+  async backlogProblems() {
+    try {
+      await this.drained();
+      return [];
+    } catch (problem) {
+      return [problem.message];
+    }
+  }
+
+  drained(deadline = 10000) {
+    return eventually(
+      async () => {
+        const { status, json } = await this.readyz();
+        return status === 200 && json.audit.backlog_rows === 0;
+      },
+      { deadline, every: 50, what: '/readyz says that no row waits' },
+    );
+  }
+
+  async readyz() {
+    const url = `${this.gateway.dev.ops_url}/readyz`;
+    const response = await fetch(url, { headers: { connection: 'close' } });
+    return { status: response.status, json: await response.json() };
   }
 
   async close() {

@@ -120,5 +120,69 @@ async function postgres(how, { seconds = 20, seed = 1 } = {}) {
   }
 }
 
+// default_transaction_read_only for the whole cluster, as in a failover.
+const readOnly = {
+  prepare: async () => ({}),
+  begin: (cluster) => cluster.configure('default_transaction_read_only', 'on'),
+  end: (cluster) => cluster.configure('default_transaction_read_only', 'off'),
+  cleanUp: async () => {},
+};
+
+// The cluster lies on a filesystem of its own, which somebody else fills.
+const diskFull = {
+  prepare: async (world) => {
+    const disk = await world.moveCluster(clusterMebibytes);
+    return disk === undefined ? { skipped: 'no filesystem can be mounted here' } : { disk };
+  },
+  begin: (_, { disk }) => disk.fill(),
+  end: (_, { disk }) => disk.free(),
+  cleanUp: async (world, { disk }) => {
+    await world.gateway.stop();
+    disk?.unmount();
+  },
+};
+
+const clusterMebibytes = 320;
+
+// What was known goes on to be served while PostgreSQL takes no rows; then they arrive.
+async function unwritable(how, { seconds = 20, seed = 1 } = {}) {
+  const world = await World.build({ seed, workers: 2 });
+  let more = {};
+  try {
+    more = await how.prepare(world);
+    if (more.skipped) return more;
+    const cluster = new Cluster(world.gateway.dev.owner_database_url);
+    await world.startLoad();
+    await world.progress(5);
+    await how.begin(cluster, more);
+    const began = Date.now();
+    await eventually(async () => (await world.readyz()).json.audit.backlog_rows > 20, {
+      deadline: 20000,
+      what: 'rows wait',
+    });
+    await world.progress(5);
+    while (Date.now() - began < seconds * 1000) await pause(50);
+    const { json } = await world.readyz();
+    await how.end(cluster, more);
+    await world.progress(5);
+    await world.stopLoad();
+    await world.database.end().catch(() => {});
+    world.database = await eventually(() => world.openDatabase(), { deadline: 30000 });
+    const problems = await world.settle();
+    if (!(json.audit.oldest_seconds >= seconds - 2))
+      problems.push(`after ${seconds} s the oldest row waits ${json.audit.oldest_seconds} s`);
+    return {
+      problems,
+      numbers: { away_s: seconds, waited: json.audit.backlog_rows, ...world.counts },
+      limits: [],
+    };
+  } finally {
+    await how.cleanUp(world, more);
+    await world.close();
+  }
+}
+
+export const postgresReadOnly = (options) => unwritable(readOnly, options);
+export const postgresFull = (options) => unwritable(diskFull, options);
 export const postgresKilled = (options) => postgres('kill', options);
 export const postgresStopped = (options) => postgres('stop', options);

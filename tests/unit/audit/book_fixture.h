@@ -24,6 +24,7 @@ struct desk {
 	char top[32];
 	char dir[64];
 	size_t spool_max_bytes;
+	bool fsync;
 	struct book *book;
 	struct book_flush *flush;
 	int flushed;
@@ -98,7 +99,8 @@ static inline struct book *try_open(const struct desk *d, struct loop *loop, str
 						.db = writer,
 						.spool_dir = d->dir,
 						.node_id = NODE_ID,
-						.spool_max_bytes = d->spool_max_bytes },
+						.spool_max_bytes = d->spool_max_bytes,
+						.fsync = d->fsync },
 			 err);
 }
 
@@ -151,6 +153,7 @@ static inline int start_desk(void **state)
 	assert_non_null(mkdtemp(d->top));
 	snprintf(d->dir, sizeof(d->dir), "%s/spool", d->top);
 	d->spool_max_bytes = SPOOL_BYTES;
+	d->fsync = false;
 	d->flushed = 0;
 	d->writer = new_writer(d, d->base.loop);
 	return 0;

@@ -43,65 +43,64 @@ static bool is_secret(const char *text, const char *place)
 	return at.secret;
 }
 
+static const struct {
+	const char *schema;
+	const char *secret; /* places between commas */
+	const char *plain;
+} cases[] = {
+	{"{\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"password\"},\"b\":{}}}", "a",
+	  "b,,c,a x"																			   },
+	{ "{\"properties\":{\"a\":{\"writeOnly\":true},\"b\":{\"writeOnly\":false}}}",      "a",								    "b"		},
+	{ "{\"properties\":{\"\\u0061\":{\"format\":\"passw\\u006frd\"}}}",		    "a",								 "b"	     },
+	{ "{\"properties\":{\"a\":{\"items\":{\"properties\":{\"b\":{\"writeOnly\":true}}}}"
+	  "}}",								    "a * b",							     "a,a *,a b,b"},
+	{ "{\"properties\":{\"a\":{\"items\":[{},{\"writeOnly\":true}]},\"b\":{"
+	  "\"prefixItems\":[{"
+	  "\"writeOnly\":true}]}}}",					       "a *,b *",							   "a,b"	   },
+	{ "{\"anyOf\":[{\"properties\":{\"a\":{\"writeOnly\":true}}},{\"properties\":{"
+	  "\"a\":{}}}]}",							  "a",								 "b"	   },
+	{ "{\"oneOf\":[{\"allOf\":[{\"properties\":{\"a\":{\"anyOf\":[{\"type\":\"null\"},{"
+	  "\"format\":"
+	  "\"password\"}]}}}]}]}",						 "a",								 "b"	   },
+	{ "{\"additionalProperties\":{\"writeOnly\":true},\"properties\":{\"a\":{}}}",      "a,b,zz",
+	  ""																				   },
+	{ "{\"patternProperties\":{\"^x\":{\"properties\":{\"y\":{\"format\":\"password\"}}"
+	  "}}}",								   "x1 y",							      "x1"	       },
+	{ "{\"if\":{},\"then\":{\"properties\":{\"a\":{\"writeOnly\":true}}},\"else\":{"
+	  "\"properties\":{\"b\":{"
+	  "\"writeOnly\":true}}},\"dependentSchemas\":{\"q\":{\"properties\":{\"c\":{"
+	  "\"writeOnly\":true}}}}}",					       "a,b,c",							     "q,d"	 },
+	{ "{\"$defs\":{\"s\":{\"format\":\"password\"},\"o/x~y "
+	  "z\":{\"properties\":{\"p\":{\"$ref\":"
+	  "\"#/$defs/s\"}}}},\"properties\":{\"a\":{\"$ref\":\"#/$defs/"
+	  "o~1x~0y%20z\"},\"b\":{\"$ref\":"
+	  "\"#/$defs/s\"}}}",						      "a p,b",							     "a,p"	 },
+	{ "{\"properties\":{\"child\":{\"$ref\":\"#\"},\"list\":{\"items\":{\"$ref\":\"#\"}"
+	  "},\"pw\":{"
+	  "\"writeOnly\":true}}}",						 "pw,child pw,child child child pw,list * pw,list * child list * pw",
+	  "child,list *,child list"																	    },
+	{ "{\"properties\":{\"a\":{\"allOf\":[{\"$ref\":\"#/properties/"
+	  "b\"}]},\"b\":{\"allOf\":[{\"$ref\":"
+	  "\"#/properties/a\"}],\"writeOnly\":true}}}",			    "a,b",							       "c"	     },
+	{ "{\"writeOnly\":true}",							   "",								  "a"	  },
+ /* What cannot be seen, of a schema that has secrets. */
+	{ "{\"properties\":{\"a\":{\"$ref\":\"https://x.example/s\"},\"b\":{\"$ref\":\"#/"
+	  "nothing\"},\"c\":{"
+	  "\"$ref\":\"#anchor\"},\"d\":{\"description\":\"no "
+	  "password\"},\"e\":{\"allOf\":[{\"$ref\":"
+	  "\"#/properties/f/allOf/1\"}]},\"f\":{\"allOf\":[{}]}}}",		"a,b,c,e",							   "d,f"	   },
+ /* Nothing is marked. */
+	{ "{\"properties\":{\"password\":{\"type\":\"string\"},\"a\":{\"format\":\"date\"}}"
+	  "}",								     NULL,								"password,a" },
+	{ "{\"properties\":{\"a\":{\"default\":{\"format\":\"password\"},\"const\":{"
+	  "\"writeOnly\":true}}}}",						NULL,								"a,a format" },
+	{ "true",									   NULL,								"a"	    },
+	{ "[]",									     NULL,								"a"	  },
+	{ "{\"properties\":[1],\"items\":\"password\"}",					 NULL,								"a,*"	     },
+};
+
 static void places_are_marked_however_the_schema_gets_there(void **state)
 {
-	static const struct {
-		const char *schema;
-		const char *secret; /* places between commas */
-		const char *plain;
-	} cases[] = {
-		{"{\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"password\"},\"b\":{}}}",
-		  "a",																				      "b,,c,a x"													    },
-		{ "{\"properties\":{\"a\":{\"writeOnly\":true},\"b\":{\"writeOnly\":false}}}",      "a",
-		  "b"																																			     },
-		{ "{\"properties\":{\"\\u0061\":{\"format\":\"passw\\u006frd\"}}}",		    "a",											 "b"														   },
-		{ "{\"properties\":{\"a\":{\"items\":{\"properties\":{\"b\":{\"writeOnly\":true}}}}"
-		  "}}",										  "a * b",																				     "a,a *,a b,b"																								  },
-		{ "{\"properties\":{\"a\":{\"items\":[{},{\"writeOnly\":true}]},\"b\":{"
-		  "\"prefixItems\":[{"
-		  "\"writeOnly\":true}]}}}",										"a *,b *",																				      "a,b"																																      },
-		{ "{\"anyOf\":[{\"properties\":{\"a\":{\"writeOnly\":true}}},{\"properties\":{"
-		  "\"a\":{}}}]}",									    "a","b"},
-		{ "{\"oneOf\":[{\"allOf\":[{\"properties\":{\"a\":{\"anyOf\":[{\"type\":\"null\"},{"
-		  "\"format\":"
-		  "\"password\"}]}}}]}]}",	  "a",											   "b"																																												    },
-		{ "{\"additionalProperties\":{\"writeOnly\":true},\"properties\":{\"a\":{}}}",
-		  "a,b,zz",																	  ""																				  },
-		{ "{\"patternProperties\":{\"^x\":{\"properties\":{\"y\":{\"format\":\"password\"}}"
-		  "}}}",	  "x1 y",																				 "x1"																	   },
-		{ "{\"if\":{},\"then\":{\"properties\":{\"a\":{\"writeOnly\":true}}},\"else\":{"
-		  "\"properties\":{\"b\":{"
-		  "\"writeOnly\":true}}},\"dependentSchemas\":{\"q\":{\"properties\":{\"c\":{"
-		  "\"writeOnly\":true}}}}}",										  "a,b,c",																				    "q,d"																																	      },
-		{ "{\"$defs\":{\"s\":{\"format\":\"password\"},\"o/x~y "
-		  "z\":{\"properties\":{\"p\":{\"$ref\":"
-		  "\"#/$defs/s\"}}}},\"properties\":{\"a\":{\"$ref\":\"#/$defs/"
-		  "o~1x~0y%20z\"},\"b\":{\"$ref\":"
-		  "\"#/$defs/s\"}}}",										"a p,b",																				      "a,p"																																      },
-		{ "{\"properties\":{\"child\":{\"$ref\":\"#\"},\"list\":{\"items\":{\"$ref\":\"#\"}"
-		  "},\"pw\":{"
-		  "\"writeOnly\":true}}}",									    "pw,child pw,child child child pw,list * pw,list * child list * pw",
-		  "child,list *,child list"},
-		{ "{\"properties\":{\"a\":{\"allOf\":[{\"$ref\":\"#/properties/"
-		  "b\"}]},\"b\":{\"allOf\":[{\"$ref\":"
-		  "\"#/properties/a\"}],\"writeOnly\":true}}}","a,b","c"},
-		{ "{\"writeOnly\":true}",							  "", "a"																																       },
- /* What cannot be seen, of a schema that has secrets. */
-		{ "{\"properties\":{\"a\":{\"$ref\":\"https://x.example/s\"},\"b\":{\"$ref\":\"#/"
-		  "nothing\"},\"c\":{"
-		  "\"$ref\":\"#anchor\"},\"d\":{\"description\":\"no "
-		  "password\"},\"e\":{\"allOf\":[{\"$ref\":"
-		  "\"#/properties/f/allOf/1\"}]},\"f\":{\"allOf\":[{}]}}}",										  "a,b,c,e",															    "d,f"																														  },
- /* Nothing is marked. */
-		{ "{\"properties\":{\"password\":{\"type\":\"string\"},\"a\":{\"format\":\"date\"}}"
-		  "}",										NULL,																	       "password,a"																																																						     },
-		{ "{\"properties\":{\"a\":{\"default\":{\"format\":\"password\"},\"const\":{"
-		  "\"writeOnly\":true}}}}",										NULL,																				      "a,a format"																												       },
-		{ "true",									    NULL,				     "a"},
-		{ "[]",NULL,"a"},
-		{ "{\"properties\":[1],\"items\":\"password\"}",								 NULL,							       "a,*"},
-	};
-
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		for (int secret = 0; secret < 2; secret++) {

@@ -55,11 +55,40 @@ static void what_is_secret_is_redacted(void **state)
 	}
 }
 
+static void a_password_is_taken_out_and_the_rest_still_connects(void **state)
+{
+	static const struct {
+		const char *conninfo, *rest, *password;
+	} cases[] = {
+		{"host=h user=u password='p q'", "user=u host=h",		   "p q"},
+		{ "postgresql://u:p%20q@h:1/d",	"user=u dbname=d host=h port=1", "p q"},
+		{ "options='-c a=b' host=h",     "host=h options='-c a=b'",	NULL },
+		{ "",			    "",			      NULL },
+		{ "nonsense",		      NULL,			    NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *password;
+		char *rest = db_conninfo_split(cases[i].conninfo, &password);
+
+		assert_int_equal(rest == NULL, cases[i].rest == NULL);
+		assert_int_equal(password == NULL, cases[i].password == NULL);
+		if (rest != NULL)
+			assert_string_equal(rest, cases[i].rest);
+		if (password != NULL)
+			assert_string_equal(password, cases[i].password);
+		free(rest);
+		free(password);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_libpq_cannot_parse_is_refused_without_repeating_it),
 		cmocka_unit_test(what_is_secret_is_redacted),
+		cmocka_unit_test(a_password_is_taken_out_and_the_rest_still_connects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,12 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -155,6 +158,94 @@ static void json_is_one_object_per_line(void **state)
 	json_decref(object);
 }
 
+static const struct log_subject ended = {
+	.component = "call",
+	.tenant = "acme",
+	.user = "ana b",
+	.connection = "crm",
+	.tool = "crm__get",
+	.outcome = "ok",
+	.duration_us = 12345,
+	.call_id = "c-17",
+	.trace_id = "0af7",
+};
+
+static void a_call_says_who_what_and_how_long(void **state)
+{
+	struct capture capture;
+
+	(void)state;
+	log_configure(LOG_DEBUG, LOG_TEXT);
+	capture_begin(&capture);
+	log_debug(&ended, "tools/call");
+	assert_string_equal(after_time(capture_end(&capture)),
+			    "DEBUG acme/crm call: tools/call user=ana b tool=crm__get outcome=ok"
+			    " call=c-17 trace=0af7 12.345 ms\n");
+	log_configure(LOG_DEBUG, LOG_JSON);
+	capture_begin(&capture);
+	log_debug(&ended, "tools/call");
+	assert_string_equal(capture_end(&capture) + strlen("{'ts':'2026-11-20T12:31:00.000001Z'"),
+			    ",\"level\":\"debug\",\"msg\":\"tools/call\",\"component\":\"call\","
+			    "\"tenant\":\"acme\",\"user\":\"ana b\",\"connection\":\"crm\","
+			    "\"tool\":\"crm__get\",\"outcome\":\"ok\",\"duration_ms\":12.345,"
+			    "\"call_id\":\"c-17\",\"trace_id\":\"0af7\"}\n");
+}
+
+static void logfmt_quotes_what_is_not_plain(void **state)
+{
+	struct capture capture;
+
+	(void)state;
+	log_configure(LOG_DEBUG, LOG_LOGFMT);
+	capture_begin(&capture);
+	log_debug(&ended, "a=\"b\"\n");
+	assert_string_equal(capture_end(&capture) + strlen("ts=2026-11-20T12:31:00.000001Z"),
+			    " level=debug msg=\"a=\\\"b\\\"\\n\" component=call tenant=acme"
+			    " user=\"ana b\" connection=crm tool=crm__get outcome=ok"
+			    " duration_ms=12.345 call_id=c-17 trace_id=0af7\n");
+	capture_begin(&capture);
+	log_warn(&(struct log_subject){ .tenant = "" }, "plain");
+	assert_string_equal(capture_end(&capture) + strlen("ts=2026-11-20T12:31:00.000001Z"),
+			    " level=warn msg=plain tenant=\"\"\n");
+}
+
+/* systemd.exec(5), JOURNAL_STREAM; sd-daemon(3). */
+static void the_journal_is_told_the_priority(void **state)
+{
+	static const struct {
+		enum log_level level;
+		const char *begin;
+	} rows[] = {
+		{LOG_DEBUG,  "<7>{"},
+		{ LOG_INFO,  "<6>{"},
+		{ LOG_WARN,  "<4>{"},
+		{ LOG_ERROR, "<3>{"},
+	};
+	struct capture capture;
+	struct stat at;
+	char stream[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		capture_begin(&capture);
+		assert_int_equal(fstat(STDERR_FILENO, &at), 0);
+		snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)at.st_dev,
+			 (uintmax_t)at.st_ino);
+		setenv("JOURNAL_STREAM", stream, 1);
+		log_configure(LOG_DEBUG, LOG_JSON);
+		log_write(rows[i].level, NULL, "x");
+		assert_memory_equal(capture_end(&capture), rows[i].begin, strlen(rows[i].begin));
+	}
+	/* Somebody has redirected standard error since: that is not the journal. */
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_configure(LOG_DEBUG, LOG_JSON);
+	capture_begin(&capture);
+	log_info(NULL, "x");
+	assert_int_equal(capture_end(&capture)[0], '{');
+	unsetenv("JOURNAL_STREAM");
+	log_configure(LOG_DEBUG, LOG_JSON);
+}
+
 static void without_a_subject_json_has_three_members(void **state)
 {
 	struct capture capture;
@@ -171,14 +262,16 @@ static void without_a_subject_json_has_three_members(void **state)
 
 static void long_messages_are_cut_and_still_one_line(void **state)
 {
-	static const enum log_format formats[] = { LOG_TEXT, LOG_JSON };
+	static const enum log_format formats[] = { LOG_TEXT, LOG_LOGFMT, LOG_JSON };
 	char *text = test_malloc(100001);
 
 	(void)state;
 	memset(text, '\x01', 100000);
 	text[100000] = '\0';
-	for (size_t i = 0; i < 2; i++) {
-		const struct log_subject all = { text, text, text, text };
+	for (size_t i = 0; i < 3; i++) {
+		const struct log_subject all = {
+			text, text, text, text, text, text, text, text, 1
+		};
 		struct capture capture;
 		const char *line;
 
@@ -258,6 +351,9 @@ int main(void)
 		cmocka_unit_test(text_leaves_out_what_is_unknown),
 		cmocka_unit_test(text_escapes_what_a_terminal_would_obey),
 		cmocka_unit_test(json_is_one_object_per_line),
+		cmocka_unit_test(a_call_says_who_what_and_how_long),
+		cmocka_unit_test(logfmt_quotes_what_is_not_plain),
+		cmocka_unit_test(the_journal_is_told_the_priority),
 		cmocka_unit_test(without_a_subject_json_has_three_members),
 		cmocka_unit_test(long_messages_are_cut_and_still_one_line),
 		cmocka_unit_test(says_nothing_below_its_level),

@@ -2,6 +2,8 @@
 
 /* What the spool promises while its files stay as it wrote them. */
 
+#include <sys/statvfs.h>
+
 #include "tests/unit/base/spool_fixture.h"
 
 static void records_come_back_in_order_with_type_and_payload(void **state)
@@ -422,6 +424,36 @@ static void without_fsync_everything_else_is_the_same(void **state)
 	assert_numbered(f, 3, 5);
 }
 
+/* Said at open already. Another may write there meanwhile: near enough is good enough. */
+static void the_room_of_its_disk_is_known_if_it_is_watched(void **state)
+{
+	struct fixture *f = *state;
+	struct statvfs info;
+	uint64_t have;
+
+	must_open(f);
+	assert_true(stats_of(f).free_bytes == UINT64_MAX);
+	spool_close(&f->spool);
+	f->params.watch_disk = true;
+	must_open(f);
+	assert_int_equal(statvfs(f->dir, &info), 0);
+	have = (uint64_t)info.f_bavail * info.f_frsize;
+	assert_true(stats_of(f).free_bytes > have / 2 && stats_of(f).free_bytes < have * 2);
+}
+
+static void what_is_used_are_records_and_not_what_is_set_aside_for_them(void **state)
+{
+	struct fixture *f = *state;
+
+	must_open(f);
+	assert_int_equal(stats_of(f).used_bytes, 0);
+	append_numbered(f, 1);
+	assert_int_equal(stats_of(f).used_bytes, SPOOL_HEADER_BYTES + strlen("record 1"));
+	assert_int_equal(stats_of(f).bytes_on_disk, SEGMENT_BYTES);
+	reopen(f);
+	assert_int_equal(stats_of(f).used_bytes, SPOOL_HEADER_BYTES + strlen("record 1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +475,8 @@ int main(void)
 		TEST(many_restarts_lose_and_repeat_nothing),
 		TEST(a_full_spool_refuses_until_something_is_released),
 		TEST(the_limit_holds_across_a_restart),
+		TEST(the_room_of_its_disk_is_known_if_it_is_watched),
+		TEST(what_is_used_are_records_and_not_what_is_set_aside_for_them),
 		TEST(foreign_files_are_left_alone),
 		TEST(without_fsync_everything_else_is_the_same),
 	};

@@ -228,7 +228,8 @@ static struct seen disconnect(struct access_world *world)
 {
 	struct seen seen = { .world = world };
 
-	access_disconnect(world->access, &seen.op, &world->key, "user:ana", on_gone, &seen);
+	access_disconnect(world->access, &seen.op, &world->key,
+			  &(struct access_asker){ .actor = "user:ana" }, on_gone, &seen);
 	wait_for(&seen);
 	return seen;
 }

@@ -47,6 +47,36 @@ static void a_grant_comes_back_as_it_was_stored(void **state)
 	arena_free(&arena);
 }
 
+static void on_told(void *ctx, const struct grant_key *key, const char *type)
+{
+	struct buf *told = ctx;
+
+	buf_printf(told, "%s %s\n", key->tenant_id, type);
+}
+
+static void who_watches_is_told_of_what_was_recorded(void **state)
+{
+	struct arena *arena = arena_new();
+	struct world world;
+	struct grant_request put = { .verb = GRANT_PUT, .event = connected };
+	char *expected;
+	struct buf told;
+
+	begin(state, &world);
+	buf_init(&told, 1024);
+	grant_pg_watch(world.store, on_told, &told);
+	store(&world, arena);
+	load(&world, arena);
+	put.row = full_row(&world, arena, 1); /* that is there already */
+	assert_int_equal(ask(&world, arena, put)->n_done, 0);
+	expected = mem_printf("%s connect_completed\n", world.grant_key.tenant_id);
+	assert_string_equal(buf_str(&told), expected);
+	free(expected);
+	buf_fini(&told);
+	end(&world);
+	arena_free(&arena);
+}
+
 static void two_do_not_store_over_the_same_version(void **state)
 {
 	struct arena *arena = arena_new();
@@ -208,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		GATE_DB_TEST(a_grant_comes_back_as_it_was_stored),
+		GATE_DB_TEST(who_watches_is_told_of_what_was_recorded),
 		GATE_DB_TEST(two_do_not_store_over_the_same_version),
 		GATE_DB_TEST(nothing_is_stored_for_settings_that_are_no_more),
 		GATE_DB_TEST(what_does_not_open_is_said_and_kept),

@@ -61,6 +61,7 @@ static void the_defaults_are_as_documented(void **state)
 	assert_int_equal(config->db_timeout_ms, 2000);
 	assert_int_equal(config->stale_max_ms, 60000);
 	assert_int_equal(config->spool_max_bytes, 1073741824);
+	assert_int_equal(config->audit_spool_min_free, 268435456);
 	assert_string_equal(config->audit_anchor_file, "");
 	assert_string_equal(config->audit_anchor_syslog, "false");
 	assert_int_equal(config->drain_timeout_ms, 30000);
@@ -148,12 +149,14 @@ static void numbers_have_bounds(void **state)
 		const char *least, *most, *below, *above;
 		int64_t least_value, most_value;
 	} numbers[] = {
-		{"workers",	     &config->workers,	       "0",	    "256",	   "-1",	 "257",		0,	   256	       },
-		{ "max_body_bytes",  &config->max_body_bytes,  "1024",     "67108864",	 "1023", "67108865",
-		  1024,													 67108864	 },
-		{ "db_connections",  &config->db_connections,  "1",	  "100",		 "0",    "101",	     1,	100	    },
-		{ "spool_max_bytes", &config->spool_max_bytes, "16777216", "1099511627776",
-		  "16777215",									"1099511627777", 16777216, 1099511627776},
+		{"workers",		     &config->workers,	       "0",	    "256",	   "-1",	 "257",		0,	   256	       },
+		{ "max_body_bytes",	    &config->max_body_bytes,	     "1024",     "67108864",	 "1023", "67108865",
+		  1024,														   67108864	 },
+		{ "db_connections",	    &config->db_connections,	     "1",	  "100",		 "0",    "101",	     1,	100	    },
+		{ "spool_max_bytes",	     &config->spool_max_bytes,      "16777216", "1099511627776",
+		  "16777215",										  "1099511627777", 16777216, 1099511627776},
+		{ "audit_spool_min_free", &config->audit_spool_min_free, "0",	      "1099511627776", "-1",
+		  "1099511627777",											      0,	      1099511627776},
 	};
 	struct err err;
 

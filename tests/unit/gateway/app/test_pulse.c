@@ -81,6 +81,7 @@ static struct world *begin(void **state, const char *conninfo)
 		.meter = w->meter,
 		.db = w->db,
 		.drain_db = w->gate->admin,
+		.audit_db = w->gate->admin,
 		.spools = w->spools,
 	});
 	return w;
@@ -209,11 +210,14 @@ static void a_lost_database_is_known_before_the_next_beat(void **state)
 	gate_db_until(w->gate, beats_on, w);
 	w->beat_ms = seat_of(w)->beat_ms;
 	assert_true(has_db(w));
+	/* Else it may be back before anybody has looked. */
+	gate_db_do(w->gate, "%s", "ALTER ROLE tollgate_app NOLOGIN");
 	gate_db_ask(w->gate, "%s",
 		    "SELECT count(pg_terminate_backend(pid)) AS v FROM pg_stat_activity"
 		    " WHERE usename = 'tollgate_app'");
 	gate_db_until(w->gate, has_lost_db, w);
 	assert_false(beats_on(w));
+	gate_db_do(w->gate, "%s", "ALTER ROLE tollgate_app LOGIN");
 	gate_db_until(w->gate, has_db, w);
 	end(w);
 }
@@ -232,7 +236,7 @@ static void tells_of_the_book(void **state)
 	await_line(w, "\ntollgate_audit_written_total 1\n");
 	await_line(w, "\ntollgate_audit_queue_length 0\n");
 	await_line(w, "\ntollgate_audit_queue_oldest_seconds 0\n");
-	assert_false(seat_of(w)->spool_full);
+	assert_int_equal(seat_of(w)->room, BOOK_ROOM_PLENTY);
 	end(w);
 }
 

@@ -90,7 +90,7 @@ enum access_state access_find(struct access *access, const struct grant_key *key
 {
 	(void)key;
 	if (access->found == ACCESS_READY)
-		*out = (struct access_token){ "Bearer found", 5, 3 };
+		*out = (struct access_token){ "Bearer found", 5, 3, "ana@example.com" };
 	return access->found;
 }
 
@@ -148,7 +148,7 @@ void access_cancel(struct access_op **slot)
 
 static inline void access_says(struct access *access, enum access_state state, const char *why)
 {
-	const struct access_token token = { "Bearer said", 6, 3 };
+	const struct access_token token = { "Bearer said", 6, 3, NULL };
 	const struct access_op was = access_take(access);
 
 	was.done(was.ctx, state, state == ACCESS_READY ? &token : NULL, why, NULL);

@@ -130,6 +130,10 @@ struct world {
 	struct session *session;
 	bool session_in_memory;
 	bool book_refuses; /* at once */
+	enum book_room room;
+	bool payload_refused;
+	char payload[1 << 19]; /* the last record of another kind */
+	size_t payload_bytes;
 	/* Why no stream may be opened: asked before its record, and when it is opened. NULL: it
 	 * may. */
 	const struct err *no_check, *no_start;
@@ -144,6 +148,7 @@ struct world {
 	struct credential_op credential_op;
 	struct connect_op connect_op;
 	bool token_in_memory;
+	const char *account; /* whose the token is */
 	/* How the upstream fares, and what was told of it. */
 	enum breaker_verdict verdict;
 	int n_heard;
@@ -164,19 +169,27 @@ struct world {
 	char sent_level[16];
 	char sent_scope[80]; /* "": all share it */
 	char sent_subject[UPSTREAM_SUBJECT_BYTES];
+	char sent_trace[TRACEPARENT_BYTES];
+	char sent_baggage[64];
 	int64_t sent_timeout_ms;
 
 	/* What the book was told last. */
 	struct book_call recorded;
+	char recorded_id[UUID_TEXT_BYTES];
 	char recorded_tool[128];
+	char recorded_purpose[128];
+	char recorded_account[128];
 	char recorded_connection[64];
 	struct book_result result;
 	char error_type[64];
 
-	/* The last reply. */
+	/* The last reply. Its body without the call's id. */
+	char call_id[UUID_TEXT_BYTES];
+	bool told_id; /* it was in the body */
 	int finishes;
 	int status;
 	char body[4096];
+	char whole[4096]; /* the body as it was sent */
 	char session_id[64];
 	int retry_after_s;
 	char authenticate[64];
@@ -234,101 +247,7 @@ static inline void drop(struct pending *pending, const char *what)
 	take(pending);
 }
 
-/* --- the book -------------------------------------------------------------------------------- */
-
-void spool_wait_cancel(struct spool_wait *wait)
-{
-	struct world *world = (struct world *)wait->spool;
-
-	if (world == NULL)
-		return;
-	wait->spool = NULL;
-	world->record = NULL;
-}
-
-static inline int record(struct book *book, const char *what, const struct book_call *call,
-			 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
-			 void *ctx, struct err *err)
-{
-	struct world *world = book->world;
-
-	note(world, "%s", what);
-	world->recorded = *call;
-	snprintf(world->recorded_tool, sizeof(world->recorded_tool), "%.*s", (int)call->tool.n,
-		 call->tool.p != NULL ? call->tool.p : "");
-	snprintf(world->recorded_connection, sizeof(world->recorded_connection), "%s",
-		 call->connection != NULL ? call->connection : "");
-	if (world->book_refuses)
-		return err_set(err, ERR_UNAVAILABLE, "the disk is full");
-	assert_null(world->record);
-	world->record = wait;
-	wait->spool = (struct spool *)world;
-	world->durable = durable;
-	world->durable_ctx = ctx;
-	return 0;
-}
-
-static inline void keep_result(struct book *book, const struct book_result *result)
-{
-	struct world *world = book->world;
-
-	world->result = *result;
-	snprintf(world->error_type, sizeof(world->error_type), "%s",
-		 result->error_type != NULL ? result->error_type : "");
-}
-
-const char *book_outcome_name(enum book_outcome outcome)
-{
-	static const char *const names[] = {
-#define X(name, text) [BOOK_##name] = (text),
-		BOOK_OUTCOMES(X)
-#undef X
-	};
-
-	return names[outcome];
-}
-
-int book_intent(struct book *book, const struct book_call *call, struct spool_wait *wait,
-		void (*durable)(void *ctx, const struct err *err), void *ctx, struct err *err)
-{
-	return record(book, "intent", call, wait, durable, ctx, err);
-}
-
-int book_outcome(struct book *book, const struct book_call *call, const struct book_result *result,
-		 struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
-		 void *ctx, struct err *err)
-{
-	char what[64];
-
-	keep_result(book, result);
-	snprintf(what, sizeof(what), "outcome %s", book_outcome_name(result->outcome));
-	return record(book, what, call, wait, durable, ctx, err);
-}
-
-int book_entry(struct book *book, const struct book_call *call, const struct book_result *result,
-	       struct spool_wait *wait, void (*durable)(void *ctx, const struct err *err),
-	       void *ctx, struct err *err)
-{
-	char what[64];
-
-	keep_result(book, result);
-	snprintf(what, sizeof(what), "entry %s", book_outcome_name(result->outcome));
-	return record(book, what, call, wait, durable, ctx, err);
-}
-
-/* The record reaches the disk, or does not. */
-static inline void disk_says(struct world *world, const struct err *err)
-{
-	assert_non_null(world->record);
-	world->record->spool = NULL;
-	world->record = NULL;
-	world->durable(world->durable_ctx, err);
-}
-
-static inline void durable(struct world *world)
-{
-	disk_says(world, NULL);
-}
+#include "tests/unit/gateway/core/call_fakes_book.h"
 
 /* --- identity, tenants, sessions ------------------------------------------------------------- */
 
@@ -531,6 +450,9 @@ void upstream_start(struct upstreams *upstreams, struct upstream_op **slot,
 		 request->log_level != NULL ? request->log_level : "");
 	snprintf(world->sent_scope, sizeof(world->sent_scope), "%s",
 		 request->scope != NULL ? request->scope : "");
+	snprintf(world->sent_trace, sizeof(world->sent_trace), "%s", request->trace.traceparent);
+	snprintf(world->sent_baggage, sizeof(world->sent_baggage), "%s",
+		 request->trace.baggage != NULL ? request->trace.baggage : "");
 	snprintf(world->sent_subject, sizeof(world->sent_subject), "%s",
 		 request->subject != NULL ? request->subject : "NULL");
 	world->sent_progress = request->progress;
@@ -555,7 +477,7 @@ static inline void upstream_notifies(struct world *world, const char *method, co
 static inline void upstream_answers(struct world *world, enum mcp_era era, const char *result,
 				    const char *error)
 {
-	const struct upstream_answer answer = { era, span_of(result), span_of(error) };
+	const struct upstream_answer answer = { era, 200, span_of(result), span_of(error) };
 	struct pending was = take(&world->upstream_op.pending);
 
 	world->upstream_op.events.done(was.ctx, &answer, NULL);

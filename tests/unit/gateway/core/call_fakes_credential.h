@@ -25,6 +25,15 @@ bool credential_ready(const struct credentials *credentials, const struct tenant
 	return credentials->world->token_in_memory;
 }
 
+const char *credential_account(const struct credentials *credentials, const struct tenant *tenant,
+			       const struct connection *connection, const char *subject)
+{
+	(void)tenant;
+	(void)connection;
+	(void)subject;
+	return credentials->world->account;
+}
+
 void credential_start(struct credentials *credentials, struct credential_op **slot,
 		      const struct credential_request *request, credential_done *done, void *ctx)
 {

@@ -90,6 +90,9 @@ struct world {
 
 /* The pause between two polls, so that a test can have it short. */
 static int64_t poll_ms = KEEPER_POLL_MS;
+/* Between two counts of accounts; and where they are measured, NULL: nowhere. */
+static int64_t accounts_ms = KEEPER_ACCOUNTS_MS;
+static struct meter *measured;
 /* Stands for the health of all connections. */
 static const struct world *called;
 
@@ -100,7 +103,11 @@ void __wrap_timer_start(struct loop *loop, struct timer *timer, int64_t delay_ms
 void __wrap_timer_start(struct loop *loop, struct timer *timer, int64_t delay_ms, loop_cb *cb,
 			void *ctx)
 {
-	__real_timer_start(loop, timer, delay_ms == KEEPER_POLL_MS ? poll_ms : delay_ms, cb, ctx);
+	if (delay_ms == KEEPER_POLL_MS)
+		delay_ms = poll_ms;
+	else if (delay_ms == KEEPER_ACCOUNTS_MS || delay_ms == KEEPER_ACCOUNTS_MS / 10)
+		delay_ms = accounts_ms < delay_ms ? accounts_ms : delay_ms;
+	__real_timer_start(loop, timer, delay_ms, cb, ctx);
 }
 
 int64_t health_last_answer_ms(const struct healths *healths, const char *tenant_id,
@@ -293,6 +300,7 @@ static inline void node_begin(struct world *world, struct node *node)
 		.db = gate->app,
 		.upstreams = &node->upstreams,
 		.credentials = &node->credentials,
+		.meter = measured,
 		.node_id = node->id,
 		.want = want_tenant,
 		.ctx = node,

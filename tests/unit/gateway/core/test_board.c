@@ -28,12 +28,12 @@ static void seats_are_taken_and_left(void **state)
 	}
 	assert_int_equal(board_seat_find(board), 0);
 	board->seats[2].beat_ms = 5;
-	board->seats[2].spool_full = true;
+	board->seats[2].room = BOOK_ROOM_NONE;
 	board_seat_leave(board, 2);
 	assert_int_equal(board_seat_find(board), 2);
 	board_seat_take(board, 2, 1);
 	assert_int_equal(board->seats[2].beat_ms, 0);
-	assert_false(board->seats[2].spool_full);
+	assert_int_equal(board->seats[2].room, BOOK_ROOM_PLENTY);
 	assert_int_equal(board->seats[2].state, BOARD_STARTING);
 	board_free(&board);
 	assert_null(board);
@@ -78,7 +78,7 @@ static void a_report_is_about_those_that_serve(void **state)
 	board_seat_take(board, 3, 1);
 	board->seats[1].state = BOARD_DRAINING;
 	board->seats[1].db_down_since_ms = 1;
-	board->seats[1].spool_full = true;
+	board->seats[1].room = BOOK_ROOM_NONE;
 	board->seats[2].state = BOARD_SERVING;
 	board_report(board, 1000, &report);
 	assert_int_equal(report.n_served, 1);
@@ -87,7 +87,7 @@ static void a_report_is_about_those_that_serve(void **state)
 	board->seats[3].state = BOARD_SERVING;
 	board->seats[2].db_down_since_ms = 900;
 	board->seats[3].db_down_since_ms = 400;
-	board->seats[3].spool_full = true;
+	board->seats[3].room = BOOK_ROOM_FAILED;
 	board_report(board, 1000, &report);
 	assert_int_equal(report.n_served, 2);
 	assert_int_equal(report.n_without_db, 2);
@@ -114,6 +114,7 @@ static void what_a_child_writes_its_parent_reads(void **state)
 		meter_call(meter, &(struct meter_call){ .tenant = "acme",
 							.connection = "crm",
 							.method = "tools/call",
+							.tool = "crm__get",
 							.is_tool_call = true,
 							.outcome = BOOK_TIMEOUT,
 							.duration_us = 1500,
@@ -131,13 +132,15 @@ static void what_a_child_writes_its_parent_reads(void **state)
 					       "connection=\"crm\",outcome=\"timeout\"} 1\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_server_operation_duration_seconds_sum{tenant=\"acme\","
-			       "mcp_method_name=\"tools/call\",error_type=\"timeout\"} 0.0015\n"));
+			       "mcp_method_name=\"tools/call\",gen_ai_tool_name=\"crm__get\","
+			       "error_type=\"timeout\"} 0.0015\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_server_operation_duration_seconds_count{"
 			       "mcp_method_name=\"_OTHER\",error_type=\"malformed\"} 1\n"));
 	assert_non_null(strstr(buf_str(&text),
 			       "\nmcp_client_operation_duration_seconds_bucket{tenant=\"acme\","
-			       "connection=\"crm\",error_type=\"timeout\",le=\"0.001\"} 1\n"));
+			       "connection=\"crm\",mcp_method_name=\"tools/call\","
+			       "error_type=\"timeout\",le=\"0.001\"} 1\n"));
 	assert_null(strstr(buf_str(&text), "_client_operation_duration_seconds_count{error"));
 	buf_fini(&text);
 	board_free(&board);

@@ -15,6 +15,8 @@
 #include "gateway/core/identity.h"
 #include "tests/fakes/gate_db.h"
 
+#define VISITOR(token) ((struct browser_visitor){ .source_ip = "192.0.2.7", .former = (token) })
+
 struct world {
 	struct gate_db *gate;
 	struct identity *identity;
@@ -41,11 +43,11 @@ static void world_open(struct world *world, void **state, const char *role)
 
 	*world = (struct world){ .gate = *state };
 	world->identity = identity_new(world->gate->loop, world->gate->app, world->gate->keyring);
-	world->browsers = browsers_new(world->gate->app, world->identity);
+	world->browsers = browsers_new(world->gate->app, world->identity, NULL);
 	gate_db_tenant(world->gate, "acme", world->tenant);
 	uuid_v4(world->user);
 	provision_init(&provision, arena, world->tenant);
-	provision_user(&provision, world->user, "ana", NULL, role);
+	provision_user(&provision, &(struct user_row){ world->user, "ana", NULL, role, true });
 	gate_db_provision(world->gate, &provision);
 	arena_free(&arena);
 }
@@ -124,7 +126,7 @@ static struct told sign_in_by_code(struct world *world, const char *code)
 {
 	struct told told = { 0 };
 
-	browser_sign_in_by_code(world->browsers, &told.op, code, "", on_signed_in, &told);
+	browser_sign_in_by_code(world->browsers, &told.op, code, &VISITOR(""), on_signed_in, &told);
 	await(world, &told);
 	return told;
 }
@@ -133,7 +135,7 @@ static struct told sign_in_by_key(struct world *world, const char *key)
 {
 	struct told told = { 0 };
 
-	browser_sign_in_by_key(world->browsers, &told.op, key, "", on_signed_in, &told);
+	browser_sign_in_by_key(world->browsers, &told.op, key, &VISITOR(""), on_signed_in, &told);
 	await(world, &told);
 	return told;
 }
@@ -381,7 +383,7 @@ static void signing_out_ends_the_session(void **state)
 	world_open(&world, state, "user");
 	new_code(&world, code);
 	in = sign_in_by_code(&world, code);
-	browser_sign_out(world.browsers, &out.op, in.token, on_signed_out, &out);
+	browser_sign_out(world.browsers, &out.op, &VISITOR(in.token), on_signed_out, &out);
 	await(&world, &out);
 	assert_false(out.failed);
 	found = find(&world, in.token);
@@ -402,21 +404,21 @@ static void a_session_ends_when_its_browser_signs_in_again(void **state)
 	key = new_key(&world, world.user, "user", NULL);
 	first = sign_in_by_code(&world, codes[0]);
 	/* Who could not sign in is who it was. */
-	browser_sign_in_by_code(world.browsers, &told.op, "nobody", first.token, on_signed_in,
-				&told);
+	browser_sign_in_by_code(world.browsers, &told.op, "nobody", &VISITOR(first.token),
+				on_signed_in, &told);
 	await(&world, &told);
 	assert_failed(&told, ERR_UNAUTHENTICATED);
 	expect_signed_in(&world, first.token, true);
 	told = (struct told){ 0 };
-	browser_sign_in_by_code(world.browsers, &told.op, codes[1], first.token, on_signed_in,
-				&told);
+	browser_sign_in_by_code(world.browsers, &told.op, codes[1], &VISITOR(first.token),
+				on_signed_in, &told);
 	await(&world, &told);
 	expect_signed_in(&world, first.token, false);
 	expect_signed_in(&world, told.token, true);
 	first = told;
 	told = (struct told){ 0 };
-	browser_sign_in_by_key(world.browsers, &told.op, key.reveal, first.token, on_signed_in,
-			       &told);
+	browser_sign_in_by_key(world.browsers, &told.op, key.reveal, &VISITOR(first.token),
+			       on_signed_in, &told);
 	await(&world, &told);
 	expect_signed_in(&world, first.token, false);
 	expect_signed_in(&world, told.token, true);
@@ -434,7 +436,7 @@ static void cancel_means_silence(void **state)
 	browser_find(world.browsers, &told.op, "x", on_found, &told);
 	browser_cancel(&told.op);
 	assert_null(told.op);
-	browser_sign_in_by_key(world.browsers, &told.op, "x", "", on_signed_in, &told);
+	browser_sign_in_by_key(world.browsers, &told.op, "x", &VISITOR(""), on_signed_in, &told);
 	browser_cancel(&told.op);
 	gate_db_for(world.gate, 50);
 	assert_int_equal(told.dones, 0);

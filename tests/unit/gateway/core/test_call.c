@@ -13,7 +13,7 @@ static void nothing_leaves_before_the_intent_and_no_answer_before_the_outcome(vo
 	expect_journal(world, "intent\n");
 	assert_string_equal(world->recorded.tenant, "acme");
 	assert_string_equal(world->recorded.user_name, "ana");
-	assert_string_equal(world->recorded.api_key, "laptop");
+	assert_string_equal(world->recorded.api_key, "AAAAAAAAAAAA");
 	assert_string_equal(world->recorded_connection, "crm");
 	assert_string_equal(world->recorded_tool, "crm__get");
 	assert_true(span_is(world->recorded.arguments, "{\"a\":1e400}"));
@@ -36,7 +36,14 @@ static void nothing_leaves_before_the_intent_and_no_answer_before_the_outcome(vo
 			    "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[]}}");
 	assert_int_equal(world->result.http_status, 200);
 	assert_true(world->result.upstream_us >= 0);
-	assert_int_equal(world->result.response_bytes, strlen(world->body));
+	assert_true(world->told_id);
+	/* What was taken out of the body to compare it. */
+	assert_int_equal(world->result.response_bytes,
+			 strlen(world->body) + strlen("\"_meta\":{\"io.tollgate/call_id\":\"\"},") +
+				 UUID_TEXT_BYTES - 1);
+	assert_int_equal(world->result.upstream_status, 200);
+	assert_null(world->result.account);
+	assert_string_equal(world->call_id, world->recorded_id);
 	assert_int_equal(call_count(&world->gate), 0);
 }
 
@@ -64,6 +71,66 @@ static void what_cannot_be_intended_does_not_leave(void **state)
 	assert_int_equal(call_count(&world->gate), 0);
 }
 
+/* legacy: the call that a tight book has room for still. */
+static void expect_refused(struct world *world, const struct asks *asks)
+{
+	run_call(world, asks);
+	expect_journal(world, "entry unavailable\n");
+	durable(world);
+	assert_int_equal(world->status, 503);
+	assert_true(world->retry_after_s > 0);
+	assert_non_null(strstr(world->body, "\"data\":{\"code\":\"audit_unavailable\"}"));
+	expect_journal(world, "reply 503\n");
+}
+
+static void what_can_wait_is_refused_while_the_book_is_tight(void **state)
+{
+	static const struct {
+		const char *method, *params;
+		bool modern;
+	} waits[] = {
+		{"ping",		  NULL,					      false},
+		{ "tools/list",		NULL,					      false},
+		{ "tools/list",		"{}",					      true },
+		{ "logging/setLevel",     "{\"level\":\"debug\"}",			       false},
+		{ "subscriptions/listen", "{\"notifications\":{\"toolsListChanged\":true}}", true },
+	};
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	world->room = BOOK_ROOM_TIGHT;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+		expect_refused(world, &(struct asks){ .id = "1",
+						      .method = waits[i].method,
+						      .params = waits[i].params,
+						      .modern = waits[i].modern });
+	run_call(world, &asks);
+	expect_journal(world, "intent\n");
+	durable(world);
+	expect_journal(world, "send tools/call to crm\n");
+	upstream_answers(world, MCP_LEGACY, "{\"content\":[]}", NULL);
+	expect_journal(world, "outcome ok\n");
+	expect_end(world, 200);
+}
+
+static void no_call_is_let_in_while_the_book_has_no_room(void **state)
+{
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	for (int room = BOOK_ROOM_NONE; room <= BOOK_ROOM_FAILED; room++) {
+		world->room = (enum book_room)room;
+		expect_refused(world, &asks);
+		expect_refused(world, &(struct asks){ .id = "1", .method = "ping" });
+		/* Nor is the refusal itself: the book took the first one. */
+		world->book_refuses = true;
+		run_call(world, &asks);
+		expect_journal(world, "entry unavailable\nreply 503\n");
+		assert_non_null(strstr(world->body, "audit_unavailable"));
+		world->book_refuses = false;
+	}
+}
+
 static void an_intent_that_fails_on_disk_does_not_leave(void **state)
 {
 	struct world *world = *state;
@@ -88,7 +155,7 @@ static void what_cannot_be_recorded_is_not_answered(void **state)
 	send_call(world, &asks);
 	world->book_refuses = true;
 	upstream_answers(world, MCP_LEGACY, "{\"content\":[\"hush\"]}", NULL);
-	expect_journal(world, "outcome ok\nreply 503\n");
+	expect_journal(world, "outcome ok\nabandon\nreply 503\n");
 	assert_null(strstr(world->body, "hush"));
 	assert_int_equal(world->retry_after_s, 2);
 
@@ -258,6 +325,8 @@ int main(void)
 		CALL_TEST(nothing_leaves_before_the_intent_and_no_answer_before_the_outcome),
 		CALL_TEST(what_the_gate_answers_itself_is_one_entry),
 		CALL_TEST(what_cannot_be_intended_does_not_leave),
+		CALL_TEST(what_can_wait_is_refused_while_the_book_is_tight),
+		CALL_TEST(no_call_is_let_in_while_the_book_has_no_room),
 		CALL_TEST(an_intent_that_fails_on_disk_does_not_leave),
 		CALL_TEST(what_cannot_be_recorded_is_not_answered),
 		CALL_TEST(a_modern_client_that_leaves_cancels),

@@ -52,7 +52,7 @@ static void begin(struct world *world, void **state)
 	uuid_v4(world->user_id);
 	uuid_v4(world->connection_id);
 	provision_init(&provision, arena, world->tenant_id);
-	provision_user(&provision, world->user_id, "ana", NULL, "user");
+	provision_user(&provision, &(struct user_row){ world->user_id, "ana", NULL, "user", true });
 	gate_db_provision(world->gate, &provision);
 	arena_free(&arena);
 	gate_db_do(world->gate,

@@ -48,7 +48,7 @@ static struct world world_of(void **state)
 	gate_db_tenant(world.gate, "acme", world.tenant);
 	uuid_v4(world.user);
 	provision_init(&provision, arena, world.tenant);
-	provision_user(&provision, world.user, "ana", NULL, "user");
+	provision_user(&provision, &(struct user_row){ world.user, "ana", NULL, "user", true });
 	gate_db_provision(world.gate, &provision);
 	arena_free(&arena);
 	return world;

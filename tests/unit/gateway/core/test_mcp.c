@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void knows_every_legacy_revision_and_no_other(void **state)
@@ -94,9 +96,37 @@ static void a_client_elicits_urls_only_if_it_says_so(void **state)
 		assert_int_equal(mcp_elicits_url(span_of(rows[i].capabilities)), rows[i].does);
 }
 
+static void of_capabilities_the_known_ones_are_kept(void **state)
+{
+	static const struct {
+		const char *declared;
+		const char *kept;
+	} rows[] = {
+		{"{}",									      "{}"							},
+		{ "{\"roots\":{\"listChanged\":true},\"experimental\":{\"x\":\"s3cret\"},\"y\":1}",
+		  "{\"roots\":{}}"															       },
+		{ "{\"elicitation\":{\"url\":{\"a\":\"s3cret\"},\"form\":1,\"z\":{}},\"sampling\":{"
+		  "\"tools\":{}}}",						"{\"sampling\":{\"tools\":{}},\"elicitation\":{\"url\":{}}}"},
+		{ "{\"roots\":1,\"sampling\":[],\"elicitation\":{}}",				      "{\"elicitation\":{}}"					     },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf out;
+
+		buf_init(&out, 1000);
+		mcp_known_capabilities(span_of(rows[i].declared), &out);
+		assert_string_equal(buf_str(&out), rows[i].kept);
+		assert_int_equal(mcp_elicits_url(buf_span(&out)),
+				 mcp_elicits_url(span_of(rows[i].declared)));
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_capabilities_the_known_ones_are_kept),
 		cmocka_unit_test(knows_every_legacy_revision_and_no_other),
 		cmocka_unit_test(never_agrees_on_a_revision_with_batches),
 		cmocka_unit_test(orders_log_levels_by_severity),

@@ -21,7 +21,7 @@ static void initialize_makes_a_session_and_gives_its_id_with_the_answer(void **s
 	struct asks asks = initialize_with(INIT_PARAMS("2025-06-18"));
 
 	run_call(world, &asks);
-	expect_journal(world, "create session at '' for ed?itor/2, 2025-06-18, { \"roots\":{} }\n");
+	expect_journal(world, "create session at '' for ed?itor/2, 2025-06-18, {\"roots\":{}}\n");
 	session_says(world, world->session, NULL);
 	expect_journal(world, "entry ok\n");
 	assert_string_equal(world->recorded.session_id, "0123456789abcdef");
@@ -45,7 +45,7 @@ static void at_an_endpoint_its_own_instructions_are_given(void **state)
 	run_call(world, &asks);
 	/* An older revision would oblige us to take batches. */
 	expect_journal(world,
-		       "create session at 'crm' for ed?itor/2, 2025-11-25, { \"roots\":{} }\n");
+		       "create session at 'crm' for ed?itor/2, 2025-11-25, {\"roots\":{}}\n");
 	session_says(world, world->session, NULL);
 	expect_end(world, 200);
 	assert_non_null(strstr(world->body, "\"instructions\":\"Ask nicely.\"}"));

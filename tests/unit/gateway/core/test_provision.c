@@ -92,6 +92,8 @@ static struct connection_row row_named(const char *id, const char *name)
 		.trust_level = "trusted",
 		.tools_allow = "[\"a*\",\"b,c\",\"{d}\",\"\\\"q\\\\\\\"\"]",
 		.tools_deny = "[]",
+		.audit_level = "metadata",
+		.audit_redact = "[\"a\",\"b c\"]",
 	};
 }
 
@@ -165,7 +167,8 @@ static void a_name_that_exists_is_a_conflict_and_nothing_is_made(void **state)
 	begin(state, &world);
 	uuid_v4(id);
 	provision_init(&world.provision, world.arena, id);
-	provision_tenant(&world.provision, world.gate->keyring, GATE_DEPLOYMENT, "acme", "{}");
+	provision_tenant(&world.provision, world.gate->keyring, GATE_DEPLOYMENT,
+			 &(struct tenant_row){ "acme", true, "{}" });
 	tried = try_it(&world);
 	assert_true(tried.failed);
 	assert_int_equal(tried.err.code, ERR_CONFLICT);
@@ -186,7 +189,8 @@ static void users_and_keys_are_made_in_one_transaction(void **state)
 	uuid_v4(user);
 	uuid_v4(id);
 	apikey_new(world.gate->keyring, &key, &text);
-	provision_user(&world.provision, user, "ana", "ana@example.com", "admin");
+	provision_user(&world.provision,
+		       &(struct user_row){ user, "ana", "ana@example.com", "admin", true });
 	provision_key(&world.provision,
 		      &(struct key_row){ .id = id,
 					 .name = "laptop",
@@ -233,11 +237,12 @@ static void a_connection_is_written_as_it_is_with_its_secrets_sealed(void **stat
 			    " header_names::text, connect_timeout_ms, call_timeout_ms, "
 			    "session_scope, trust_level,"
 			    " array_length(tools_allow, 1), tools_allow[2], tools_allow[3],"
-			    " tools_allow[4], tools_deny::text, version) AS v"
+			    " tools_allow[4], tools_deny::text, audit_level,"
+			    " audit_redact[2], version) AS v"
 			    " FROM tollgate.connections"),
 		"crm|t|https://mcp.example.com/"
 		"mcp|auto|api_key|X-Key|{X-Env}|1500|60000|client|trusted|"
-		"4|b,c|{d}|\"q\\\"|{}|1");
+		"4|b,c|{d}|\"q\\\"|{}|metadata|b c|1");
 	assert_string_equal(
 		gate_db_ask(world.gate, "SELECT description AS v FROM tollgate.connections"),
 		row.description);

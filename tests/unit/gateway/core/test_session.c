@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "gateway/core/mcp.h"
+#include "gateway/core/meters.h"
 #include "gateway/core/session.h"
 #include "tests/fakes/gate_db.h"
 
@@ -27,12 +28,14 @@ struct world {
 	struct principal ana;
 };
 
+static char acme[] = "acme";
+
 static struct world world_of(void **state)
 {
 	struct world world = { .gate = *state };
 
 	world.sessions = sessions_new(world.gate->loop, world.gate->app, 60000);
-	world.ana = (struct principal){ .refs = 1, .subject = "user:ana" };
+	world.ana = (struct principal){ .refs = 1, .tenant = acme, .subject = "user:ana" };
 	gate_db_tenant(world.gate, "acme", world.ana.tenant_id);
 	return world;
 }
@@ -345,6 +348,38 @@ static void what_is_in_doubt_is_asked_for_again(void **state)
 	sessions_free(&world.sessions);
 }
 
+static void one_that_is_ended_is_measured(void **state)
+{
+	struct world world = world_of(state);
+	struct metrics *metrics = metrics_new(gate_metrics, N_GATE_METRICS, 1);
+	struct meter *meter = meter_new(metrics, 0);
+	char id[SESSION_ID_BYTES];
+	struct session_key key = { .principal = &world.ana, .endpoint = "", .id = id };
+	struct asked asked;
+	struct buf text;
+
+	sessions_measure(world.sessions, meter);
+	create(&world, "", id);
+	gate_db_do(world.gate,
+		   "UPDATE tollgate.mcp_sessions SET created_at = now() - interval '90 s'");
+	for (int i = 0; i < 2; i++) {
+		asked = (struct asked){ 0 };
+		session_end_start(world.sessions, &asked.op, &key, on_done, &asked);
+		finish(&world, &asked);
+		assert_int_equal(asked.failed, i > 0); /* it is there no more */
+	}
+	buf_init(&text, 1 << 20);
+	metrics_print(metrics, &text);
+	assert_non_null(strstr(buf_str(&text), "\nmcp_server_session_duration_seconds_bucket{"
+					       "tenant=\"acme\",le=\"60\"} 0\n"));
+	assert_non_null(strstr(buf_str(&text), "\nmcp_server_session_duration_seconds_bucket{"
+					       "tenant=\"acme\",le=\"120\"} 1\n"));
+	buf_fini(&text);
+	sessions_free(&world.sessions);
+	meter_free(&meter);
+	metrics_free(&metrics);
+}
+
 static void wait_until_older(const struct world *world, int64_t ms)
 {
 	int64_t end_ms = loop_now_ms(world->gate->loop) + ms;
@@ -504,6 +539,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		GATE_DB_TEST(a_new_session_is_a_row_without_its_id),
+		GATE_DB_TEST(one_that_is_ended_is_measured),
 		GATE_DB_TEST(what_its_client_can_is_known_to_all_workers),
 		GATE_DB_TEST(any_worker_finds_it),
 		GATE_DB_TEST(with_any_other_binding_it_does_not_exist),

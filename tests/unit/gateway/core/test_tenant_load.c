@@ -81,34 +81,50 @@ static struct world world_of(void **state)
 	return world;
 }
 
-static void add(const struct world *world, const struct connection_row *row)
+/* Writes the row, of which it fills in what is missing; over the one of its name, or as a new one.
+ */
+static void write_row(const struct world *world, struct connection_row row, bool is_new)
 {
 	struct tenant *tenant = load(world);
+	const struct connection *old = tenant_find_connection(tenant, row.name);
 	struct arena *arena = arena_new();
-	struct connection_row full = *row;
 	struct provision provision;
 	char id[UUID_TEXT_BYTES];
 
 	uuid_v4(id);
-	full.id = id;
-	full.version = 1;
-	full.description = "";
-	full.enabled = true;
-	full.url = row->url != NULL ? row->url : "https://mcp.example.com/mcp";
-	full.era = row->era != NULL ? row->era : "auto";
-	full.auth_mode = row->auth_mode != NULL ? row->auth_mode : "none";
-	full.header_names = "[]";
-	full.connect_timeout_ms = 1000;
-	full.call_timeout_ms = 2000;
-	full.session_scope = "principal";
-	full.trust_level = "untrusted";
-	full.tools_allow = row->tools_allow != NULL ? row->tools_allow : "[\"*\"]";
-	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
+	row.id = is_new ? id : old->id;
+	row.version = is_new ? 1 : old->version + 1;
+	row.description = "";
+	row.enabled = true;
+	if (row.url == NULL)
+		row.url = is_new ? "https://mcp.example.com/mcp" : old->url;
+	row.era = row.era != NULL ? row.era : "auto";
+	row.auth_mode = row.auth_mode != NULL ? row.auth_mode : "none";
+	row.header_names = "[]";
+	row.connect_timeout_ms = 1000;
+	row.call_timeout_ms = 2000;
+	row.session_scope = is_new ? "principal" : "shared";
+	row.trust_level = "untrusted";
+	row.tools_allow = row.tools_allow != NULL ? row.tools_allow : "[\"*\"]";
+	row.tools_deny = row.tools_deny != NULL ? row.tools_deny : "[]";
+	row.audit_level = row.audit_level != NULL ? row.audit_level : "redacted";
+	row.audit_redact = row.audit_redact != NULL ? row.audit_redact : "[]";
 	provision_init(&provision, arena, world->tenant);
-	provision_connection(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
+	(is_new ? provision_connection : provision_connection_change)(
+		&provision, &row, tenant_seal_key(tenant), GATE_DEPLOYMENT);
 	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
 	arena_free(&arena);
 	tenant_unref(&tenant);
+}
+
+static void add(const struct world *world, const struct connection_row *row)
+{
+	write_row(world, *row, true);
+}
+
+static void change(const struct world *world, const struct connection_row *row)
+{
+	write_row(world, *row, false);
 }
 
 static void add_catalog(const struct world *world, const char *connection, const char *era,
@@ -150,6 +166,8 @@ static void a_snapshot_has_what_was_written(void **state)
 			    .headers = SPAN("{\"X-Env\":\"prod\",\"X-B\":\"\"}"),
 			    .tools_allow = "[\"get_*\",\"list\"]",
 			    .tools_deny = "[\"get_x\"]",
+			    .audit_level = "full",
+			    .audit_redact = "[\"Some_Name\",\"*pin*\"]",
 		    });
 	gate_db_do(world.gate, "UPDATE tollgate.tenants SET egress ="
 			       " '{\"allow\":[\"10.0.0.1:8080\"]}'");
@@ -185,39 +203,15 @@ static void a_snapshot_has_what_was_written(void **state)
 	assert_int_equal(connection->session_scope, SESSION_PRINCIPAL);
 	assert_int_equal(connection->n_tools_allow, 2);
 	assert_string_equal(connection->tools_allow[1], "list");
+	assert_int_equal(connection->audit_level, AUDIT_FULL);
+	assert_int_equal(connection->n_audit_redact, 2);
+	assert_string_equal(connection->audit_redact[0], "somename");
+	assert_string_equal(connection->audit_redact[1], "*pin*");
 	assert_int_equal(connection->n_tools_deny, 1);
 	assert_string_equal(connection->tools_deny[0], "get_x");
 	assert_int_equal(connection->version, 1);
 	assert_null(tenant_find_connection(tenant, "cr"));
 	assert_null(tenant_find_connection(tenant, "nobody"));
-	tenant_unref(&tenant);
-}
-
-static void change(const struct world *world, const struct connection_row *row)
-{
-	struct tenant *tenant = load(world);
-	const struct connection *old = tenant_find_connection(tenant, row->name);
-	struct arena *arena = arena_new();
-	struct connection_row full = *row;
-	struct provision provision;
-
-	full.id = old->id;
-	full.version = old->version + 1;
-	full.description = "";
-	full.enabled = true;
-	full.url = row->url != NULL ? row->url : old->url;
-	full.era = "auto";
-	full.header_names = "[]";
-	full.connect_timeout_ms = 1000;
-	full.call_timeout_ms = 2000;
-	full.trust_level = "untrusted";
-	full.session_scope = "shared";
-	full.tools_allow = "[\"*\"]";
-	full.tools_deny = row->tools_deny != NULL ? row->tools_deny : "[]";
-	provision_init(&provision, arena, world->tenant);
-	provision_connection_change(&provision, &full, tenant_seal_key(tenant), GATE_DEPLOYMENT);
-	assert_int_equal(gate_db_provision(world->gate, &provision), 1);
-	arena_free(&arena);
 	tenant_unref(&tenant);
 }
 
@@ -227,8 +221,10 @@ static void while_an_edit_is_tried_out_both_open_their_secrets(void **state)
 	const struct connection *connection;
 	struct tenant *tenant;
 
-	add(&world, &(struct connection_row){
-			    .name = "crm", .auth_mode = "bearer", .credential = SPAN("old") });
+	add(&world, &(struct connection_row){ .name = "crm",
+					      .auth_mode = "bearer",
+					      .credential = SPAN("old"),
+					      .audit_level = "full" });
 	add(&world, &(struct connection_row){ .name = "zoo" });
 	add_catalog(&world, "crm", "legacy", "[{\"name\":\"get\"}]");
 	gate_db_do(world.gate, "UPDATE tollgate.connection_status SET state = 'ok',"
@@ -247,7 +243,9 @@ static void while_an_edit_is_tried_out_both_open_their_secrets(void **state)
 	assert_int_equal(connection->settings_version, 1);
 	assert_true(connection->listed);
 	assert_non_null(tenant_find_exposed(tenant, "crm__get"));
-	/* Who may use it holds at once. */
+	/* Who may use it, and what is kept of that, holds at once. */
+	assert_int_equal(connection->audit_level, AUDIT_REDACTED);
+	assert_int_equal(connection->n_audit_redact, 0);
 	assert_int_equal(connection->n_tools_deny, 1);
 	assert_non_null(connection->trial);
 	assert_null(connection->trial->invalid);

@@ -22,6 +22,7 @@
 #include "gateway/core/identity.h"
 #include "gateway/core/tenant.h"
 #include "gateway/http/api.h"
+#include "gateway/http/api_audit_streams.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define OWN_TENANT   "11111111-1111-4111-8111-111111111111"
@@ -45,9 +46,9 @@ struct exchange {
 	char path[200];
 	const char *tenant; /* the parameters of its route */
 	const char *host, *origin, *key, *x_api_key, *content_type, *if_match;
-	const char *query, *body;
+	const char *query, *body, *last_event_id;
 	int status; /* 0: not answered */
-	char answer[4096];
+	char answer[262144];
 	char etag[64], authenticate[64], retry_after[16];
 	void (*gone)(void *ctx);
 	void *gone_ctx;
@@ -62,8 +63,8 @@ struct exchange {
 	void *db_ctx;
 	struct db_op **db_slot;
 	char setting[64];
-	char sql[4096];
-	char params[8][256];
+	char sql[8192];
+	char params[28][300];
 	size_t n_queries;
 	size_t n_cancelled;
 	bool loads_tenant;
@@ -77,6 +78,10 @@ struct exchange {
 	/* What the rows of a test hold beside those of users; NULL text: SQL NULL. */
 	const struct fake_column *columns;
 	size_t n_columns;
+	/* A stream: answer has what was written. */
+	enum { STREAM_NONE, STREAM_OPEN, STREAM_ENDED, STREAM_CUT } stream;
+	void (*room)(void *ctx);
+	void *room_ctx;
 	int n_entries; /* in the book, of calls that were refused */
 	enum book_outcome entry;
 };
@@ -107,10 +112,11 @@ const char *exchange_header(struct exchange *exchange, const char *name)
 	} headers[] = {
 		{"host",		  exchange->host	 },
 		{ "origin",	    exchange->origin	     },
-		{ "authorization", exchange->key	 },
-		{ "x-api-key",     exchange->x_api_key   },
-		{ "content-type",  exchange->content_type},
+		{ "authorization", exchange->key		 },
+		{ "x-api-key",     exchange->x_api_key	   },
+		{ "content-type",  exchange->content_type },
 		{ "if-match",      exchange->if_match	 },
+		{ "last-event-id", exchange->last_event_id},
 	};
 
 	for (size_t i = 0; i < COUNT(headers); i++) {
@@ -168,6 +174,51 @@ void exchange_answer(struct exchange *exchange, const struct exchange_answer *an
 			snprintf(exchange->retry_after, sizeof(exchange->retry_after), "%s",
 				 header->value);
 	}
+}
+
+void exchange_stream_start(struct exchange *exchange, const struct exchange_answer *head)
+{
+	assert_int_equal(exchange->status, 0);
+	exchange->status = head->status;
+	exchange->stream = STREAM_OPEN;
+	exchange_stream_write(exchange, head->body);
+}
+
+void exchange_stream_write(struct exchange *exchange, struct span bytes)
+{
+	size_t n = strlen(exchange->answer);
+
+	assert_int_equal(exchange->stream, STREAM_OPEN);
+	assert_true(n + bytes.n < sizeof(exchange->answer));
+	if (bytes.n > 0)
+		memcpy(exchange->answer + n, bytes.p, bytes.n);
+	exchange->answer[n + bytes.n] = '\0';
+}
+
+void exchange_stream_on_room(struct exchange *exchange, void (*room)(void *ctx), void *ctx)
+{
+	assert_int_equal(exchange->stream, STREAM_OPEN);
+	assert_null(exchange->room);
+	exchange->room = room;
+	exchange->room_ctx = ctx;
+}
+
+static void leave_stream(struct exchange *exchange, int how)
+{
+	assert_int_equal(exchange->stream, STREAM_OPEN);
+	exchange->stream = how;
+	exchange->gone = NULL;
+	exchange->room = NULL;
+}
+
+void exchange_stream_end(struct exchange *exchange)
+{
+	leave_stream(exchange, STREAM_ENDED);
+}
+
+void exchange_stream_cut(struct exchange *exchange)
+{
+	leave_stream(exchange, STREAM_CUT);
 }
 
 static inline struct principal *new_principal(const struct exchange *exchange)
@@ -310,6 +361,14 @@ const char *db_text(const struct db_result *result, size_t row, const char *colu
 	return NULL;
 }
 
+/* Of the record: what a test says of the first columns, and "1" of the others. */
+struct span db_span_at(const struct db_result *result, size_t row, size_t column)
+{
+	assert_true(row < result->n);
+	return column < the_exchange->n_columns ? span_of(the_exchange->columns[column].text)
+						: SPAN("1");
+}
+
 int64_t db_int(const struct db_result *result, size_t row, const char *column)
 {
 	assert_true(row < result->n);
@@ -448,6 +507,8 @@ static inline struct exchange *request(const char *method, const char *path)
 	exchange->found = IDENTITY_KNOWN;
 	exchange->role = ROLE_ADMIN;
 	exchange->service = true;
+	exchange->app.audit_streams = audit_streams_new();
+	exchange->app.loop = loop_new();
 	the_exchange = exchange;
 	return exchange;
 }
@@ -463,6 +524,8 @@ static inline void end(struct exchange *exchange)
 	if (exchange->gone != NULL)
 		exchange->gone(exchange->gone_ctx);
 	arena_free(&exchange->call_arena);
+	audit_streams_free(&exchange->app.audit_streams);
+	loop_free(&exchange->app.loop);
 	free(exchange);
 	the_exchange = NULL;
 }

@@ -102,11 +102,11 @@ void access_put(struct access *access, struct access_op **slot, const struct acc
 }
 
 void access_disconnect(struct access *access, struct access_op **slot, const struct grant_key *key,
-		       const char *actor, access_disconnect_done *done, void *ctx)
+		       const struct access_asker *asker, access_disconnect_done *done, void *ctx)
 {
 	(void)access;
 	granting.key = *key;
-	snprintf(granting.actor, sizeof(granting.actor), "%s", actor);
+	snprintf(granting.actor, sizeof(granting.actor), "%s", asker->actor);
 	granting.disconnected = done;
 	*slot = grant_slot(slot, ctx);
 }

@@ -242,6 +242,14 @@ static const struct refusal refusals[] = {
 	  "tools.deny must not have an empty string in it"																		       },
 	{ FRESH ",\"tools\":{\"only\":[]}}",						   "bad_request",   "/tools/only",
 	  "tools.only is not a member of tools; it may have allow, deny"																	 },
+	{ FRESH ",\"audit\":\"full\"}",							"bad_request",   "/audit",
+	  "audit must be an object such as"																				      },
+	{ FRESH ",\"audit\":{\"level\":\"all\"}}",						   "bad_request",	  "/audit/level",
+	  "audit.level must be one of \"metadata\", \"redacted\", \"full\""																      },
+	{ FRESH ",\"audit\":{\"redact\":[\"a\",1]}}",					      "bad_request",   "/audit/redact/1",
+	  "audit.redact must be a list of names of arguments"																		    },
+	{ FRESH ",\"audit\":{\"keep\":1}}",						    "bad_request",   "/audit/keep",
+	  "audit.keep is not a member of audit; it may have level, redact"																       },
 };
 
 static void what_is_wrong_is_refused_with_its_place_and_a_sentence(void **state)
@@ -272,6 +280,8 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_string_equal(parsed.out.trust_level, "untrusted");
 	assert_string_equal(parsed.out.tools_allow, "[\"*\"]");
 	assert_string_equal(parsed.out.tools_deny, "[]");
+	assert_string_equal(parsed.out.audit_level, "redacted");
+	assert_string_equal(parsed.out.audit_redact, "[]");
 	parsed_free(&parsed);
 }
 
@@ -288,11 +298,14 @@ static void everything_that_is_given_is_taken(void **state)
 	      "\"connect_timeout\":\"250ms\",\"call_timeout\":0.5,\"session\":\"client\",\"trust_"
 	      "level\":\"trusted\","
 	      "\"tools\":{\"allow\":[\"get_*\",\"\\u00e9\"],\"deny\":[]},"
+	      "\"audit\":{\"level\":\"metadata\",\"redact\":[\"iban\",\"*pin*\"]},"
 	      "\"id\":\"x\",\"version\":7,\"created_at\":1,\"updated_at\":2,\"notes\":[]}",
 	      NULL);
 	if (parsed.ret < 0)
 		fail_msg("%s", parsed.fault.err.text);
 	assert_string_equal(parsed.out.name, "crm-2");
+	assert_string_equal(parsed.out.audit_level, "metadata");
+	assert_string_equal(parsed.out.audit_redact, "[\"iban\",\"*pin*\"]");
 	assert_string_equal(parsed.out.description, "d");
 	assert_false(parsed.out.enabled);
 	assert_string_equal(parsed.out.url, "http://10.0.0.5:8443/mcp");

@@ -41,6 +41,8 @@ static const struct connection_view stored = {
 	.trust_level = "untrusted",
 	.tools_allow = "[\"*\"]",
 	.tools_deny = "[]",
+	.audit_level = "full",
+	.audit_redact = "[\"iban\"]",
 	.version = 3,
 	.created_at = "2026-11-20T12:31:00.000001Z",
 	.updated_at = "2026-11-20T12:31:00.000002Z",
@@ -60,21 +62,23 @@ static void check_shown(bool secrets, const char *wanted)
 	"{\"id\":\"8a6e0804-2bd0-4672-b79d-d97027f9071a\",\"name\":\"crm\",\"description\":\"\","  \
 	"\"enabled\":true,\"transport\":\"streamable-http\","                                      \
 	"\"url\":\"https://crm.example.com/mcp\",\"era\":\"auto\","
-#define SHOWN_END                                                                                  \
+#define SHOWN_AUDIT "\"audit\":{\"level\":\"full\",\"redact\":[\"iban\"]},"
+#define SHOWN_END(audit)                                                                           \
 	"\"connect_timeout\":\"10s\",\"call_timeout\":\"1500ms\",\"session\":\"principal\","       \
 	"\"trust_level\":\"untrusted\","                                                           \
-	"\"tools\":{\"allow\":[\"*\"],\"deny\":[]},\"version\":3,"                                 \
+	"\"tools\":{\"allow\":[\"*\"],\"deny\":[]}," audit "\"version\":3,"                        \
 	"\"created_at\":\"2026-11-20T12:31:00.000001Z\","                                          \
-	"\"updated_at\":\"2026-11-20T12:31:00.000002Z\",\"notes\":[\"trust_level has no effect "   \
-	"yet: every upstream is treated as untrusted\"]}"
+	"\"updated_at\":\"2026-11-20T12:31:00.000002Z\",\"notes\":[\"trust_level decides about "   \
+	"the baggage of traces only: beside that every upstream is treated as untrusted\"]}"
 
 static void administrators_see_that_there_are_secrets_and_users_do_not(void **state)
 {
 	(void)state;
 	check_shown(true, SHOWN_START
 		    "\"auth\":{\"mode\":\"api_key\",\"credential\":\"[REDACTED]\","
-		    "\"header\":\"X-Key\"},\"headers\":{\"X-Env\":\"[REDACTED]\"}," SHOWN_END);
-	check_shown(false, SHOWN_START "\"auth\":{\"mode\":\"api_key\"}," SHOWN_END);
+		    "\"header\":\"X-Key\"},\"headers\":{\"X-Env\":\"[REDACTED]\"}," SHOWN_END(
+			    SHOWN_AUDIT));
+	check_shown(false, SHOWN_START "\"auth\":{\"mode\":\"api_key\"}," SHOWN_END(""));
 }
 
 static void what_is_shown_can_be_written_back(void **state)
@@ -95,6 +99,8 @@ static void what_is_shown_can_be_written_back(void **state)
 	assert_int_equal(out.credential_change, CREDENTIAL_KEPT);
 	assert_string_equal(out.auth_header, "X-Key");
 	assert_int_equal(out.call_timeout_ms, 1500);
+	assert_string_equal(out.audit_level, "full");
+	assert_string_equal(out.audit_redact, "[\"iban\"]");
 	assert_null(out.headers[0].value);
 	arena_free(&arena);
 	egress_policy_unref(&egress);

@@ -81,7 +81,7 @@ static void *slot_of(void)
 
 static void renew(enum access_state state, const char *why, const struct err *err)
 {
-	const struct access_token token = { "Bearer x", 1, 0 };
+	const struct access_token token = { "Bearer x", 1, 0, NULL };
 	void *ctx = slot_of();
 
 	granting.renewed(ctx, state, state == ACCESS_READY && err == NULL ? &token : NULL, why,

@@ -27,6 +27,8 @@
 	"Accept: application/json, text/event-stream\r\n"
 #define LEGACY	       USUAL "Mcp-Session-Id: s1\r\nAuthorization: Bearer tgk_1\r\n"
 #define KEEP_ALIVE_MS  15000
+#define THE_CALL       "01900000-0000-7000-8000-000000000001"
+#define CALL_ID	       "Tollgate-Call-Id: " THE_CALL "\r\n"
 #define SECURE_HEADERS "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
 
 /* --- core, as far as the transport sees it ----------------------------------------------------*/
@@ -99,6 +101,12 @@ void call_run(struct call *call)
 	assert_ptr_equal(call, fixture->call);
 	if (fixture->at_once != NULL)
 		finish(fixture, fixture->at_once);
+}
+
+const char *call_id(const struct call *call)
+{
+	(void)call;
+	return THE_CALL;
 }
 
 void call_client_gone(struct call *call)
@@ -275,7 +283,8 @@ static void sets_the_headers_that_core_wants(void **state)
 	struct fixture *fixture = *state;
 	const struct call_reply created = { .http_status = 200,
 					    .body = SPAN("{}"),
-					    .session_id = "new-session" };
+					    .session_id = "new-session",
+					    .call_id = THE_CALL };
 	const struct call_reply unknown = { .http_status = 401,
 					    .body = SPAN("{}"),
 					    .authenticate = "Bearer" };
@@ -286,11 +295,9 @@ static void sets_the_headers_that_core_wants(void **state)
 
 	fixture->at_once = &created;
 	post(wire, "/mcp", LEGACY, LEGACY_LIST);
-	assert_received(
-		wire,
-		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n"
-		"Content-Type: application/json\r\nMcp-Session-Id: new-session\r\n" SECURE_HEADERS
-		"\r\n{}");
+	assert_received(wire, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n"
+			      "Content-Type: application/json\r\n" CALL_ID
+			      "Mcp-Session-Id: new-session\r\n" SECURE_HEADERS "\r\n{}");
 	wire_forget(wire);
 	fixture->at_once = &unknown;
 	post(wire, "/mcp", LEGACY, LEGACY_LIST);
@@ -319,12 +326,13 @@ static void streams_once_there_is_a_message_before_the_answer(void **state)
 	const struct call_sink *sink = &fixture->call->sink;
 
 	sink->message(sink->ctx, SPAN("{\"m\":1}"));
-	assert_received(wire, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"
-			      "Content-Type: text/event-stream\r\n"
-			      "Cache-Control: no-store, no-cache, no-transform\r\n"
-			      "X-Accel-Buffering: no\r\nx-content-type-options: nosniff\r\n"
-			      "transfer-encoding: chunked\r\n\r\n"
-			      "1e\r\nevent: message\ndata: {\"m\":1}\n\n\r\n");
+	assert_received(wire,
+			"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"
+			"Content-Type: text/event-stream\r\n"
+			"Cache-Control: no-store, no-cache, no-transform\r\n"
+			"X-Accel-Buffering: no\r\n" CALL_ID "x-content-type-options: nosniff\r\n"
+			"transfer-encoding: chunked\r\n\r\n"
+			"1e\r\nevent: message\ndata: {\"m\":1}\n\n\r\n");
 	wire_forget(wire);
 	wire_for(fixture->loop, 5);
 	sink->message(sink->ctx, SPAN("{\r\n \"m\" :\n[2,\r3]}\n"));
@@ -362,11 +370,12 @@ static void a_request_without_an_answer_is_a_stream_that_ends(void **state)
 	struct wire *wire = start(fixture, LEGACY, LEGACY_LIST);
 
 	finish(fixture, &(struct call_reply){ .http_status = 200 });
-	assert_received(wire, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"
-			      "Content-Type: text/event-stream\r\n"
-			      "Cache-Control: no-store, no-cache, no-transform\r\n"
-			      "X-Accel-Buffering: no\r\nx-content-type-options: nosniff\r\n"
-			      "transfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+	assert_received(wire,
+			"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"
+			"Content-Type: text/event-stream\r\n"
+			"Cache-Control: no-store, no-cache, no-transform\r\n"
+			"X-Accel-Buffering: no\r\n" CALL_ID "x-content-type-options: nosniff\r\n"
+			"transfer-encoding: chunked\r\n\r\n0\r\n\r\n");
 	wire_close(&wire);
 }
 
@@ -490,11 +499,13 @@ static void pages_of_a_served_origin_may_read_answers(void **state)
 
 	finish(fixture, &(struct call_reply){ .http_status = 200, .body = SPAN("{}") });
 	assert_received(
-		wire, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n"
-		      "Content-Type: application/json\r\n"
-		      "Access-Control-Allow-Origin: https://gate.example.com\r\n"
-		      "Access-Control-Expose-Headers: Mcp-Session-Id, MCP-Protocol-Version, "
-		      "WWW-Authenticate, Retry-After\r\nVary: Origin\r\n" SECURE_HEADERS "\r\n{}");
+		wire,
+		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n"
+		"Content-Type: application/json\r\n"
+		"Access-Control-Allow-Origin: https://gate.example.com\r\n"
+		"Access-Control-Expose-Headers: Mcp-Session-Id, MCP-Protocol-Version, "
+		"WWW-Authenticate, Retry-After, Tollgate-Call-Id\r\nVary: Origin\r\n" SECURE_HEADERS
+		"\r\n{}");
 	wire_forget(wire);
 	post(wire, "/mcp", LEGACY "Origin: http://localhost:3000\r\n", LEGACY_LIST);
 	wire_until(fixture->loop, a_call_runs, fixture, "the call");

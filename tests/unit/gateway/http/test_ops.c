@@ -113,7 +113,8 @@ static void lives_whatever_happens(void **state)
 #define UNREADY "HTTP/1.1 503 Service Unavailable\r\n"
 #define CHECKS(draining, workers, database, spool)                                                 \
 	",\"checks\":{\"draining\":\"" draining "\",\"keyring\":\"ok\",\"workers\":\"" workers     \
-	"\",\"database\":\"" database "\",\"spool\":\"" spool "\"}}"
+	"\",\"database\":\"" database "\",\"spool\":\"" spool                                      \
+	"\"},\"audit\":{\"backlog_rows\":0,\"oldest_seconds\":0,\"spool_bytes\":0}}"
 
 static void serve_slot(struct fixture *fixture, size_t seat, unsigned slot)
 {
@@ -153,14 +154,48 @@ static void is_not_ready_without_a_database_a_spool_or_a_future(void **state)
 		      "{\"status\":\"database unreachable\"" CHECKS(
 			      "ok", "ok", "unreachable from 1 of 2 workers, for 12 s", "ok"));
 	fixture->board->seats[2].db_down_since_ms = 0;
-	fixture->board->seats[1].spool_full = true;
+	fixture->board->seats[1].room = BOOK_ROOM_NONE;
 	assert_answer(fixture, READYZ, UNREADY,
 		      "{\"status\":\"spool full\"" CHECKS(
 			      "ok", "ok", "ok", "1 of 2 workers can record no more calls"));
+	fixture->board->seats[2].room = BOOK_ROOM_FAILED;
+	assert_answer(fixture, READYZ, UNREADY,
+		      CHECKS("ok", "ok", "ok", "2 of 2 workers can record no more calls"));
+	fixture->board->seats[2].room = BOOK_ROOM_PLENTY;
 	fixture->board->stopping = true;
 	assert_answer(fixture, READYZ, UNREADY,
 		      "{\"status\":\"draining\"" CHECKS("the gateway is stopping", "ok", "ok",
 							"1 of 2 workers can record no more calls"));
+}
+
+static void a_spool_that_fills_up_is_told_before_it_is_full(void **state)
+{
+	struct fixture *fixture = *state;
+
+	serve_slot(fixture, 1, 0);
+	serve_slot(fixture, 2, 1);
+	fixture->board->seats[1].room = BOOK_ROOM_TIGHT;
+	assert_answer(fixture, READYZ, "HTTP/1.1 200 OK\r\n",
+		      "{\"status\":\"ready\"" CHECKS(
+			      "ok", "ok", "ok",
+			      "1 of 2 workers have little room and refuse what can wait"));
+}
+
+static void the_backlog_is_that_of_all_workers(void **state)
+{
+	struct fixture *fixture = *state;
+
+	serve_slot(fixture, 1, 0);
+	serve_slot(fixture, 2, 1);
+	serve_slot(fixture, 3, 1);
+	fixture->board->seats[3].state = BOARD_DRAINING;
+	for (unsigned i = 1; i <= 3; i++) {
+		fixture->board->seats[i].backlog = i;
+		fixture->board->seats[i].backlog_ms = 1000 * i + 999;
+		fixture->board->seats[i].spool_bytes = 10 * i;
+	}
+	assert_answer(fixture, READYZ, "HTTP/1.1 200 OK\r\n",
+		      ",\"audit\":{\"backlog_rows\":6,\"oldest_seconds\":3,\"spool_bytes\":60}}");
 }
 
 static void is_not_ready_while_a_worker_is_sealed(void **state)
@@ -170,7 +205,7 @@ static void is_not_ready_while_a_worker_is_sealed(void **state)
 		[SEAL_OTHER_KEYRING] = "keyring_file is not the keyring of this database",
 	};
 	struct fixture *fixture = *state;
-	char expected[256];
+	char expected[320];
 
 	serve_slot(fixture, 1, 0);
 	serve_slot(fixture, 2, 1);
@@ -181,7 +216,8 @@ static void is_not_ready_while_a_worker_is_sealed(void **state)
 			"{\"status\":\"sealed\",\"checks\":{\"draining\":\"ok\",\"keyring\":\"1 of "
 			"2 "
 			"workers are sealed: %s\",\"workers\":\"ok\",\"database\":\"ok\",\"spool\":"
-			"\"ok\"}}",
+			"\"ok\"},\"audit\":{\"backlog_rows\":0,\"oldest_seconds\":0,"
+			"\"spool_bytes\":0}}",
 			reasons[seal]);
 		assert_answer(fixture, READYZ, UNREADY, expected);
 	}
@@ -233,6 +269,10 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(is_not_ready_without_a_database_a_spool_or_a_future,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_spool_that_fills_up_is_told_before_it_is_full,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_backlog_is_that_of_all_workers, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(is_not_ready_while_a_worker_is_sealed, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(metrics_are_those_of_all_workers, set_up,

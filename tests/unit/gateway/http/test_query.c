@@ -74,9 +74,35 @@ static void counts_pairs_of_a_name(void **state)
 		assert_int_equal(query_count(span_of(rows[i].query), "a"), rows[i].n);
 }
 
+static void gives_one_pair_after_the_other(void **state)
+{
+	struct span query = SPAN("&a=1&&b=x%3Dy&c&=d&e=%00&f=1");
+	const char *key, *value;
+	char room[64];
+
+	(void)state;
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_PAIR);
+	assert_string_equal(key, "a");
+	assert_string_equal(value, "1");
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_PAIR);
+	assert_string_equal(key, "b");
+	assert_string_equal(value, "x=y");
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_PAIR);
+	assert_string_equal(key, "c");
+	assert_string_equal(value, "");
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_PAIR);
+	assert_string_equal(key, "");
+	assert_string_equal(value, "d");
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_BROKEN);
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_PAIR);
+	assert_string_equal(key, "f");
+	assert_int_equal(query_next(&query, room, &key, &value), QUERY_END);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gives_one_pair_after_the_other),
 		cmocka_unit_test(finds_and_decodes_a_pair),
 		cmocka_unit_test(counts_pairs_of_a_name),
 	};

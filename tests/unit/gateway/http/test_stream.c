@@ -144,6 +144,94 @@ static void a_dropped_client_can_still_be_written_to(void **state)
 	free(block);
 }
 
+static void on_room(void *ctx)
+{
+	int *n = ctx;
+
+	++*n;
+}
+
+static bool has_room(void *ctx)
+{
+	const int *n = ctx;
+
+	return *n > 0;
+}
+
+static void tells_once_when_all_has_left(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire *wire = connect_public(fixture);
+	size_t n = 16 * 1024 * 1024;
+	char *block = mem_new(n);
+	int n_rooms = 0;
+
+	memset(block, 'x', n);
+	wire_send(wire, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+	wire_await(wire, ":\n\n");
+	wire_for(fixture->loop, 5);
+	/* Nothing waits: not at once, but from the loop. */
+	exchange_stream_on_room(fixture->pending[0], on_room, &n_rooms);
+	assert_int_equal(n_rooms, 0);
+	wire_until(fixture->loop, has_room, &n_rooms, "room");
+	n_rooms = 0;
+	exchange_stream_write(fixture->pending[0], (struct span){ block, n });
+	exchange_stream_on_room(fixture->pending[0], on_room, &n_rooms);
+	wire_for(fixture->loop, 50);
+	assert_int_equal(n_rooms, 0); /* nobody has read so much */
+	wire_await_bytes(wire, n);
+	wire_until(fixture->loop, has_room, &n_rooms, "room");
+	exchange_stream_write(fixture->pending[0], SPAN("more"));
+	wire_await(wire, "more");
+	wire_for(fixture->loop, 5);
+	assert_int_equal(n_rooms, 1);
+	exchange_stream_end(fixture->pending[0]);
+	wire_await(wire, "0\r\n\r\n");
+	free(block);
+	wire_close(&wire);
+}
+
+static void nobody_is_told_of_room_who_has_left(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wire *wire = connect_public(fixture);
+	int n_rooms = 0;
+
+	wire_send(wire, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+	wire_await(wire, ":\n\n");
+	wire_for(fixture->loop, 5);
+	exchange_stream_on_room(fixture->pending[0], on_room, &n_rooms);
+	exchange_stream_end(fixture->pending[0]);
+	wire_await(wire, "0\r\n\r\n");
+	assert_int_equal(n_rooms, 0);
+	wire_close(&wire);
+}
+
+/* Everything that was written, and then the end of the connection without that of the answer. */
+static void a_stream_that_is_cut_has_no_end(void **state)
+{
+	struct fixture *fixture = *state;
+
+	for (int writes = 0; writes < 2; writes++) {
+		struct wire *wire = connect_public(fixture);
+		const char *answer;
+
+		fixture->n_pending = 0;
+		wire_send(wire, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+		answer = wire_await(wire, ":\n\n");
+		wire_for(fixture->loop, 5);
+		if (writes)
+			exchange_stream_write(fixture->pending[0], SPAN("why"));
+		exchange_stream_cut(fixture->pending[0]);
+		if (writes)
+			answer = wire_await(wire, "3\r\nwhy\r\n");
+		wire_until(fixture->loop, nobody_is_connected, fixture, "the connection's end");
+		assert_lacks(answer, "0\r\n\r\n");
+		assert_int_equal(fixture->n_gone, 0);
+		wire_close(&wire);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +241,9 @@ int main(void)
 		PLAIN(a_slow_reader_gets_everything_in_the_end),
 		PLAIN(who_reads_too_slowly_is_dropped),
 		PLAIN(a_dropped_client_can_still_be_written_to),
+		PLAIN(tells_once_when_all_has_left),
+		PLAIN(nobody_is_told_of_room_who_has_left),
+		PLAIN(a_stream_that_is_cut_has_no_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

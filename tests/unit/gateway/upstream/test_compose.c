@@ -17,6 +17,8 @@
 	"\"version\":\"" TOLLGATE_VERSION "\"},"                                                   \
 	"\"io.modelcontextprotocol/clientCapabilities\":{}"
 
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 static void assert_body(const struct compose_params *params, const char *expected)
 {
 	struct buf out;
@@ -53,13 +55,16 @@ static void the_clients_own_dialogue_is_taken_out_of_meta(void **state)
 			.method = "tools/call",
 			.name = "t",
 			.progress = true,
-			.params = SPAN("{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
-				       "\"traceparent\":\"00-1\","
-				       "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
-				       "\"mine\":{\"deep\":[1.0]}}}") },
+			.trace = {.traceparent = TRACEPARENT, .tracestate = "a=\"1\""},
+			.params = SPAN(
+				"{\"name\":\"c__t\",\"_meta\":{\"progressToken\":\"p\","
+				"\"traceparent\":\"00-1\",\"baggage\":\"k=v\",\"tracestate\":\"x\","
+				"\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+				"\"mine\":{\"deep\":[1.0]}}}")
+	       },
 		"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":"
-		"{\"name\":\"t\",\"_meta\":{\"traceparent\":\"00-1\",\"mine\":{\"deep\":[1.0]},"
-		"\"progressToken\":6}}}");
+		"{\"name\":\"t\",\"_meta\":{\"mine\":{\"deep\":[1.0]},\"traceparent\":"
+		"\"" TRACEPARENT "\",\"tracestate\":\"a=\\\"1\\\"\",\"progressToken\":6}}}");
 	assert_body(
 		&(struct compose_params){
 			.era = MCP_LEGACY,
@@ -169,6 +174,32 @@ static void annotated_arguments_travel_as_headers_to_modern_upstreams(void **sta
 	}
 }
 
+static void the_trace_travels_as_headers_too(void **state)
+{
+	static const enum mcp_era eras[] = { MCP_LEGACY, MCP_MODERN };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(eras); i++) {
+		const struct compose_params params = {
+			.era = eras[i],
+			.method = "tools/call",
+			.trace = {TRACEPARENT, "a=1", "k=v"},
+		};
+		struct http_header headers[COMPOSE_MAX_HEADERS];
+		struct arena *arena = arena_new();
+		size_t n = compose_headers(&params, arena, headers);
+
+		assert_int_equal(n, eras[i] == MCP_MODERN ? 4 : 3);
+		assert_string_equal(headers[0].name, "traceparent");
+		assert_string_equal(headers[0].value, TRACEPARENT);
+		assert_string_equal(headers[1].name, "tracestate");
+		assert_string_equal(headers[1].value, "a=1");
+		assert_string_equal(headers[2].name, "baggage");
+		assert_string_equal(headers[2].value, "k=v");
+		arena_free(&arena);
+	}
+}
+
 static void a_cancel_names_the_request(void **state)
 {
 	struct buf out;
@@ -191,6 +222,7 @@ int main(void)
 		cmocka_unit_test(modern_requests_say_who_speaks),
 		cmocka_unit_test(headers_are_those_of_the_era),
 		cmocka_unit_test(annotated_arguments_travel_as_headers_to_modern_upstreams),
+		cmocka_unit_test(the_trace_travels_as_headers_too),
 		cmocka_unit_test(a_cancel_names_the_request),
 	};
 
