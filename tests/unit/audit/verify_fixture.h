@@ -28,6 +28,8 @@
 #define MAX_FOUND     64
 #define ANCHORS_FILE  "/anchors.jsonl"
 #define EVENTS_A_SEAL 5
+/* Of a call, so that what is not anchored yet is younger than what is. */
+#define ANCHOR_EACH_US INT64_C(1000000)
 
 struct made {
 	unsigned chain;
@@ -585,7 +587,7 @@ static inline void make_chain(struct library *l, unsigned chain, unsigned n)
 		if (i % 20 == 14)
 			make_events(l, chain);
 		if (i % EPOCH_LINKS == EPOCH_LINKS - 1 && i + 5 < n)
-			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * 60000000);
+			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * ANCHOR_EACH_US);
 	}
 }
 
