@@ -205,6 +205,7 @@ static void wire_seals(struct worker *worker)
 		.payload_days = config->audit_payload_days,
 		.first_ms = RETENTION_FIRST_MS,
 		.sweep_ms = RETENTION_SWEEP_MS,
+		.sink_wait_ms = RETENTION_SINK_MS,
 	});
 	mem_wipe(seed, sizeof(seed));
 }

@@ -23,7 +23,7 @@ shared="matrix conformance programs wire wrong tenants lifecycle changes secrets
 # run beside the others.
 own="fixtures docs upstreams processes restarts cancel away oauth_fixtures oauth_quirks
   events record traces audit_api audit_sql accounts oauth_calls attacks connect connect_flow
-  connect_conformance keyring canaries anchors redaction spool"
+  connect_conformance keyring canaries anchors audit_verify redaction spool"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30

@@ -25,6 +25,7 @@ struct world {
 	int hints;
 	int cancel_hints;
 	int grant_hints;
+	int event_hints;
 	char hinted[64];
 	char granted[256];
 };
@@ -75,6 +76,13 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	snprintf(world->hinted, sizeof(world->hinted), "%s", tenant_id != NULL ? tenant_id : "all");
 }
 
+static void on_event_hint(void *ctx)
+{
+	struct world *world = ctx;
+
+	world->event_hints++;
+}
+
 static void on_grant_hint(void *ctx, const char *payload)
 {
 	struct world *world = ctx;
@@ -104,6 +112,7 @@ static struct tenants *new_tenants(struct world *world)
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
 		.grant_hint = on_grant_hint,
+		.event_hint = on_event_hint,
 		.ctx = world,
 	});
 }
@@ -415,6 +424,28 @@ static void grants_have_a_channel_of_their_own(void **state)
 	tenants_free(&world.tenants);
 }
 
+static bool has_events(void *ctx)
+{
+	const struct world *world = ctx;
+
+	return world->event_hints > 0;
+}
+
+static void events_have_a_channel_of_their_own(void **state)
+{
+	struct world world;
+
+	begin(state, &world);
+	assert_int_equal(world.event_hints, 1); /* what was said before was not heard */
+	world.event_hints = 0;
+	gate_db_do(world.gate, "INSERT INTO audit.auth_event_log (tenant_id, type) VALUES"
+			       " (gen_random_uuid(), 'acquired')");
+	gate_db_until(world.gate, has_events, &world);
+	assert_int_equal(world.event_hints, 1);
+	assert_int_equal(world.hints, 0);
+	tenants_free(&world.tenants);
+}
+
 static void free_cancels_nothing_of_others_and_may_come_at_any_time(void **state)
 {
 	struct asked asked = { 0 };
@@ -566,6 +597,7 @@ int main(void)
 		GATE_DB_TEST(all_who_wait_are_told_once_in_order_and_a_cancelled_one_never),
 		GATE_DB_TEST(who_starts_anew_while_it_is_told_gets_an_answer_of_its_own),
 		GATE_DB_TEST(grants_have_a_channel_of_their_own),
+		GATE_DB_TEST(events_have_a_channel_of_their_own),
 		GATE_DB_TEST(free_cancels_nothing_of_others_and_may_come_at_any_time),
 		GATE_DB_TEST(anybodys_notification_is_a_hint_and_no_more),
 		GATE_DB_TEST(a_cancelled_request_is_told_apart_from_changes),
