@@ -37,7 +37,7 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->tenant_id = principal->tenant_id;
 	out->tenant = principal->tenant;
 	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
-	out->user_name = principal->user_name;
+	out->user_name = principal_name(principal);
 	out->api_key = principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
 }
 
@@ -253,7 +253,7 @@ static void log_ended(const struct call *call, const struct book_result *result)
 	const struct log_subject subject = {
 		.component = "call",
 		.tenant = principal != NULL ? principal->tenant : NULL,
-		.user = principal != NULL ? principal->user_name : NULL,
+		.user = principal != NULL ? principal_name(principal) : NULL,
 		.connection = call->connection != NULL ? call->connection->name : NULL,
 		.tool = call_known_tool(call),
 		.outcome = book_outcome_name(result->outcome),

@@ -284,8 +284,9 @@ void api_record_refusal(const struct api_request *request, int status, const cha
 		call.tenant_id = principal->tenant_id;
 		call.tenant = principal->tenant;
 		call.user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
-		call.user_name = principal->user_name;
-		call.api_key = principal->api_key_public;
+		call.user_name = principal_name(principal);
+		call.api_key =
+			principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
 	}
 	if (call_flood_merge(request->app->gate->flood,
 			     principal != NULL ? principal->subject : NULL, &call, &result,
