@@ -329,7 +329,8 @@ bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 	struct attempt_op *op;
 
 	if (attempt->kind == ATTEMPT_SIGNIN || strcmp(attempt->outcome, "ok") != 0)
-		verdict = flood_note(attempts->flood, source_of(attempt), kind_of(attempt));
+		verdict = flood_note(attempts->flood, attempt->tenant_id, source_of(attempt),
+				     kind_of(attempt));
 	if (verdict.merged) {
 		if (verdict.fresh)
 			keep(attempt, verdict.first);
