@@ -24,6 +24,7 @@
 #define MAX_CHAIN_NOTES 1000
 #define ATTEMPTS	3
 #define DEV_DIR		".run"
+#define US_PER_MS	1000
 
 struct verify_options {
 	struct keyring_options base; /* first: as keyring_command_open takes them */
@@ -45,7 +46,7 @@ static const struct cli_option verify_options[] = {
 	{ "anchors",	     0,	CLI_LIST, AT(anchors)	      },
 	{ "public-key",	0,   CLI_TEXT, AT(public_key)	    },
 	{ "show-public-key", 0,	CLI_FLAG, AT(show_public_key) },
-	{ "database-url",	  0,   CLI_TEXT, AT(database_url)	},
+	{ "database",	      0,	 CLI_TEXT, AT(database_url)    },
 	{ "json",		  0,   CLI_FLAG, AT(json)		},
 	{ NULL,		0,   CLI_TEXT, 0		       },
 };
@@ -387,13 +388,23 @@ static int verify(struct verifying *v, const char *url)
 
 /* --- what it needs --------------------------------------------------------------------------- */
 
+/* As the API takes them: "now", so long ago, or a time. */
 static int parse_time(struct verifying *v, const char *text, int64_t absent, int64_t *out)
 {
+	int64_t now_us = loop_unix_us();
+	int64_t ms = 0;
 	struct err err;
 
 	*out = absent;
-	if (text != NULL && text_parse_time(text, out, &err) < 0)
-		return cli_misuse(v->cli, "%s: a time is written as 2026-07-01T00:00:00Z", text);
+	if (text == NULL || text_parse_time(text, out, &err) == 0)
+		return EXIT_OK;
+	if (strcmp(text, "now") != 0 &&
+	    (text_duration_ms(text, &ms, &err) < 0 || ms > now_us / US_PER_MS))
+		return cli_misuse(v->cli,
+				  "%s: a time is 2026-07-01T00:00:00Z, how long ago such as 7d, "
+				  "or now",
+				  text);
+	*out = now_us - ms * US_PER_MS;
 	return EXIT_OK;
 }
 
@@ -460,7 +471,7 @@ static int check_and_verify(struct verifying *v)
 	if (url == NULL)
 		url = v->command.config.database_url;
 	if (url == NULL || url[0] == '\0')
-		return cli_misuse(v->cli, "say which database: --database-url, --dir or --config");
+		return cli_misuse(v->cli, "say which database: --database, --dir or --config");
 	code = parse_time(v, v->options->from, INT64_MIN, &v->from_us);
 	if (code == EXIT_OK)
 		code = parse_time(v, v->options->to, INT64_MAX, &v->to_us);

@@ -67,7 +67,7 @@ describe('a book that nobody has touched', () => {
     const shown = await verify('--show-public-key');
     assert.match(shown.stdout, /^[0-9a-f]{64}\n$/);
     const key = shown.stdout.trim();
-    const run = (publicKey) => runCli(['audit', 'verify', '--database-url', owner, '--public-key', publicKey,
+    const run = (publicKey) => runCli(['audit', 'verify', '--database', owner, '--public-key', publicKey,
       '--anchors', anchors, '--json'], { env: { TOLLGATE_KEYRING_FILE: '/nowhere' } });
     const good = await run(key);
     assert.equal(good.code, 0, good.stdout + good.stderr);
@@ -130,9 +130,9 @@ describe('exit codes', () => {
   test('say that it could not run, and why', async () => {
     const key = ['--public-key', 'ab'.repeat(32)];
     assert.equal((await run(['--public-key', 'ab'], {})).code, 2);
-    assert.equal((await run([...key, '--database-url', owner, '--from', 'yesterday'], {})).code, 2);
-    assert.equal((await run([...key, '--database-url', owner, '--anchors', '/nowhere'], {})).code, 2);
-    assert.equal((await run([...key, '--database-url', 'host=/nowhere'], {})).code, 4);
-    assert.equal((await run(['--database-url', owner], { TOLLGATE_KEYRING_FILE: '/nowhere' })).code, 78);
+    assert.equal((await run([...key, '--database', owner, '--from', 'yesterday'], {})).code, 2);
+    assert.equal((await run([...key, '--database', owner, '--anchors', '/nowhere'], {})).code, 2);
+    assert.equal((await run([...key, '--database', 'host=/nowhere'], {})).code, 4);
+    assert.equal((await run(['--database', owner], { TOLLGATE_KEYRING_FILE: '/nowhere' })).code, 78);
   });
 });
