@@ -23,6 +23,8 @@ struct book {
 	uint8_t seed[ED25519_SEED_BYTES];
 	bool signs;
 	struct timer epoch; /* runs while the epoch has links and somebody can sign */
+	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	void *ctx;
 };
 
 static const struct log_subject subject = { .component = "book" };
@@ -76,6 +78,16 @@ void book_set_signer(struct book *book, const uint8_t *seed)
 	tend_epoch(book);
 }
 
+static void on_anchored(void *ctx, const struct chain_anchor *one)
+{
+	struct book *book = ctx;
+
+	if (book->anchored != NULL)
+		book->anchored(book->ctx, one);
+}
+
+/* Flushing. */
+
 struct book_flush {
 	struct book *book;
 	struct book_flush **slot;
@@ -85,8 +97,6 @@ struct book_flush {
 	void *ctx;
 	struct book_flush *prev, *next;
 };
-
-/* Flushing. */
 
 static void flush_free(struct book *book, struct book_flush *flush)
 {
@@ -111,6 +121,8 @@ static void on_empty(void *ctx)
 {
 	struct book *book = ctx;
 	struct book_flush *flush;
+
+	tend_epoch(book); /* rows that were done made room for ends, which are links */
 
 	DL_FOREACH(book->flushes, flush)
 	{
@@ -144,11 +156,25 @@ void book_flush_cancel(struct book_flush **slot)
 
 /* The life of a book. */
 
+/* There may be new rows, and links. */
+static void grow(struct book *book)
+{
+	drain_poke(book->drain);
+	tend_epoch(book);
+}
+
+static void on_grown(void *ctx)
+{
+	grow(ctx);
+}
+
 struct book *book_open(const struct book_params *params, struct err *err)
 {
 	struct book *book = mem_new(sizeof(*book));
 
 	book->loop = params->loop;
+	book->anchored = params->anchored;
+	book->ctx = params->ctx;
 	book->ledger = ledger_open(
 		&(struct ledger_params){
 			.loop = params->loop,
@@ -156,8 +182,9 @@ struct book *book_open(const struct book_params *params, struct err *err)
 			.max_bytes = params->spool_max_bytes,
 			.min_free_bytes = params->spool_min_free_bytes,
 			.fsync = params->fsync,
-			.anchored = params->anchored,
-			.ctx = params->ctx,
+			.anchored = on_anchored,
+			.grown = on_grown,
+			.ctx = book,
 		},
 		err);
 	if (book->ledger == NULL) {
@@ -203,12 +230,6 @@ struct waiter {
 	void *ctx;
 };
 
-static void appended(struct book *book)
-{
-	drain_poke(book->drain);
-	tend_epoch(book);
-}
-
 static int append(struct book *book, const struct event_source *source, const struct waiter *waiter,
 		  struct err *err)
 {
@@ -219,7 +240,7 @@ static int append(struct book *book, const struct event_source *source, const st
 	ret = ledger_append(book->ledger, source->type, buf_span(&book->record), waiter->wait,
 			    waiter->durable, waiter->ctx, err);
 	if (ret == 0)
-		appended(book);
+		grow(book);
 	return ret;
 }
 
@@ -267,15 +288,17 @@ int book_append_record(struct book *book, uint8_t type, struct span record, stru
 		       struct err *err)
 {
 	const struct kind *kind = kind_find(type);
+	size_t max_bytes;
 	int ret;
 
 	assert(kind != NULL && kind != &kind_calls);
-	if (record.n > kind->max_bytes)
+	max_bytes = kind->max_bytes - (kind->add_link != NULL ? CHAIN_LINK_BYTES : 0);
+	if (record.n > max_bytes)
 		return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes, at most %zu for %s",
-			       record.n, kind->max_bytes, kind->name);
+			       record.n, max_bytes, kind->name);
 	ret = ledger_append(book->ledger, (enum event_type)type, record, wait, durable, ctx, err);
 	if (ret == 0)
-		appended(book);
+		grow(book);
 	return ret;
 }
 
@@ -293,7 +316,7 @@ enum book_room book_room(struct book *book)
 {
 	enum book_room room = ledger_room(book->ledger);
 
-	drain_poke(book->drain); /* room for the end of what was abandoned makes rows */
+	grow(book); /* by the ends of what was abandoned */
 	return room;
 }
 

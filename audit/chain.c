@@ -36,8 +36,11 @@ static struct span statement_span(const struct statement *statement)
 
 void chain_begin(struct chain *chain)
 {
+	char id[UUID_TEXT_BYTES];
+
 	*chain = (struct chain){ .epoch_first = 1 };
-	crypto_random(chain->id, sizeof(chain->id));
+	uuid_v4(id);
+	uuid_parse(id, chain->id);
 	crypto_random(chain->ratchet, sizeof(chain->ratchet));
 	chain_resume(chain);
 }

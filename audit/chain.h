@@ -61,7 +61,7 @@ struct chain_link {
 };
 #define CHAIN_LINK_BYTES (CHAIN_ID_BYTES + 8 + CHAIN_MAC_BYTES)
 
-/* A new chain with a random id. */
+/* A new chain; its id is a random UUID (version 4). */
 void chain_begin(struct chain *chain);
 /* Goes on where a chain stood: of *chain, all but mac_key has been filled in. */
 void chain_resume(struct chain *chain);

@@ -139,6 +139,20 @@ static void on_note(void *ctx, struct span note)
 	links_state(&ledger->links, note);
 }
 
+/* There may be room for what had none. */
+static void on_freed(void *ctx)
+{
+	struct ledger *ledger = ctx;
+	size_t n_ready;
+
+	ledger_forget_lost(ledger);
+	n_ready = ledger->n_ready;
+	ledger_end_orphans(ledger);
+	ledger_end_abandoned(ledger);
+	if (ledger->n_ready > n_ready && ledger->params.grown != NULL)
+		ledger->params.grown(ledger->params.ctx);
+}
+
 static void tell_replayed(void *ctx)
 {
 	struct ledger *ledger = ctx;
@@ -162,6 +176,7 @@ static struct spool *open_spool(struct ledger *ledger, struct err *err)
 				  .fsync = ledger->params.fsync,
 				  .watch_disk = ledger->params.min_free_bytes > 0,
 				  .noted = on_note,
+				  .freed = on_freed,
 			  },
 			  on_replay, ledger, err);
 }
@@ -183,8 +198,8 @@ static void begin(struct ledger *ledger)
 		row->orphan = row->state == LEDGER_OPEN;
 		ledger->n_orphans += row->orphan;
 	}
-	ledger_end_orphans(ledger);
 	release(ledger);
+	ledger_end_orphans(ledger);
 	loop_defer(ledger->params.loop, &ledger->tell, tell_replayed, ledger);
 }
 
@@ -294,6 +309,7 @@ size_t ledger_peek(struct ledger *ledger, struct ledger_row **rows, size_t max_r
 	size_t n = 0;
 
 	ledger_forget_lost(ledger);
+	ledger_give_up_orphans(ledger);
 	spool_stats(ledger->spool, &stats);
 	for (row = ledger->ready; row != NULL && n < max_rows; row = row->next_ready) {
 		bytes += row->opening.n + row->closing.n;
@@ -316,7 +332,7 @@ void ledger_done(struct ledger *ledger, size_t n)
 		ledger_row_free(ledger, row);
 	}
 	ledger_forget_lost(ledger);
+	release(ledger);
 	ledger_end_orphans(ledger);
 	ledger_end_abandoned(ledger);
-	release(ledger);
 }

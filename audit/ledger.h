@@ -15,8 +15,8 @@
  * Each complete row becomes a link of the spool's chain (audit/chain.h) when the record that
  * completes it is appended, and the record holds the link; so the same row comes back when the
  * spool is replayed. INTENTs found at start get an OUTCOME `unknown`, in the order in which they
- * came. Should the disk have no room even for that, they wait as long as other rows can make some;
- * then they become rows without a link.
+ * came. Should the disk have no room even for that, they wait as long as other rows can make some,
+ * and until what was released of these is gone from the disk; then they become rows without a link.
  */
 
 #include <stdbool.h>
@@ -42,6 +42,8 @@ struct ledger_params {
 	/* Runs from the loop, or from ledger_done, for each anchor once it is durable; again,
 	 * should a process end before it is done. May be NULL. */
 	void (*anchored)(void *ctx, const struct chain_anchor *anchor);
+	/* Runs from the loop when rows have become complete that nobody appended. May be NULL. */
+	void (*grown)(void *ctx);
 	void *ctx;
 };
 
@@ -87,7 +89,8 @@ int ledger_append(struct ledger *ledger, enum event_type type, struct span paylo
 
 /* How many links the epoch has. */
 uint64_t ledger_epoch_links(const struct ledger *ledger);
-/* Ends the epoch, which has links, with an anchor, signed with the seed (ED25519_SEED_BYTES). */
+/* Ends the epoch with an anchor, signed with the seed (ED25519_SEED_BYTES), unless it has no links.
+ */
 int ledger_anchor(struct ledger *ledger, const uint8_t *seed, struct err *err) MUST_CHECK;
 
 /* The OUTCOME of the call that this record names could not be appended, and nobody will try again:

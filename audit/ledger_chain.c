@@ -150,11 +150,20 @@ void ledger_abandon(struct ledger *ledger, struct span payload)
 	ledger->has_abandoned = true;
 }
 
+/* What was released makes room only when the spool's thread comes to it. */
+static bool waits_for_room(const struct ledger *ledger)
+{
+	struct spool_stats stats;
+
+	spool_stats(ledger->spool, &stats);
+	return ledger->n_ready > 0 || stats.freed_sequence < stats.released_sequence;
+}
+
 void ledger_give_up_orphans(struct ledger *ledger)
 {
 	struct ledger_row *row, *next;
 
-	if (ledger->n_orphans == 0 || ledger->n_ready > 0)
+	if (ledger->n_orphans == 0 || waits_for_room(ledger))
 		return;
 	log_error(&ledger_subject,
 		  "%zu calls that were open when a process ended have no room for their end:"
@@ -221,11 +230,14 @@ static int append_anchor(struct ledger *ledger, const struct chain_anchor *ancho
 
 int ledger_anchor(struct ledger *ledger, const uint8_t *seed, struct err *err)
 {
-	struct chain next = ledger->links.last;
 	struct chain_anchor anchor;
+	struct chain next;
 	int ret;
 
-	assert(ledger_epoch_links(ledger) > 0);
+	ledger_forget_lost(ledger);
+	if (ledger_epoch_links(ledger) == 0)
+		return 0;
+	next = ledger->links.last;
 	chain_anchor(&next, loop_unix_us(), seed, &anchor);
 	ret = append_anchor(ledger, &anchor, &next, err);
 	if (ret == 0)

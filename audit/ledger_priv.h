@@ -90,7 +90,7 @@ void ledger_chain_lost(struct ledger *ledger);
 void ledger_end_orphans(struct ledger *ledger);
 /* The same for those that were abandoned. */
 void ledger_end_abandoned(struct ledger *ledger);
-/* Nothing that waits for PostgreSQL will make room for them: they go without a link. */
+/* They go without a link, if nothing that waits for PostgreSQL, or was released, makes room. */
 void ledger_give_up_orphans(struct ledger *ledger);
 /* The anchor is durable: whoever keeps them elsewhere is told, once. */
 void ledger_tell(struct ledger *ledger, struct ledger_row *row);

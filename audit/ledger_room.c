@@ -53,6 +53,7 @@ enum book_room ledger_room(struct ledger *ledger)
 {
 	struct spool_stats stats;
 
+	ledger_forget_lost(ledger);
 	spool_stats(ledger->spool, &stats);
 	set_room(ledger, room_of(ledger, &stats), &stats);
 	if (ledger->room < BOOK_ROOM_NONE)

@@ -174,5 +174,4 @@ void ledger_forget_lost(struct ledger *ledger)
 		}
 	}
 	ledger_chain_lost(ledger);
-	ledger_give_up_orphans(ledger);
 }

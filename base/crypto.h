@@ -70,7 +70,6 @@ void uuid_text(const uint8_t bytes[UUID_BYTES], char out[UUID_TEXT_BYTES]);
 void uuid_v4(char out[UUID_TEXT_BYTES]);
 void uuid_v7(int64_t unix_ms, char out[UUID_TEXT_BYTES]);
 bool uuid_valid(const char *text);
-#define UUID_BYTES 16
 /* Of its text; false: it is none, or text is NULL. */
 bool uuid_parse(const char *text, uint8_t out[UUID_BYTES]);
 #define UUID_NIL "00000000-0000-0000-0000-000000000000"

@@ -30,6 +30,9 @@ struct spool {
 	bool failure_logged;
 	struct spool_wait waits; /* head of a ring, ascending */
 	struct delivery *delivery;
+	uint64_t freed; /* that was told of */
+	void (*on_freed)(void *ctx);
+	void *ctx;
 };
 
 static const struct log_subject subject = { .component = "spool" };
@@ -101,6 +104,16 @@ static void news_log(struct spool *spool, const struct spool_news *news)
 	}
 }
 
+/* Last, because it may close the spool. */
+static void tell_freed(struct spool *spool, uint64_t freed)
+{
+	if (freed <= spool->freed)
+		return;
+	spool->freed = freed;
+	if (spool->on_freed != NULL)
+		spool->on_freed(spool->ctx);
+}
+
 static void on_bell(void *ctx)
 {
 	struct spool *spool = ctx;
@@ -120,8 +133,10 @@ static void on_bell(void *ctx)
 	spool->delivery = &delivery;
 	ring_deliver(&delivery.durable, NULL);
 	ring_deliver(&delivery.failed, &news.commit_problem);
-	if (!delivery.closed)
-		spool->delivery = NULL;
+	if (delivery.closed)
+		return;
+	spool->delivery = NULL;
+	tell_freed(spool, news.freed);
 }
 
 /* Opening. */
@@ -263,6 +278,8 @@ static struct spool *spool_new(struct loop *loop, const struct opening *opening,
 		.max_record_bytes = opening->params->max_record_bytes,
 		.last = opening->checkpoint.last,
 		.released = opening->checkpoint.released,
+		.on_freed = opening->params->freed,
+		.ctx = opening->ctx,
 	};
 	ring_init(&spool->waits);
 	bell_start(loop, &spool->bell, on_bell, spool);

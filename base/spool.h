@@ -36,6 +36,9 @@ struct spool_params {
 	/* Runs at open, before the records, with the note that was released with last, if any;
 	 * borrowed. May be NULL. */
 	void (*noted)(void *ctx, struct span note);
+	/* Runs from the loop when the disk is rid of what was released, as far as it can be. May be
+	 * NULL. */
+	void (*freed)(void *ctx);
 };
 
 /* A record as replayed at open, oldest first. Borrowed. */
@@ -97,8 +100,9 @@ struct spool_stats {
 	uint64_t last_sequence;
 	uint64_t durable_sequence;
 	uint64_t released_sequence;
-	size_t bytes_on_disk; /* room set aside for records to come included */
-	size_t used_bytes;    /* of records on the disk or on their way to it */
+	uint64_t freed_sequence; /* what was released up to here takes no room that could be free */
+	size_t bytes_on_disk;	 /* room set aside for records to come included */
+	size_t used_bytes;	 /* of records on the disk or on their way to it */
 	/* What its filesystem has left, at most SPOOL_LOOK_MS ago; UINT64_MAX: not asked. */
 	uint64_t free_bytes;
 	bool failed; /* for good: a commit failed on two files in a row */

@@ -120,6 +120,7 @@ struct spool_writer_params {
 
 struct spool_news {
 	uint64_t durable;
+	uint64_t freed;
 	enum spool_state state; /* as it was before this call */
 	struct err commit_problem;
 	bool checkpoint_failed; /* since the last call */

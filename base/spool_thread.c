@@ -98,12 +98,13 @@ static void checkpoint_run(struct spool_writer *writer)
 		spool_plan_again(writer);
 	writer->own.checkpoint_at_ms =
 		now_ms() + (error == 0 ? CHECKPOINT_EVERY_MS : CHECKPOINT_RETRY_MS);
-	if (error == 0)
-		return;
 	spool_writer_lock(writer);
-	shared->checkpoint_owed = true;
-	shared->checkpoint_failed = true;
-	err_set(&shared->checkpoint_problem, ERR_INTERNAL, "%s", strerror(error));
+	shared->freed = checkpoint.released;
+	if (error != 0) {
+		shared->checkpoint_owed = true;
+		shared->checkpoint_failed = true;
+		err_set(&shared->checkpoint_problem, ERR_INTERNAL, "%s", strerror(error));
+	}
 	spool_writer_unlock(writer);
 	bell_ring(writer->bell);
 }
@@ -235,6 +236,7 @@ struct spool_writer *spool_writer_start(const struct spool_writer_params *params
 		writer->shared.disk_bytes += params->segments.at[i].bytes;
 	writer->shared.checkpoint_owed =
 		first_is_removable(&writer->own, &params->checkpoint, true);
+	writer->shared.freed = writer->shared.checkpoint_owed ? 0 : params->checkpoint.released;
 	if (thread_start(writer, err) < 0) {
 		writer->own.segments.at = NULL;
 		writer_free(writer);
@@ -315,6 +317,7 @@ void spool_writer_news(struct spool_writer *writer, struct spool_news *news)
 	spool_writer_lock(writer);
 	*news = (struct spool_news){
 		.durable = shared->durable,
+		.freed = shared->freed,
 		.state = shared->state,
 		.commit_problem = shared->commit_problem,
 		.checkpoint_failed = shared->checkpoint_failed,
@@ -334,6 +337,7 @@ void spool_writer_stats(struct spool_writer *writer, struct spool_stats *out)
 	*out = (struct spool_stats){
 		.durable_sequence = shared->durable,
 		.released_sequence = shared->released,
+		.freed_sequence = shared->freed,
 		.bytes_on_disk = shared->disk_bytes,
 		.used_bytes = shared->disk_bytes + shared->planned_bytes - shared->tail_room,
 		.free_bytes = shared->free_bytes,

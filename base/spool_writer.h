@@ -30,6 +30,7 @@ struct spool_shared {
 	uint64_t durable;
 	uint64_t released;
 	struct spool_note note; /* released with it */
+	uint64_t freed;		/* of that, whose segments are gone */
 	bool stop;
 	bool checkpoint_owed;
 	bool checkpoint_failed;

@@ -6,6 +6,7 @@
 
 #include "audit/chain.h"
 #include "audit/event.h"
+#include "audit/event_seal.h"
 #include "tests/unit/audit/book_fixture.h"
 
 #define COUNT_ROWS    "SELECT count(*) AS v FROM audit.call_log"
@@ -310,6 +311,31 @@ static void a_link_is_anchored_after_a_while_and_nothing_else_wakes_anybody(void
 	expect(d, COUNT_ANCHORS, "2");
 }
 
+/* With the link it would be too long for whoever reads it back. */
+static void a_record_leaves_room_for_its_link(void **state)
+{
+	const struct event_seal seal = { .source = "auth", .first_n = 1, .last_n = 2 };
+	struct desk *d = *state;
+	struct buf record;
+	struct err err;
+
+	open_signing(d);
+	buf_init(&record, EVENT_SEAL_RECORD_BYTES + 1);
+	event_seal_encode(&seal, &record);
+	assert_int_equal(
+		book_append_record(d->book, EVENT_SEAL, buf_span(&record), NULL, NULL, NULL, &err),
+		0);
+	buf_append(&record, "", 1);
+	assert_int_equal(
+		book_append_record(d->book, EVENT_SEAL, buf_span(&record), NULL, NULL, NULL, &err),
+		-1);
+	assert_int_equal(err.code, ERR_TOO_LARGE);
+	buf_fini(&record);
+	reopen_book(d);
+	assert_int_equal(book_lost(d->book), 0);
+	assert_int_equal(book_backlog(d->book), 2); /* the seal and its anchor */
+}
+
 #define CHAIN_TEST(name) cmocka_unit_test_setup_teardown(name, start_chain_desk, end_desk)
 
 int main(void)
@@ -323,6 +349,7 @@ int main(void)
 		CHAIN_TEST(what_lost_its_beginning_is_signed_as_it_is_stored),
 		CHAIN_TEST(what_came_before_the_chain_is_signed_without_a_place),
 		CHAIN_TEST(a_link_is_anchored_after_a_while_and_nothing_else_wakes_anybody),
+		CHAIN_TEST(a_record_leaves_room_for_its_link),
 	};
 
 	return cmocka_run_group_tests(tests, start_desks, end_desks);

@@ -243,6 +243,8 @@ static void two_chains_have_nothing_in_common(void **state)
 	assert_int_equal(a.epoch, 0);
 	assert_int_equal(a.epoch_first, 1);
 	assert_memory_not_equal(a.id, b.id, sizeof(a.id));
+	assert_int_equal(a.id[6] >> 4, 4); /* a UUID of version 4 */
+	assert_int_equal(a.id[8] >> 6, 2);
 	assert_memory_not_equal(a.ratchet, b.ratchet, sizeof(a.ratchet));
 	link_row(&a, "row 1");
 	link_row(&b, "row 1");

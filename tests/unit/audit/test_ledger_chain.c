@@ -44,11 +44,21 @@ static struct taken *new_taken(void)
 	return mem_new(sizeof(struct taken));
 }
 
+/* Rows may come when the disk is rid of those that were done. */
+static bool is_over_or_ready(struct fixture *f)
+{
+	return ledger_n_ready(f->ledger) > 0 || f->ledger->n_orphans == 0;
+}
+
 /* Everything that there is. */
 static void take_all(struct fixture *f, struct taken *taken)
 {
-	while (ledger_n_ready(f->ledger) > 0) {
+	for (;;) {
 		size_t n;
+
+		run_until(f, is_over_or_ready);
+		if (ledger_n_ready(f->ledger) == 0)
+			return;
 
 		run_until(f, all_are_durable);
 		n = peek(f);
@@ -479,6 +489,93 @@ static void room_that_comes_gives_open_calls_their_links(void **state)
 	free(taken);
 }
 
+static bool has_durable(struct fixture *f)
+{
+	return peek(f) > 0;
+}
+
+/* Rows fill it, then calls begin until they are refused, and ends of others take the reserve. */
+static unsigned fill_up(struct fixture *f)
+{
+	struct err err;
+	unsigned n = 1;
+	unsigned n_open = 0;
+
+	while (ledger_room(f->ledger) < BOOK_ROOM_TIGHT)
+		put(f, EVENT_ENTRY, n++);
+	for (; append(f, EVENT_INTENT, n, NULL, &err) == 0; n++)
+		n_open++;
+	while (append(f, EVENT_OUTCOME, n, NULL, &err) == 0)
+		n++;
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	return n_open;
+}
+
+static void what_is_done_at_once_makes_room_for_the_ends_of_open_calls(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n_open;
+
+	open_ledger(f, MAX_BYTES);
+	n_open = fill_up(f);
+	reopen(f, MAX_BYTES);
+	assert_int_equal(f->ledger->n_orphans, n_open);
+	/* They were on the disk. */
+	ledger_done(f->ledger, ledger_n_ready(f->ledger));
+	for (unsigned seen = 0; seen < n_open;) {
+		size_t n;
+
+		run_until(f, is_over_or_ready);
+		run_until(f, has_durable);
+		n = peek(f);
+		for (size_t i = 0; i < n; i++)
+			assert_true(link_of(f->rows[i]).is_there);
+		seen += (unsigned)n;
+		ledger_done(f->ledger, n);
+	}
+	assert_int_equal(f->ledger->n_orphans, 0);
+}
+
+/* The spool gives lost numbers out again, and the ledger has not been asked since. */
+static void lose_entry(struct fixture *f, unsigned n)
+{
+	struct err err;
+
+	iofail_arm(IOFAIL_FROM, 1, ENOSPC);
+	f->calls = 0;
+	assert_int_equal(append(f, EVENT_ENTRY, n, &f->wait, &err), 0);
+	run_until(f, was_told);
+	assert_true(f->failed);
+	iofail_disarm();
+}
+
+static void an_anchor_holds_nothing_that_was_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct taken *taken = new_taken();
+
+	open_ledger(f, MAX_BYTES);
+	put_durable(f, EVENT_ENTRY, 1);
+	lose_entry(f, 2);
+	anchor(f);
+	put_durable(f, EVENT_ENTRY, 3);
+	take_all(f, taken);
+	assert_int_equal(taken->anchors[0].last_seq, 1);
+	assert_int_equal(taken->last_seq, 2);
+	assert_int_equal(taken->links[2].call_id[15], 3);
+	verify_taken(taken, open_key(f));
+	/* And none holds nothing. */
+	lose_entry(f, 4);
+	anchor(f);
+	run_until(f, all_are_durable);
+	lose_entry(f, 5);
+	anchor(f);
+	take_all(f, taken);
+	assert_int_equal(taken->n_anchors, 2);
+	assert_int_equal(taken->anchors[1].last_seq, 2);
+	free(taken);
+}
+
 /* Anchors. */
 
 struct told {
@@ -584,6 +681,8 @@ int main(void)
 		LEDGER_TEST(a_full_disk_does_not_keep_open_calls_for_ever),
 		LEDGER_TEST(nor_one_that_is_alone),
 		LEDGER_TEST(room_that_comes_gives_open_calls_their_links),
+		LEDGER_TEST(what_is_done_at_once_makes_room_for_the_ends_of_open_calls),
+		LEDGER_TEST(an_anchor_holds_nothing_that_was_lost),
 		LEDGER_TEST(an_anchor_is_told_once_it_is_durable_and_again_after_a_restart),
 		LEDGER_TEST(a_lost_anchor_is_not_told),
 	};

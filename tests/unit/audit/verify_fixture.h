@@ -125,7 +125,7 @@ static inline void make_chain(struct library *l, unsigned chain, unsigned n)
 		if (i % 20 == 14)
 			make_events(l, chain);
 		if (i % EPOCH_LINKS == EPOCH_LINKS - 1 && i + 5 < n)
-			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * 60000000);
+			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * ANCHOR_EACH_US);
 	}
 }
 

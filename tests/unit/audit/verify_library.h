@@ -28,6 +28,8 @@
 #define MAX_FOUND     64
 #define ANCHORS_FILE  "/anchors.jsonl"
 #define EVENTS_A_SEAL 5
+/* Of a call, so that what is not anchored yet is younger than what is. */
+#define ANCHOR_EACH_US INT64_C(1000000)
 
 struct made {
 	unsigned chain;

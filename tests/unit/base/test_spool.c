@@ -305,6 +305,44 @@ static void whole_segments_below_a_release_are_removed(void **state)
 	assert_int_equal(f->replayed[0].sequence, last + 1);
 }
 
+static int n_freed;
+
+static void on_freed(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	n_freed++;
+	/* Nothing of it takes room any more. */
+	assert_int_equal(stats_of(f).freed_sequence, 500);
+	assert_int_equal(segment_files(f), 1);
+}
+
+static bool was_freed(struct fixture *f)
+{
+	(void)f;
+	return n_freed > 0;
+}
+
+static void who_released_is_told_when_there_is_room(void **state)
+{
+	struct fixture *f = *state;
+
+	n_freed = 0;
+	f->params.freed = on_freed;
+	must_open(f);
+	for (int i = 0; i < 500; i++)
+		append_text(f, "record record");
+	settle(f);
+	assert_int_equal(n_freed, 0);
+	assert_int_equal(stats_of(f).freed_sequence, 0);
+	spool_release(f->spool, 500);
+	assert_int_equal(stats_of(f).released_sequence, 500);
+	run_until(f, was_freed);
+	append_text(f, "after");
+	settle(f);
+	assert_int_equal(n_freed, 1);
+}
+
 static void sequences_go_on_when_nothing_is_left(void **state)
 {
 	struct fixture *f = *state;
@@ -471,6 +509,7 @@ int main(void)
 		TEST(released_records_are_not_replayed),
 		TEST(releases_in_any_order_count_as_the_highest),
 		TEST(whole_segments_below_a_release_are_removed),
+		TEST(who_released_is_told_when_there_is_room),
 		TEST(sequences_go_on_when_nothing_is_left),
 		TEST(many_restarts_lose_and_repeat_nothing),
 		TEST(a_full_spool_refuses_until_something_is_released),

@@ -33,7 +33,7 @@ bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 	record.slot = slot;
 	record.done = done;
 	record.ctx = ctx;
-	if (!record.merges)
+	if (!record.merges && slot != NULL)
 		*slot = (struct attempt_op *)&record;
 	return !record.merges;
 }
@@ -117,6 +117,22 @@ static void it_stays_a_refusal_if_it_cannot_be_recorded_or_is_one_of_many(void *
 	end(exchange);
 }
 
+static void nobody_waits_for_what_the_database_cannot_record_either(void **state)
+{
+	struct exchange *exchange =
+		ask_recorded("DELETE", "/keys/00000000-0000-4000-8000-000000000001");
+
+	(void)state;
+	exchange->role = ROLE_ADMIN;
+	ask(exchange);
+	answer_failure(ERR_TIMEOUT, "57014");
+	check_problem(exchange, 503, "unavailable");
+	assert_int_equal(record.n, 1);
+	assert_null(record.slot);
+	assert_string_equal(record.last.outcome, "unavailable");
+	end(exchange);
+}
+
 static void nobody_is_recorded_as_nobody(void **state)
 {
 	struct exchange *exchange = ask_recorded("POST", "/keys");
@@ -165,6 +181,7 @@ int main(void)
 		cmocka_unit_test(every_route_that_changes_or_unseals_something_has_its_action),
 		cmocka_unit_test(a_refusal_is_recorded_before_it_is_answered),
 		cmocka_unit_test(it_stays_a_refusal_if_it_cannot_be_recorded_or_is_one_of_many),
+		cmocka_unit_test(nobody_waits_for_what_the_database_cannot_record_either),
 		cmocka_unit_test(nobody_is_recorded_as_nobody),
 		cmocka_unit_test(what_only_asks_is_answered_at_once),
 		cmocka_unit_test(a_client_that_leaves_meanwhile_is_not_answered),
