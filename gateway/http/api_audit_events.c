@@ -81,13 +81,6 @@ static int read_filter(struct api_request *request, struct listed *listed, const
 	return err_set(err, ERR_BAD_REQUEST, "there is no parameter %.64s here", name);
 }
 
-static int read_time(const char *name, const char *value, int64_t *out, struct err *err)
-{
-	if (text_parse_time(value, out, err) == 0 && *out >= 0)
-		return 0;
-	return err_set(err, ERR_BAD_REQUEST, "%s is a time such as 2026-11-20T12:31:00Z", name);
-}
-
 static int read_tenant(struct api_request *request, struct listed *listed, const char *value,
 		       struct err *err)
 {
@@ -124,9 +117,9 @@ static int read_pair(struct api_request *request, struct listed *listed, const c
 	if (strcmp(name, "limit") == 0)
 		return read_limit(listed, value, err);
 	if (strcmp(name, "from") == 0)
-		return read_time(name, value, &listed->place.from_us, err);
+		return audit_read_time(loop_unix_us(), name, value, &listed->place.from_us, err);
 	if (strcmp(name, "to") == 0)
-		return read_time(name, value, &listed->place.to_us, err);
+		return audit_read_time(loop_unix_us(), name, value, &listed->place.to_us, err);
 	if (strcmp(name, "tenant") == 0)
 		return read_tenant(request, listed, value, err);
 	if (strcmp(name, "cursor") == 0)
