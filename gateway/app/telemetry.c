@@ -143,7 +143,7 @@ static struct otlp *open_otlp(struct loop *loop, const struct config *config, co
 {
 	struct otlp_attribute resource[N_OWN + TELEMETRY_MAX_PAIRS];
 	struct http_header headers[TELEMETRY_MAX_PAIRS];
-	struct telemetry_pair pairs[TELEMETRY_MAX_PAIRS];
+	struct telemetry_pair pairs[TELEMETRY_MAX_PAIRS] = { 0 };
 	int n_headers = telemetry_pairs(config->otlp_headers, arena, pairs, err);
 	int n_pairs;
 
