@@ -72,8 +72,10 @@ int telemetry_pairs(const char *text, struct arena *arena,
 		if (n == TELEMETRY_MAX_PAIRS)
 			return err_set(err, ERR_BAD_REQUEST, "there are more than %d entries",
 				       TELEMETRY_MAX_PAIRS);
-		if (pair_of(one, arena, &out[n++]) < 0)
-			return err_set(err, ERR_BAD_REQUEST, REDACTED_FORM);
+		if (pair_of(one, arena, &out[n++]) < 0) {
+			err_set(err, ERR_BAD_REQUEST, REDACTED_FORM);
+			return -1;
+		}
 	}
 	return n;
 }
@@ -143,7 +145,7 @@ static struct otlp *open_otlp(struct loop *loop, const struct config *config, co
 {
 	struct otlp_attribute resource[N_OWN + TELEMETRY_MAX_PAIRS];
 	struct http_header headers[TELEMETRY_MAX_PAIRS];
-	struct telemetry_pair pairs[TELEMETRY_MAX_PAIRS] = { 0 };
+	struct telemetry_pair pairs[TELEMETRY_MAX_PAIRS];
 	int n_headers = telemetry_pairs(config->otlp_headers, arena, pairs, err);
 	int n_pairs;
 

@@ -328,7 +328,7 @@ static const char *source_of(const struct attempt *attempt)
 bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 		    const struct attempt *attempt, attempt_done *done, void *ctx)
 {
-	struct flood_verdict verdict = { .merged = false };
+	struct flood_verdict verdict = { false, NULL, false };
 	struct attempt_op *op;
 
 	if (attempt->kind == ATTEMPT_SIGNIN || strcmp(attempt->outcome, "ok") != 0)
