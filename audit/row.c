@@ -33,20 +33,6 @@ static const struct {
 #undef X
 };
 
-bool row_parse_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES])
-{
-	char digits[2 * EVENT_UUID_BYTES];
-	size_t n = 0;
-
-	if (text == NULL || !uuid_valid(text))
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text != '-')
-			digits[n++] = *text;
-	}
-	return hex_decode((struct span){ digits, n }, out, EVENT_UUID_BYTES) == 0;
-}
-
 bool row_parse_bytes(const char *text, void *out, size_t n)
 {
 	return text != NULL && strncmp(text, "\\x", 2) == 0 &&
@@ -117,7 +103,7 @@ static bool read_field(struct span text, enum format format, size_t max_bytes, c
 	}
 	*out = (struct span){ store, max_bytes };
 	if (format == FORMAT_UUID)
-		return row_parse_uuid(text.p, (uint8_t *)store);
+		return uuid_parse(text.p, (uint8_t *)store);
 	if (format == FORMAT_BYTES)
 		return row_parse_bytes(text.p, store, max_bytes);
 	if (!parse_number(text.p, format, &number))
@@ -152,8 +138,8 @@ static bool read_head(const struct db_result *rows, size_t n, struct row *out)
 
 	out->event.call_id = out->call_id;
 	out->event.tenant_id = out->tenant_id;
-	has_call = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
-	has_tenant = row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id);
+	has_call = uuid_parse(db_text(rows, n, "call_id"), out->call_id);
+	has_tenant = uuid_parse(db_text(rows, n, "tenant_id"), out->tenant_id);
 	has_start = row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
 	return has_call && has_tenant && has_start;
 }
@@ -165,6 +151,7 @@ static bool rest_is_right(const struct db_result *rows, size_t n, struct row *ou
 	const char *class = db_text(rows, n, "retention_class");
 	const char *reduction = db_text(rows, n, "reduction");
 	bool opened = out->event.fields[FIELD_REQUEST_BYTES].p != NULL;
+	bool linked = out->event.fields[FIELD_CHAIN_ID].p != NULL;
 	bool damaged = db_bool(rows, n, "damaged");
 
 	out->reduced = reduction != NULL;
@@ -172,7 +159,8 @@ static bool rest_is_right(const struct db_result *rows, size_t n, struct row *ou
 		return false;
 	if (reduction == NULL)
 		return damaged == !opened;
-	return damaged && row_parse_bytes(reduction, out->reduction, sizeof(out->reduction));
+	return (damaged || !linked) &&
+	       row_parse_bytes(reduction, out->reduction, sizeof(out->reduction));
 }
 
 int row_read(const struct db_result *rows, size_t n, struct row *out, struct err *err)

@@ -33,7 +33,7 @@
 	X(EVENTS_ALTERED, "events_altered", "the events are not the ones that were sealed")        \
 	X(EVENTS_MISSING, "events_missing", "no seal covers these events, but later ones")         \
 	X(EVENT_UNSEALED, "event_unsealed", "no seal covers the event")                            \
-	X(UNCHAINED, "unchained", "it is a link of no chain")                                      \
+	X(UNCHAINED, "unchained", "it is a link of no chain, and not signed as such")              \
 	X(UNANCHORED, "unanchored", "its chain has no anchor at all")                              \
 	X(PAYLOAD_ALTERED, "payload_altered", "its payload is not the one that was kept")          \
 	X(PAYLOAD_MISSING, "payload_missing", "its payload is not there")
