@@ -11,24 +11,14 @@
 
 #include "base/crypto.h"
 
-enum format {
-	FORMAT_TEXT,
-	FORMAT_UUID,
-	FORMAT_NUMBER,
-	FORMAT_MILLISECONDS,
-	FORMAT_OUTCOME,
-	FORMAT_COUNT,
-	FORMAT_BYTES,
-};
-
 static const struct {
 	const char *column;
 	enum event_field field;
-	enum format format;
+	enum call_format format;
 	size_t max_bytes;
 } columns[CALL_N_FIELDS] = {
 #define X(n, name, type, field, format)                                                            \
-	[(n)-1] = { #name, FIELD_##field, FORMAT_##format, BOOK_MAX_##field },
+	[(n)-1] = { #name, FIELD_##field, CALL_FORMAT_##format, BOOK_MAX_##field },
 	CALL_COLUMNS(X)
 #undef X
 };
@@ -75,12 +65,12 @@ static bool parse_outcome(const char *text, int64_t *outcome)
 	return false;
 }
 
-static bool parse_number(const char *text, enum format format, int64_t *number)
+static bool parse_number(const char *text, enum call_format format, int64_t *number)
 {
 	switch (format) {
-	case FORMAT_MILLISECONDS:
+	case CALL_FORMAT_MILLISECONDS:
 		return parse_milliseconds(text, number);
-	case FORMAT_OUTCOME:
+	case CALL_FORMAT_OUTCOME:
 		return parse_outcome(text, number);
 	default:
 		return row_parse_int(text, number) && *number >= 0;
@@ -88,7 +78,7 @@ static bool parse_number(const char *text, enum format format, int64_t *number)
 }
 
 /* NULL is absent, and so is a count of one. */
-static bool read_field(struct span text, enum format format, size_t max_bytes, char *store,
+static bool read_field(struct span text, enum call_format format, size_t max_bytes, char *store,
 		       struct span *out)
 {
 	int64_t number;
@@ -96,19 +86,19 @@ static bool read_field(struct span text, enum format format, size_t max_bytes, c
 
 	*out = (struct span){ NULL, 0 };
 	if (text.p == NULL)
-		return format != FORMAT_COUNT;
-	if (format == FORMAT_TEXT) {
+		return format != CALL_FORMAT_COUNT;
+	if (format == CALL_FORMAT_TEXT) {
 		*out = text;
 		return text.n <= max_bytes;
 	}
 	*out = (struct span){ store, max_bytes };
-	if (format == FORMAT_UUID)
+	if (format == CALL_FORMAT_UUID)
 		return uuid_parse(text.p, (uint8_t *)store);
-	if (format == FORMAT_BYTES)
+	if (format == CALL_FORMAT_BYTES)
 		return row_parse_bytes(text.p, store, max_bytes);
 	if (!parse_number(text.p, format, &number))
 		return false;
-	if (format == FORMAT_COUNT && number <= 1) {
+	if (format == CALL_FORMAT_COUNT && number <= 1) {
 		*out = (struct span){ NULL, 0 };
 		return number == 1;
 	}
