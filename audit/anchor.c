@@ -2,9 +2,9 @@
 #include "audit/anchor.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
+#include "base/be64.h"
 #include "base/mem.h"
 
 #define VERSION 1
@@ -26,12 +26,6 @@ enum {
 	N_COLUMNS
 };
 
-static void put64(struct buf *out, uint64_t value)
-{
-	value = htobe64(value);
-	buf_append(out, &value, sizeof(value));
-}
-
 /* What is read, piece by piece; that there is enough was checked. */
 static void get(struct span *from, void *out, size_t n)
 {
@@ -43,10 +37,10 @@ static void get(struct span *from, void *out, size_t n)
 
 static uint64_t get64(struct span *from)
 {
-	uint64_t value;
+	uint8_t bytes[8];
 
-	get(from, &value, sizeof(value));
-	return be64toh(value);
+	get(from, bytes, sizeof(bytes));
+	return be64_get(bytes);
 }
 
 static int head_check(struct span bytes, size_t n, const char *what, struct err *err)
@@ -66,12 +60,12 @@ void anchor_encode(const struct chain_anchor *anchor, const struct chain *next, 
 	assert(next->epoch == anchor->epoch + 1 && next->epoch_first == anchor->last_seq + 1);
 	buf_append(out, (const char[]){ VERSION }, 1);
 	buf_append(out, anchor->id, sizeof(anchor->id));
-	put64(out, anchor->epoch);
-	put64(out, anchor->first_seq);
-	put64(out, anchor->last_seq);
+	be64_put(out, anchor->epoch);
+	be64_put(out, anchor->first_seq);
+	be64_put(out, anchor->last_seq);
 	buf_append(out, anchor->last_mac, sizeof(anchor->last_mac));
 	buf_append(out, anchor->mac_key, sizeof(anchor->mac_key));
-	put64(out, (uint64_t)anchor->anchored_us);
+	be64_put(out, (uint64_t)anchor->anchored_us);
 	buf_append(out, anchor->signature, sizeof(anchor->signature));
 	buf_append(out, next->ratchet, sizeof(next->ratchet));
 	assert(out->len - start == RECORD_BYTES);
@@ -119,10 +113,10 @@ void anchor_state_encode(const struct chain *chain, uint8_t out[ANCHOR_STATE_BYT
 	buf_init(&bytes, ANCHOR_STATE_BYTES);
 	buf_append(&bytes, (const char[]){ VERSION }, 1);
 	buf_append(&bytes, chain->id, sizeof(chain->id));
-	put64(&bytes, chain->epoch);
-	put64(&bytes, chain->epoch_first);
+	be64_put(&bytes, chain->epoch);
+	be64_put(&bytes, chain->epoch_first);
 	buf_append(&bytes, chain->ratchet, sizeof(chain->ratchet));
-	put64(&bytes, chain->seq);
+	be64_put(&bytes, chain->seq);
 	buf_append(&bytes, chain->mac, sizeof(chain->mac));
 	assert(bytes.len == ANCHOR_STATE_BYTES && !bytes.overflow);
 	memcpy(out, bytes.data, ANCHOR_STATE_BYTES);

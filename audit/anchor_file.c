@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-#define READ_BYTES (64 * 1024)
+#define READ_BYTES ((size_t)64 << 10)
 
 struct place {
 	uint8_t chain[CHAIN_ID_BYTES];
@@ -61,7 +61,7 @@ static bool get_anchor(const json_t *line, struct chain_anchor *out)
 	const char *at = json_text(line, "anchored_at");
 	struct err ignored;
 
-	return has_type(line, "anchor") && row_parse_uuid(json_text(line, "chain"), out->id) &&
+	return has_type(line, "anchor") && uuid_parse(json_text(line, "chain"), out->id) &&
 	       get_number(line, "epoch", &out->epoch) &&
 	       get_number(line, "first_seq", &out->first_seq) &&
 	       get_number(line, "last_seq", &out->last_seq) &&
@@ -93,7 +93,7 @@ void anchor_line_write(const struct chain_anchor *anchor, struct buf *out)
 {
 	char id[UUID_TEXT_BYTES], at[TEXT_TIME_BYTES];
 
-	chain_id_text(anchor->id, id);
+	uuid_text(anchor->id, id);
 	text_time(anchor->anchored_us, at);
 	buf_printf(out,
 		   "{\"type\":\"anchor\",\"chain\":\"%s\",\"epoch\":%" PRIu64

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "audit/redact.h"
+#include "base/be64.h"
 #include "base/crypto.h"
 #include "base/span.h"
 #include "base/text.h"
@@ -80,13 +81,6 @@ struct writer {
 	struct buf *out;
 	const struct redact_rules *rules;
 };
-
-static void put64(struct buf *out, int64_t value)
-{
-	uint64_t bytes = htobe64((uint64_t)value);
-
-	buf_append(out, &bytes, sizeof(bytes));
-}
 
 /* Returns where the field's bytes begin, for field_end. */
 static size_t field_begin(struct buf *out, enum event_field field)
@@ -203,7 +197,7 @@ static void put_number(struct buf *out, enum event_field field, int64_t value)
 	if (value < 0)
 		return;
 	start = field_begin(out, field);
-	put64(out, value);
+	be64_put(out, (uint64_t)value);
 	field_end(out, start);
 }
 
@@ -245,7 +239,7 @@ static void put_head(struct buf *out, const struct book_call *call)
 	assert(valid);
 	buf_append(out, (const char[]){ VERSION }, 1);
 	buf_append(out, id, sizeof(id));
-	put64(out, storable(call->started_us));
+	be64_put(out, (uint64_t)storable(call->started_us));
 	if (!uuid_parse(call->tenant_id, id))
 		memset(id, 0, sizeof(id));
 	buf_append(out, id, sizeof(id));
@@ -338,14 +332,6 @@ void event_encode_unknown(struct span intent, char out[EVENT_UNKNOWN_BYTES])
 
 /* Reading. */
 
-static int64_t get64(const char *p)
-{
-	uint64_t value;
-
-	memcpy(&value, p, sizeof(value));
-	return (int64_t)be64toh(value);
-}
-
 static bool field_holds(enum event_field field, struct span value)
 {
 	switch (fields[field].kind) {
@@ -355,8 +341,8 @@ static bool field_holds(enum event_field field, struct span value)
 	case KIND_TEXT:
 		return value.n <= fields[field].max_bytes && is_clean(value);
 	case KIND_NUMBER:
-		return value.n == NUMBER_BYTES && get64(value.p) >= 0 &&
-		       (field != FIELD_OUTCOME || get64(value.p) < (int64_t)N_OUTCOMES);
+		return value.n == NUMBER_BYTES && (int64_t)be64_get(value.p) >= 0 &&
+		       (field != FIELD_OUTCOME || (int64_t)be64_get(value.p) < (int64_t)N_OUTCOMES);
 	}
 	return false;
 }
@@ -375,7 +361,7 @@ int event_decode(struct span payload, struct event *out, struct err *err)
 			       at[AT_VERSION], VERSION);
 	end = at + payload.n;
 	out->call_id = (const uint8_t *)at + AT_CALL_ID;
-	out->started_us = get64(at + AT_STARTED);
+	out->started_us = (int64_t)be64_get(at + AT_STARTED);
 	out->tenant_id = (const uint8_t *)at + AT_TENANT_ID;
 	at += EVENT_HEAD_BYTES;
 	while (at < end) {
@@ -401,7 +387,7 @@ int event_decode(struct span payload, struct event *out, struct err *err)
 void event_canonical(const struct event *event, struct buf *out)
 {
 	buf_append(out, event->call_id, EVENT_UUID_BYTES);
-	put64(out, event->started_us);
+	be64_put(out, (uint64_t)event->started_us);
 	buf_append(out, event->tenant_id, EVENT_UUID_BYTES);
 	for (int field = 0; field < N_FIELDS; field++) {
 		size_t start;
@@ -426,6 +412,6 @@ bool event_number(const struct event *event, enum event_field field, int64_t *ou
 	assert(fields[field].kind == KIND_NUMBER);
 	if (event->fields[field].p == NULL)
 		return false;
-	*out = get64(event->fields[field].p);
+	*out = (int64_t)be64_get(event->fields[field].p);
 	return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit/event_seal.h"
+#include "base/be64.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 #define VERSION 1
@@ -28,29 +28,15 @@ _Static_assert(RECORD_BYTES == EVENT_SEAL_RECORD_BYTES, "as the header says");
 _Static_assert(sizeof(TITLE) + RECORD_BYTES - AT_FIRST <= EVENT_SEAL_CANONICAL_BYTES,
 	       "the title, its NUL and the record fit");
 
-static void put64(struct buf *out, uint64_t value)
-{
-	value = htobe64(value);
-	buf_append(out, &value, sizeof(value));
-}
-
-static uint64_t get64(const char *p)
-{
-	uint64_t value;
-
-	memcpy(&value, p, sizeof(value));
-	return be64toh(value);
-}
-
 static void put_seal(const struct event_seal *seal, struct buf *out)
 {
 	char source[EVENT_SEAL_SOURCE_BYTES] = "";
 
 	assert(strlen(seal->source) < sizeof(source));
 	memcpy(source, seal->source, strlen(seal->source));
-	put64(out, seal->first_n);
-	put64(out, seal->last_n);
-	put64(out, (uint64_t)seal->sealed_us);
+	be64_put(out, seal->first_n);
+	be64_put(out, seal->last_n);
+	be64_put(out, (uint64_t)seal->sealed_us);
 	buf_append(out, seal->digest, sizeof(seal->digest));
 	buf_append(out, source, sizeof(source));
 	assert(!out->overflow);
@@ -90,9 +76,9 @@ int event_seal_decode(struct span record, struct event_seal *out, struct err *er
 	if (record.n != RECORD_BYTES && record.n != RECORD_BYTES + CHAIN_LINK_BYTES)
 		return err_set(err, ERR_PARSE, "a seal of events of %zu bytes", record.n);
 	*out = (struct event_seal){
-		.first_n = get64(record.p + AT_FIRST),
-		.last_n = get64(record.p + AT_LAST),
-		.sealed_us = (int64_t)get64(record.p + AT_SEALED),
+		.first_n = be64_get(record.p + AT_FIRST),
+		.last_n = be64_get(record.p + AT_LAST),
+		.sealed_us = (int64_t)be64_get(record.p + AT_SEALED),
 	};
 	memcpy(out->digest, record.p + AT_DIGEST, sizeof(out->digest));
 	memcpy(out->source, record.p + AT_SOURCE, sizeof(out->source));
@@ -133,7 +119,7 @@ static void decode(struct span record, struct event_seal *out)
 
 static void canonical(struct span opening, struct span closing, struct buf *out)
 {
-	struct event_seal seal;
+	struct event_seal seal = { .first_n = 0 };
 
 	decode(opening.p != NULL ? opening : closing, &seal);
 	event_seal_canonical(&seal, out);
@@ -148,7 +134,7 @@ static void put(struct buf *columns, const struct batch_row *row)
 {
 	struct span record = row->opening.p != NULL ? row->opening : row->closing;
 	struct chain_link link = { .seq = 0 };
-	struct event_seal seal;
+	struct event_seal seal = { .first_n = 0 };
 
 	decode(record, &seal);
 	if (!find_link(record, &link)) {

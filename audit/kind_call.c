@@ -7,21 +7,11 @@
 #include "audit/book.h"
 #include "base/crypto.h"
 
-enum format {
-	FORMAT_TEXT,
-	FORMAT_UUID,
-	FORMAT_NUMBER,
-	FORMAT_MILLISECONDS,
-	FORMAT_OUTCOME,
-	FORMAT_COUNT, /* a number that is 1 where the record says nothing */
-	FORMAT_BYTES,
-};
-
 static const struct {
 	enum event_field field;
-	enum format format;
+	enum call_format format;
 } fields[CALL_N_FIELDS] = {
-#define X(n, name, type, field, format) [(n)-1] = { FIELD_##field, FORMAT_##format },
+#define X(n, name, type, field, format) [(n)-1] = { FIELD_##field, CALL_FORMAT_##format },
 	CALL_COLUMNS(X)
 #undef X
 };
@@ -51,13 +41,13 @@ static const char partitions_sql[] =
 	"SELECT audit.ensure_partitions(d.day, d.day) FROM (SELECT DISTINCT"
 	" (t.at AT TIME ZONE 'UTC')::date AS day FROM unnest($1::timestamptz[]) AS t(at)) AS d";
 
-static void put_number(struct buf *out, enum format format, int64_t number)
+static void put_number(struct buf *out, enum call_format format, int64_t number)
 {
 	switch (format) {
-	case FORMAT_MILLISECONDS:
+	case CALL_FORMAT_MILLISECONDS:
 		buf_printf(out, "%" PRId64 ".%03" PRId64, number / 1000, number % 1000);
 		break;
-	case FORMAT_OUTCOME:
+	case CALL_FORMAT_OUTCOME:
 		buf_add(out, book_outcome_name((enum book_outcome)number));
 		break;
 	default:
@@ -66,22 +56,22 @@ static void put_number(struct buf *out, enum format format, int64_t number)
 	}
 }
 
-static void put_field(struct buf *out, enum format format, const struct event *event,
+static void put_field(struct buf *out, enum call_format format, const struct event *event,
 		      enum event_field field)
 {
 	struct span value = event->fields[field];
 	int64_t number;
 
 	if (value.p == NULL) {
-		if (format == FORMAT_COUNT)
+		if (format == CALL_FORMAT_COUNT)
 			batch_put_number(out, 1);
 		else
 			batch_put_null(out);
-	} else if (format == FORMAT_TEXT) {
+	} else if (format == CALL_FORMAT_TEXT) {
 		batch_put_text(out, value);
-	} else if (format == FORMAT_UUID) {
+	} else if (format == CALL_FORMAT_UUID) {
 		batch_put_uuid(out, value.p);
-	} else if (format == FORMAT_BYTES) {
+	} else if (format == CALL_FORMAT_BYTES) {
 		batch_put_bytes(out, value);
 	} else {
 		event_number(event, field, &number);
@@ -118,7 +108,7 @@ static void put(struct buf *columns, const struct batch_row *row)
 
 	event_join(row->opening, row->closing, &event);
 	for (size_t i = 0; i < CALL_N_FIELDS; i++) {
-		if (row->form == BATCH_REDUCED && fields[i].format == FORMAT_TEXT)
+		if (row->form == BATCH_REDUCED && fields[i].format == CALL_FORMAT_TEXT)
 			event.fields[fields[i].field].p = NULL;
 		put_field(&columns[i], fields[i].format, &event, fields[i].field);
 	}

@@ -6,6 +6,15 @@
 
 #include "audit/kind.h"
 
+enum call_format {
+	CALL_FORMAT_TEXT,
+	CALL_FORMAT_UUID,
+	CALL_FORMAT_NUMBER,
+	CALL_FORMAT_MILLISECONDS,
+	CALL_FORMAT_OUTCOME,
+	CALL_FORMAT_COUNT, /* a number that is 1 where the record says nothing */
+	CALL_FORMAT_BYTES,
+};
 /* $n, name, type, field, how it is written. */
 #define CALL_COLUMNS(X)                                                                            \
 	X(1, tenant, text, TENANT, TEXT)                                                           \

@@ -115,15 +115,6 @@ void ranges_fini(struct ranges *ranges)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-void chain_id_text(const uint8_t id[CHAIN_ID_BYTES], char out[UUID_TEXT_BYTES])
-{
-	char digits[2 * CHAIN_ID_BYTES + 1];
-
-	hex_encode(id, CHAIN_ID_BYTES, digits);
-	snprintf(out, UUID_TEXT_BYTES, "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8, digits + 12,
-		 digits + 16, digits + 20);
-}
-
 static void put_time(struct buf *out, const char *name, int64_t unix_us)
 {
 	char text[TEXT_TIME_BYTES];
@@ -153,7 +144,7 @@ static void put_ranges(struct buf *out, const struct ranges *ranges)
 		if (chain != NULL && memcmp(chain, range->chain, CHAIN_ID_BYTES) == 0) {
 			buf_add(out, ",");
 		} else {
-			chain_id_text(range->chain, id);
+			uuid_text(range->chain, id);
 			buf_printf(out, "%s{\"chain\":\"%s\",\"ranges\":[",
 				   chain != NULL ? "]}," : "", id);
 		}
@@ -256,7 +247,7 @@ static int read_chain(const json_t *chain, struct ranges *ranges, struct err *er
 	json_t *value;
 	size_t i;
 
-	if (!row_parse_uuid(json_text(chain, "chain"), range.chain))
+	if (!uuid_parse(json_text(chain, "chain"), range.chain))
 		return err_set(err, ERR_PARSE, "a seal with a bad chain");
 	json_array_foreach(json_object_get(chain, "ranges"), i, value)
 	{
@@ -280,25 +271,30 @@ static bool read_head(const json_t *root, struct partition_seal *out)
 	       json_is_array(json_object_get(root, "chains"));
 }
 
+static int read_chains(const json_t *chains, struct ranges *ranges, struct err *err)
+{
+	json_t *chain;
+	size_t i;
+
+	json_array_foreach(chains, i, chain)
+	{
+		if (read_chain(chain, ranges, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int partition_seal_read(struct span statement, struct partition_seal *out, struct ranges *ranges,
 			struct err *err)
 {
 	json_t *root = json_parse(statement, err);
-	json_t *chain;
-	size_t i;
 	int ret;
 
 	*out = (struct partition_seal){ .rows = 0 };
 	if (root == NULL)
 		return -1;
-	ret = read_head(root, out) ? 0 : err_set(err, ERR_PARSE, "no seal of a partition");
-	if (ret == 0) {
-		json_array_foreach(json_object_get(root, "chains"), i, chain)
-		{
-			if (ret == 0)
-				ret = read_chain(chain, ranges, err);
-		}
-	}
+	ret = read_head(root, out) ? read_chains(json_object_get(root, "chains"), ranges, err)
+				   : err_set(err, ERR_PARSE, "no seal of a partition");
 	json_decref(root);
 	return ret;
 }

@@ -61,7 +61,4 @@ bool partition_seal_verify(const uint8_t public_key[ED25519_PUBLIC_BYTES], struc
 int partition_seal_read(struct span statement, struct partition_seal *out, struct ranges *ranges,
 			struct err *err) MUST_CHECK;
 
-/* A chain's id as text. */
-void chain_id_text(const uint8_t id[CHAIN_ID_BYTES], char out[UUID_TEXT_BYTES]);
-
 #endif

@@ -83,7 +83,7 @@ static void on_finding(void *ctx, enum verify_problem problem, const struct veri
 	if (sealer->bad)
 		return;
 	sealer->bad = true;
-	chain_id_text(record->chain, id);
+	uuid_text(record->chain, id);
 	err_set(&sealer->problem, ERR_CONFLICT, "%s %llu of chain %s: %s",
 		verify_kind_word(record->kind), (unsigned long long)record->first, id,
 		verify_problem_text(problem));
@@ -212,7 +212,7 @@ static bool take_part(struct partition_sealer *sealer, const struct db_result *r
 	part->last = (uint64_t)db_int(rows, i, "last");
 	sealer->n_parts++;
 	return part->first > 0 && part->last >= part->first &&
-	       row_parse_uuid(db_text(rows, i, "chain_id"), part->chain);
+	       uuid_parse(db_text(rows, i, "chain_id"), part->chain);
 }
 
 static void on_parts(void *ctx, const struct db_result *const *results, size_t n,

@@ -2,12 +2,12 @@
 #include "audit/payload.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "audit/kind.h"
+#include "base/be64.h"
 
 #define VERSION 1
 
@@ -43,29 +43,14 @@ const char *payload_part_name(enum payload_part part)
 
 /* --- the record --- */
 
-static void put64(struct buf *out, int64_t value)
-{
-	uint64_t bytes = htobe64((uint64_t)value);
-
-	buf_append(out, &bytes, sizeof(bytes));
-}
-
-static int64_t get64(const char *p)
-{
-	uint64_t value;
-
-	memcpy(&value, p, sizeof(value));
-	return (int64_t)be64toh(value);
-}
-
 void payload_encode(const struct payload *payload, struct buf *out)
 {
 	buf_append(out, (const char[]){ VERSION, (char)payload->part, payload->truncated },
 		   AT_CALL_ID);
 	buf_append(out, payload->call_id, EVENT_UUID_BYTES);
-	put64(out, payload->started_us);
+	be64_put(out, (uint64_t)payload->started_us);
 	buf_append(out, payload->tenant_id, EVENT_UUID_BYTES);
-	put64(out, payload->bytes);
+	be64_put(out, (uint64_t)payload->bytes);
 	buf_add_span(out, payload->sealed);
 	assert(!out->overflow);
 }
@@ -83,9 +68,9 @@ int payload_decode(struct span record, struct payload *out, struct err *err)
 		.part = (enum payload_part)at[AT_PART],
 		.truncated = at[AT_TRUNCATED] != 0,
 		.call_id = (const uint8_t *)at + AT_CALL_ID,
-		.started_us = get64(at + AT_STARTED),
+		.started_us = (int64_t)be64_get(at + AT_STARTED),
 		.tenant_id = (const uint8_t *)at + AT_TENANT_ID,
-		.bytes = get64(at + AT_BYTES),
+		.bytes = (int64_t)be64_get(at + AT_BYTES),
 		.sealed = {at + AT_SEALED, record.n - AT_SEALED},
 	};
 	if ((out->part != PAYLOAD_ARGUMENTS && out->part != PAYLOAD_RESULT) || out->bytes < 0 ||

@@ -112,17 +112,17 @@ static void put_digest(const struct redact_rules *rules, struct span secret, str
 }
 
 /* text without its secrets, up to the limit; the first is known. */
-static void put_rest(const struct redact_rules *rules, struct span text,
-		     const struct secret_place *first, struct buf *out)
+static void put_rest(struct scan *scan, const struct secret_place *first, struct buf *out)
 {
+	struct span text = scan->text;
 	struct secret_place secret = *first;
 	size_t from = 0;
 
 	do {
 		buf_append(out, text.p + from, secret.at - from);
-		put_digest(rules, (struct span){ text.p + secret.at, secret.n }, out);
+		put_digest(scan->rules, (struct span){ text.p + secret.at, secret.n }, out);
 		from = secret.at + secret.n;
-	} while (!out->overflow && scan_next(rules, text, from, &secret));
+	} while (!out->overflow && scan_next(scan, &secret));
 	buf_append(out, text.p + from, text.n - from);
 }
 
@@ -146,14 +146,14 @@ static void put_written(struct redaction *r, struct span string)
 	buf_append(&r->out, from, (size_t)(end - from));
 }
 
-static void put_clean(struct redaction *r, struct span text, const struct secret_place *secret)
+static void put_clean(struct redaction *r, struct scan *scan, const struct secret_place *secret)
 {
 	struct buf kept;
 	struct buf written;
 
 	buf_init(&kept, r->out.max_bytes);
 	buf_init(&written, JSON_GROWTH * r->out.max_bytes);
-	put_rest(r->rules, text, secret, &kept);
+	put_rest(scan, secret, &kept);
 	buf_add_json_string(&written, buf_str(&kept), kept.len);
 	put_written(r, buf_span(&written));
 	r->out.overflow = r->out.overflow || kept.overflow;
@@ -164,16 +164,16 @@ static void put_clean(struct redaction *r, struct span text, const struct secret
 /* A name or a value, without the secrets in it. What cannot be kept as it is need not be read. */
 static void put_string(struct redaction *r, struct span string)
 {
+	struct scan scan = { .rules = r->rules };
 	struct secret_place secret;
-	struct span text;
 
 	if (string.n > r->out.max_bytes) {
 		r->out.overflow = true;
 		return;
 	}
-	text = unescape(r, string);
-	if (scan_next(r->rules, text, 0, &secret))
-		put_clean(r, text, &secret);
+	scan.text = unescape(r, string);
+	if (scan_next(&scan, &secret))
+		put_clean(r, &scan, &secret);
 	else
 		put_written(r, string);
 }
@@ -386,12 +386,13 @@ void redact_arguments(const struct redact_rules *rules, struct span arguments, s
 bool redact_text(const struct redact_rules *rules, struct span text, size_t max_bytes,
 		 struct buf *out)
 {
+	struct scan scan = { .rules = rules, .text = text };
 	struct secret_place secret;
 
 	if (text.n > max_bytes + LOOKAHEAD_BYTES)
-		text.n = max_bytes + LOOKAHEAD_BYTES;
-	if (!scan_next(rules, text, 0, &secret))
+		scan.text.n = max_bytes + LOOKAHEAD_BYTES;
+	if (!scan_next(&scan, &secret))
 		return false;
-	put_rest(rules, text, &secret, out);
+	put_rest(&scan, &secret, out);
 	return true;
 }

@@ -224,17 +224,20 @@ static size_t last_at_sign(struct span text, size_t from, size_t end)
 static bool userinfo_at(struct span text, size_t at, struct secret_place *out)
 {
 	size_t from = at + 3;
-	size_t limit = shorter(text.n, from + MAX_USERINFO);
-	size_t word = until((struct span){ text.p, limit }, from, " \t\r\n\"'<>");
-	size_t end = until(text, from, "/?# \t\r\n\"'<>");
-	size_t colon = until(text, from, ":@/?# \t\r\n\"'<>");
-	size_t last;
+	size_t end, colon, last;
+	struct span near;
 
-	if (at + 2 >= text.n || text.p[at + 1] != '/' || text.p[at + 2] != '/' || colon >= text.n ||
-	    text.p[colon] != ':')
+	if (from > text.n || text.p[at + 1] != '/' || text.p[at + 2] != '/')
+		return false;
+	near = (struct span){ text.p, shorter(text.n, from + MAX_USERINFO) };
+	end = until(near, from, "/?# \t\r\n\"'<>");
+	colon = until(near, from, ":@/?# \t\r\n\"'<>");
+	if (colon == near.n || text.p[colon] != ':')
 		return false;
 	last = last_at_sign(text, from, end);
 	if (last == from && text.p[from] != '[' && !is_port(text, colon + 1, end)) {
+		size_t word = until(near, from, " \t\r\n\"'<>");
+
 		last = last_at_sign(text, from, word);
 		if (last == from && word == text.n)
 			last = text.n;
@@ -256,13 +259,17 @@ static bool is_run_char(char c)
 static bool is_secret_run(const struct redact_rules *rules, struct span run)
 {
 	char plain[NOISE_PLAIN_BYTES];
+	struct scan scan = {
+		.rules = rules, .text = {plain, 0}
+	};
 	struct secret_place ignored;
 	size_t n;
 
 	if (run.n < MIN_RUN || !is_noise(run))
 		return false;
 	n = decode_text(run, plain);
-	return n == 0 || scan_next(rules, (struct span){ plain, n }, 0, &ignored);
+	scan.text.n = n;
+	return n == 0 || scan_next(&scan, &ignored);
 }
 
 /* The first of the parts between slashes that is noise. */
@@ -311,28 +318,42 @@ static bool named_at(const struct redact_rules *rules, struct span text, size_t 
 	return (text.p[at] == '=' || text.p[at] == ':') && value_at(rules, text, at, out);
 }
 
-bool scan_next(const struct redact_rules *rules, struct span text, size_t from,
-	       struct secret_place *out)
+/* The run that begins at `at`, or goes on there behind a secret, and is no longer than it was. */
+static bool run_at(struct scan *scan, size_t at, struct secret_place *out)
 {
-	size_t run = from; /* no run begins before */
+	const struct span text = scan->text;
 
-	for (size_t at = from; at < text.n; at++) {
-		size_t n = token_at(text, at);
+	if (scan->run_end <= at)
+		scan->run_end = run_end(text, at);
+	if (!noise_in(scan->rules, text, at, scan->run_end, out))
+		return false;
+	while (out->at + out->n < text.n && text.p[out->at + out->n] == '=')
+		out->n++;
+	return true;
+}
 
-		if (n > 0) {
-			*out = (struct secret_place){ at, n };
-			return true;
-		}
-		if (named_at(rules, text, at, out))
-			return true;
-		if (at < run || !is_run_char(text.p[at]))
-			continue;
-		run = run_end(text, at);
-		if (noise_in(rules, text, at, run, out)) {
-			while (out->at + out->n < text.n && text.p[out->at + out->n] == '=')
-				out->n++;
+static bool secret_at(struct scan *scan, size_t at, bool run_begins, struct secret_place *out)
+{
+	size_t n = token_at(scan->text, at);
+
+	if (n > 0) {
+		*out = (struct secret_place){ at, n };
+		return true;
+	}
+	return named_at(scan->rules, scan->text, at, out) ||
+	       (run_begins && is_run_char(scan->text.p[at]) && run_at(scan, at, out));
+}
+
+bool scan_next(struct scan *scan, struct secret_place *out)
+{
+	size_t first = scan->from;
+
+	for (size_t at = first; at < scan->text.n; at++) {
+		if (secret_at(scan, at, at == first || at >= scan->run_end, out)) {
+			scan->from = out->at + out->n;
 			return true;
 		}
 	}
+	scan->from = scan->text.n;
 	return false;
 }

@@ -23,14 +23,21 @@ enum name_kind {
  * are not looked into, are secret. */
 enum name_kind name_kind(const struct redact_rules *rules, struct span name);
 
+/* Where a scan of a text is. All borrowed. */
+struct scan {
+	const struct redact_rules *rules;
+	struct span text;
+	size_t from; /* no secret that comes begins before */
+	/* Its own. */
+	size_t run_end; /* of the run that from is in, if it is known */
+};
 /* A secret in a text. Never empty. */
 struct secret_place {
 	size_t at;
 	size_t n;
 };
-/* The first one at or behind from; false: there is none. */
-bool scan_next(const struct redact_rules *rules, struct span text, size_t from,
-	       struct secret_place *out);
+/* The first one at or behind from, which goes behind it; false: there is none. */
+bool scan_next(struct scan *scan, struct secret_place *out);
 
 /* The next three are scan_next's parts, each for the text at `at`; 0: nothing there. */
 /* Bytes of a token of a known kind (redact_token.c). */

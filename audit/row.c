@@ -11,41 +11,17 @@
 
 #include "base/crypto.h"
 
-enum format {
-	FORMAT_TEXT,
-	FORMAT_UUID,
-	FORMAT_NUMBER,
-	FORMAT_MILLISECONDS,
-	FORMAT_OUTCOME,
-	FORMAT_COUNT,
-	FORMAT_BYTES,
-};
-
 static const struct {
 	const char *column;
 	enum event_field field;
-	enum format format;
+	enum call_format format;
 	size_t max_bytes;
 } columns[CALL_N_FIELDS] = {
 #define X(n, name, type, field, format)                                                            \
-	[(n)-1] = { #name, FIELD_##field, FORMAT_##format, BOOK_MAX_##field },
+	[(n)-1] = { #name, FIELD_##field, CALL_FORMAT_##format, BOOK_MAX_##field },
 	CALL_COLUMNS(X)
 #undef X
 };
-
-bool row_parse_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES])
-{
-	char digits[2 * EVENT_UUID_BYTES];
-	size_t n = 0;
-
-	if (text == NULL || !uuid_valid(text))
-		return false;
-	for (; *text != '\0'; text++) {
-		if (*text != '-')
-			digits[n++] = *text;
-	}
-	return hex_decode((struct span){ digits, n }, out, EVENT_UUID_BYTES) == 0;
-}
 
 bool row_parse_bytes(const char *text, void *out, size_t n)
 {
@@ -89,12 +65,12 @@ static bool parse_outcome(const char *text, int64_t *outcome)
 	return false;
 }
 
-static bool parse_number(const char *text, enum format format, int64_t *number)
+static bool parse_number(const char *text, enum call_format format, int64_t *number)
 {
 	switch (format) {
-	case FORMAT_MILLISECONDS:
+	case CALL_FORMAT_MILLISECONDS:
 		return parse_milliseconds(text, number);
-	case FORMAT_OUTCOME:
+	case CALL_FORMAT_OUTCOME:
 		return parse_outcome(text, number);
 	default:
 		return row_parse_int(text, number) && *number >= 0;
@@ -102,7 +78,7 @@ static bool parse_number(const char *text, enum format format, int64_t *number)
 }
 
 /* NULL is absent, and so is a count of one. */
-static bool read_field(struct span text, enum format format, size_t max_bytes, char *store,
+static bool read_field(struct span text, enum call_format format, size_t max_bytes, char *store,
 		       struct span *out)
 {
 	int64_t number;
@@ -110,19 +86,19 @@ static bool read_field(struct span text, enum format format, size_t max_bytes, c
 
 	*out = (struct span){ NULL, 0 };
 	if (text.p == NULL)
-		return format != FORMAT_COUNT;
-	if (format == FORMAT_TEXT) {
+		return format != CALL_FORMAT_COUNT;
+	if (format == CALL_FORMAT_TEXT) {
 		*out = text;
 		return text.n <= max_bytes;
 	}
 	*out = (struct span){ store, max_bytes };
-	if (format == FORMAT_UUID)
-		return row_parse_uuid(text.p, (uint8_t *)store);
-	if (format == FORMAT_BYTES)
+	if (format == CALL_FORMAT_UUID)
+		return uuid_parse(text.p, (uint8_t *)store);
+	if (format == CALL_FORMAT_BYTES)
 		return row_parse_bytes(text.p, store, max_bytes);
 	if (!parse_number(text.p, format, &number))
 		return false;
-	if (format == FORMAT_COUNT && number <= 1) {
+	if (format == CALL_FORMAT_COUNT && number <= 1) {
 		*out = (struct span){ NULL, 0 };
 		return number == 1;
 	}
@@ -152,8 +128,8 @@ static bool read_head(const struct db_result *rows, size_t n, struct row *out)
 
 	out->event.call_id = out->call_id;
 	out->event.tenant_id = out->tenant_id;
-	has_call = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
-	has_tenant = row_parse_uuid(db_text(rows, n, "tenant_id"), out->tenant_id);
+	has_call = uuid_parse(db_text(rows, n, "call_id"), out->call_id);
+	has_tenant = uuid_parse(db_text(rows, n, "tenant_id"), out->tenant_id);
 	has_start = row_parse_int(db_text(rows, n, "started_us"), &out->event.started_us);
 	return has_call && has_tenant && has_start;
 }
@@ -177,6 +153,7 @@ static bool rest_is_right(const struct db_result *rows, size_t n, struct row *ou
 	const char *class = db_text(rows, n, "retention_class");
 	const char *reduction = db_text(rows, n, "reduction");
 	bool opened = out->event.fields[FIELD_REQUEST_BYTES].p != NULL;
+	bool linked = out->event.fields[FIELD_CHAIN_ID].p != NULL;
 	bool damaged = db_bool(rows, n, "damaged");
 
 	out->reduced = reduction != NULL;
@@ -186,7 +163,8 @@ static bool rest_is_right(const struct db_result *rows, size_t n, struct row *ou
 		return false;
 	if (reduction == NULL)
 		return damaged == !opened;
-	return damaged && row_parse_bytes(reduction, out->reduction, sizeof(out->reduction));
+	return (damaged || !linked) &&
+	       row_parse_bytes(reduction, out->reduction, sizeof(out->reduction));
 }
 
 int row_read(const struct db_result *rows, size_t n, struct row *out, struct err *err)

@@ -41,7 +41,6 @@ struct row {
 int row_read(const struct db_result *rows, size_t n, struct row *out, struct err *err) MUST_CHECK;
 
 /* Texts of PostgreSQL. False: it is not one. */
-bool row_parse_uuid(const char *text, uint8_t out[EVENT_UUID_BYTES]);
 bool row_parse_bytes(const char *text, void *out, size_t n);
 bool row_parse_int(const char *text, int64_t *out);
 

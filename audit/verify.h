@@ -34,7 +34,7 @@
 	X(EVENTS_MISSING, "events_missing", "no seal covers these events, but later ones")         \
 	X(EVENT_UNSEALED, "event_unsealed", "no seal covers the event")                            \
 	X(EVENT_LATE, "event_late", "it was not there when later events were sealed")              \
-	X(UNCHAINED, "unchained", "it is a link of no chain")                                      \
+	X(UNCHAINED, "unchained", "it is a link of no chain, and not signed as such")              \
 	X(UNANCHORED, "unanchored", "no anchor holds it, and none will that is still to come")     \
 	X(PAYLOAD_ALTERED, "payload_altered", "its payload is not the one that was kept")          \
 	X(PAYLOAD_MISSING, "payload_missing", "its payload is not there")

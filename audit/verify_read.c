@@ -67,20 +67,20 @@ const char verify_event_seals_sql[] =
 					   "LIMIT $3::bigint) s"
 					   " ORDER BY s.chain_seq";
 
+const char verify_old_sql[] = "SELECT count(*) AS n FROM audit.call_log c WHERE c.chain_id IS NULL"
+			      " AND c.started_at < $1::timestamptz";
+
+/* The first condition is for the planner, which leaves partitions out by it. */
 const char verify_unchained_sql[] =
-	"SELECT count(*) AS n, NULL::uuid AS call_id, NULL::bigint AS started_us"
-	" FROM audit.call_log c WHERE c.chain_id IS NULL AND c.started_at < $1::timestamptz"
-	" UNION ALL (SELECT NULL, c.call_id, " ROW_US(
-		"c.started_at") " FROM audit.call_log c"
-				" WHERE c.chain_id IS NULL AND c.started_at >= $1::timestamptz"
-				" AND (c.started_at < $2::timestamptz OR $2::timestamptz = "
-				"'infinity') ORDER BY c.started_at, c.call_id LIMIT $3::bigint)"
-				/* Whoever dropped the constraint against them. */
-				" UNION ALL (SELECT NULL, c.call_id, " ROW_US(
-					"c.started_at") " FROM audit.call_log c"
-							" WHERE c.chain_id IS NOT NULL AND "
-							"(c.chain_seq IS NULL OR c.chain_seq = "
-							"-9223372036854775808) LIMIT $3::bigint)";
+	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE c.chain_id IS NULL"
+	" AND c.started_at >= $1::timestamptz AND (c.started_at, c.call_id) > ($1::timestamptz,"
+	" $2::uuid) AND c.started_at < $3::timestamptz ORDER BY c.started_at, c.call_id"
+	" LIMIT $4::bigint";
+
+/* Whoever dropped the constraint against them. */
+const char verify_misplaced_sql[] =
+	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE c.chain_id IS NOT NULL"
+	" AND (c.chain_seq IS NULL OR c.chain_seq = -9223372036854775808) LIMIT $1::bigint";
 
 const char verify_event_ranges_sql[] =
 	"SELECT r.source, r.covered + 1 AS first_n, r.first_n - 1 AS last_n FROM ("
@@ -156,7 +156,7 @@ static int64_t get_time(const struct db_result *rows, size_t n, const char *colu
 /* Where it says that it stands, whether that is so or not. */
 static void get_link(const struct db_result *rows, size_t n, struct verify_link *out)
 {
-	out->record.chained = row_parse_uuid(db_text(rows, n, "chain_id"), out->record.chain);
+	out->record.chained = uuid_parse(db_text(rows, n, "chain_id"), out->record.chain);
 	out->record.first = out->record.last = get_place(rows, n, "chain_seq");
 	out->readable = row_parse_bytes(db_text(rows, n, "chain_mac"), out->mac, sizeof(out->mac));
 }
@@ -261,7 +261,7 @@ bool verify_read_anchor(const struct db_result *rows, size_t n, struct chain_anc
 	*out = (struct chain_anchor){ .first_seq = get_place(rows, n, "first_seq") };
 	if (row_parse_int(db_text(rows, n, "epoch"), &epoch) && epoch >= 0)
 		out->epoch = (uint64_t)epoch;
-	if (!row_parse_uuid(db_text(rows, n, "chain_id"), out->id) ||
+	if (!uuid_parse(db_text(rows, n, "chain_id"), out->id) ||
 	    !row_parse_int(db_text(rows, n, "last_seq"), &last) || last < 0 || out->first_seq == 0)
 		return false;
 	out->last_seq = (uint64_t)last;
@@ -301,11 +301,31 @@ bool verify_read_seal(const struct db_result *rows, size_t n, const uint8_t *pub
 	       columns_agree(rows, n, &seal);
 }
 
-void verify_read_unchained(const struct db_result *rows, size_t n, struct verify_record *out)
+/* Its place is all zero. */
+static bool is_signed(const struct row *row, const uint8_t *public_key)
 {
-	*out = (struct verify_record){ .kind = VERIFY_CALL,
-				       .started_us = get_time(rows, n, "started_us") };
-	out->has_call_id = row_parse_uuid(db_text(rows, n, "call_id"), out->call_id);
+	static const uint8_t nowhere[CHAIN_ID_BYTES], nothing[CHAIN_MAC_BYTES];
+	struct verify_link link = { .readable = true };
+	struct buf canonical;
+
+	buf_init(&canonical, EVENT_MAX_BYTES);
+	event_canonical(&row->event, &canonical);
+	digest(&canonical, &link);
+	buf_fini(&canonical);
+	return link.readable &&
+	       chain_reduction_verify(public_key, nowhere, 0, nothing, link.digest, row->reduction);
+}
+
+bool verify_read_unchained(const struct db_result *rows, size_t n, const uint8_t *public_key,
+			   struct verify_record *out)
+{
+	struct err ignored;
+	struct row row;
+	bool readable = row_read(rows, n, &row, &ignored) == 0;
+
+	*out = (struct verify_record){ .kind = VERIFY_CALL, .started_us = row.event.started_us };
+	out->has_call_id = uuid_parse(db_text(rows, n, "call_id"), out->call_id);
+	return readable && row.reduced && is_signed(&row, public_key);
 }
 
 void verify_read_event_range(const struct db_result *rows, size_t n, struct verify_record *out)
@@ -322,6 +342,6 @@ void verify_read_event(const struct db_result *rows, size_t n, struct verify_rec
 				       .first = get_place(rows, n, "seal_n"),
 				       .last = get_place(rows, n, "seal_n"),
 				       .started_us = get_time(rows, n, "at_us") };
-	out->has_call_id = row_parse_uuid(db_text(rows, n, "event_id"), out->call_id);
+	out->has_call_id = uuid_parse(db_text(rows, n, "event_id"), out->call_id);
 	put_label(out, db_text(rows, n, "source"));
 }

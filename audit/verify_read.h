@@ -29,9 +29,12 @@ extern const char verify_bare_calls_sql[];
 extern const char verify_event_seals_sql[];
 /* payloads: whether it may; anchored_us: of the last anchor, NULL if there is none. */
 extern const char verify_rights_sql[];
-/* Rows of no chain that started at $1 or later, but before $2, and rows without a place in their
- * chain, $3 of each at most; first of all a row with n, how many of no chain are from before $1. */
+/* n: how many rows of no chain started before $1. */
+extern const char verify_old_sql[];
+/* Rows of no chain behind time $1 and call $2, but before time $3, $4 at most. */
 extern const char verify_unchained_sql[];
+/* Rows that have a chain and no place in it, $1 at most. */
+extern const char verify_misplaced_sql[];
 /* Ranges of events that no seal covers although a later one was made before $1, $2 at most. */
 extern const char verify_event_ranges_sql[];
 /* Events from before $1 that no seal covers, or none can, $2 at most. */
@@ -62,8 +65,10 @@ bool verify_read_anchor(const struct db_result *rows, size_t n, struct chain_anc
 /* Adds what the seal says to ranges if it is by our key. False: report *record as altered. */
 bool verify_read_seal(const struct db_result *rows, size_t n, const uint8_t *public_key,
 		      struct ranges *ranges, struct verify_record *record);
-/* Of verify_unchained_sql, of the events' statements. */
-void verify_read_unchained(const struct db_result *rows, size_t n, struct verify_record *out);
+/* A row of verify_unchained_sql. False: our key has not signed that it is so without a link. */
+bool verify_read_unchained(const struct db_result *rows, size_t n, const uint8_t *public_key,
+			   struct verify_record *out);
+/* Of the events' statements. */
 void verify_read_event_range(const struct db_result *rows, size_t n, struct verify_record *out);
 void verify_read_event(const struct db_result *rows, size_t n, struct verify_record *out);
 

@@ -7,70 +7,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/row.h"
-#include "audit/verify_feed.h"
 #include "audit/verify_read.h"
+#include "audit/verify_run_priv.h"
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Each asks something and takes the answer. */
-enum step {
-	STEP_RIGHTS,
-	STEP_SEALS, /* of partitions */
-	STEP_CHAIN, /* the next one */
-	STEP_AFTER, /* the anchor that it is verified from */
-	STEP_ANCHORS,
-	STEP_CALLS,
-	STEP_EVENT_SEALS,
-	STEP_UNCHAINED,
-	STEP_EVENT_RANGES,
-	STEP_EVENTS,
-	STEP_LATE_EVENTS,
-	STEP_COUNT, /* of seals of partitions, again */
-	STEP_END,
-};
-
-#define MAX_PARAMS 3
-
-struct verify_run {
-	struct verify_run_params params;
-	struct verify_run **slot;
-	struct db_op *op;
-	enum step step;
-	struct verify_totals totals;
-	struct ranges ranges;
-	struct verify_feed *feed;
-	uint8_t next_chain[CHAIN_ID_BYTES];
-	bool chains_over;
-	char last_seal[PARTITION_NAME_BYTES];
-	int64_t first_linked_us; /* rows of no chain that are older are from before there was one */
-	int64_t last_anchored_us;
-	char texts[MAX_PARAMS][UUID_TEXT_BYTES]; /* of the parameters */
-	struct span values[MAX_PARAMS];
-};
-
 static void ask(struct verify_run *run);
 
-static bool is_period(const struct verify_run *run)
+bool run_is_period(const struct verify_run *run)
 {
 	return run->params.from_us != INT64_MIN || run->params.to_us != INT64_MAX;
 }
 
-static void report(struct verify_run *run, enum verify_problem problem,
-		   const struct verify_record *record)
+void run_report(struct verify_run *run, enum verify_problem problem,
+		const struct verify_record *record)
 {
 	run->params.report(run->params.ctx, problem, record);
 }
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
-static void put_number(struct verify_run *run, size_t i, int64_t number)
+void run_put_number(struct verify_run *run, size_t i, int64_t number)
 {
 	snprintf(run->texts[i], sizeof(run->texts[i]), "%" PRId64, number);
 	run->values[i] = span_of(run->texts[i]);
 }
 
-static void put_time(struct verify_run *run, size_t i, int64_t unix_us)
+void run_put_time(struct verify_run *run, size_t i, int64_t unix_us)
 {
 	_Static_assert(TEXT_TIME_BYTES <= UUID_TEXT_BYTES, "a time fits where an id does");
 	if (unix_us == INT64_MAX || unix_us == INT64_MIN)
@@ -81,15 +44,15 @@ static void put_time(struct verify_run *run, size_t i, int64_t unix_us)
 	run->values[i] = span_of(run->texts[i]);
 }
 
-static void put_chain(struct verify_run *run, const uint8_t *id)
+void run_put_uuid(struct verify_run *run, size_t i, const uint8_t *id)
 {
-	chain_id_text(id, run->texts[0]);
-	run->values[0] = span_of(run->texts[0]);
+	uuid_text(id, run->texts[i]);
+	run->values[i] = span_of(run->texts[i]);
 }
 
-static void put_page(struct verify_run *run, size_t i)
+void run_put_page(struct verify_run *run, size_t i)
 {
-	put_number(run, i, (int64_t)run->params.page_rows);
+	run_put_number(run, i, (int64_t)run->params.page_rows);
 }
 
 /* --- seals of partitions --------------------------------------------------------------------- */
@@ -97,7 +60,7 @@ static void put_page(struct verify_run *run, size_t i)
 static void ask_seals(struct verify_run *run)
 {
 	run->values[0] = span_of(run->last_seal);
-	put_page(run, 1);
+	run_put_page(run, 1);
 }
 
 static enum step take_seals(struct verify_run *run, const struct db_result *rows)
@@ -109,7 +72,7 @@ static enum step take_seals(struct verify_run *run, const struct db_result *rows
 
 		run->totals.partitions++;
 		if (!verify_read_seal(rows, i, run->params.public_key, &run->ranges, &record))
-			report(run, VERIFY_SEAL_ALTERED, &record);
+			run_report(run, VERIFY_SEAL_ALTERED, &record);
 		snprintf(run->last_seal, sizeof(run->last_seal), "%s", record.label);
 	}
 	if (n == run->params.page_rows)
@@ -168,7 +131,7 @@ static enum step take_count(struct verify_run *run, const struct db_result *rows
 
 static void ask_chain(struct verify_run *run)
 {
-	put_chain(run, run->next_chain);
+	run_put_uuid(run, 0, run->next_chain);
 }
 
 /* False: there is none greater. */
@@ -195,7 +158,7 @@ static bool choose_chain(const struct verify_run *run, const struct db_result *r
 	uint8_t id[CHAIN_ID_BYTES];
 	bool has = false;
 
-	if (db_rows(rows) > 0 && row_parse_uuid(db_text(rows, 0, "chain_id"), id))
+	if (db_rows(rows) > 0 && uuid_parse(db_text(rows, 0, "chain_id"), id))
 		choose_least(chosen, &has, id);
 	if (run->params.files != NULL && anchor_files_chain(run->params.files, run->next_chain, id))
 		choose_least(chosen, &has, id);
@@ -224,7 +187,7 @@ static void end_chain(struct verify_run *run)
 		run->last_anchored_us = end.anchored_us;
 	if (end.anchored_us == 0 && counts->links > 0 && !chain->told_late &&
 	    chain->latest.started_us < run->params.now_us - VERIFY_CHAIN_GRACE_US)
-		report(run, VERIFY_UNANCHORED, &chain->latest);
+		run_report(run, VERIFY_UNANCHORED, &chain->latest);
 	if (run->params.chain_done != NULL)
 		run->params.chain_done(run->params.ctx, &end);
 }
@@ -243,7 +206,7 @@ static enum step feed(struct verify_run *run)
 		end_chain(run);
 		if (run->params.chain != NULL)
 			return STEP_COUNT;
-		return run->chains_over ? STEP_UNCHAINED : STEP_CHAIN;
+		return run->chains_over ? STEP_OLD : STEP_CHAIN;
 	}
 }
 
@@ -256,7 +219,7 @@ static enum step take_chain(struct verify_run *run, const struct db_result *rows
 	if (run->params.chain != NULL)
 		memcpy(id, run->params.chain, sizeof(id));
 	else if (!choose_chain(run, rows, id))
-		return STEP_UNCHAINED;
+		return STEP_OLD;
 	memcpy(run->next_chain, id, sizeof(id));
 	run->chains_over = !increment(run->next_chain);
 	ranges = ranges_find(&run->ranges, id, &n_ranges);
@@ -267,9 +230,10 @@ static enum step take_chain(struct verify_run *run, const struct db_result *rows
 
 static void ask_after(struct verify_run *run)
 {
-	put_chain(run, verify_feed_chain(run->feed)->id);
-	put_time(run, 1, run->params.chain != NULL ? INT64_MAX : run->params.from_us);
-	put_number(run, 2, run->params.chain != NULL ? (int64_t)run->params.first_seq : INT64_MAX);
+	run_put_uuid(run, 0, verify_feed_chain(run->feed)->id);
+	run_put_time(run, 1, run->params.chain != NULL ? INT64_MAX : run->params.from_us);
+	run_put_number(run, 2,
+		       run->params.chain != NULL ? (int64_t)run->params.first_seq : INT64_MAX);
 }
 
 static enum step take_after(struct verify_run *run, const struct db_result *rows)
@@ -287,9 +251,9 @@ static void ask_page(struct verify_run *run)
 						[STEP_CALLS] = FEED_CALLS,
 						[STEP_EVENT_SEALS] = FEED_EVENT_SEALS };
 
-	put_chain(run, verify_feed_chain(run->feed)->id);
-	put_number(run, 1, verify_feed_behind(run->feed, wants[run->step]));
-	put_page(run, 2);
+	run_put_uuid(run, 0, verify_feed_chain(run->feed)->id);
+	run_put_number(run, 1, verify_feed_behind(run->feed, wants[run->step]));
+	run_put_page(run, 2);
 }
 
 static enum step take_anchors(struct verify_run *run, const struct db_result *rows)
@@ -310,80 +274,6 @@ static enum step take_event_seals(struct verify_run *run, const struct db_result
 	return feed(run);
 }
 
-/* --- what is in no chain --------------------------------------------------------------------- */
-
-static void ask_unchained(struct verify_run *run)
-{
-	int64_t from_us = run->first_linked_us;
-
-	put_time(run, 0, from_us > run->params.from_us ? from_us : run->params.from_us);
-	put_time(run, 1, run->params.to_us);
-	put_number(run, 2, VERIFY_MAX_ROWS);
-}
-
-static enum step take_unchained(struct verify_run *run, const struct db_result *rows)
-{
-	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct verify_record record;
-
-		if (db_text(rows, i, "n") != NULL) {
-			run->totals.unchained = (uint64_t)db_int(rows, i, "n");
-			continue;
-		}
-		verify_read_unchained(rows, i, &record);
-		report(run, VERIFY_UNCHAINED, &record);
-	}
-	return is_period(run) ? STEP_COUNT : STEP_EVENT_RANGES;
-}
-
-/* Of a gateway that lived so long afterwards, nothing is late any more. */
-static void ask_events(struct verify_run *run)
-{
-	put_time(run, 0,
-		 run->last_anchored_us > 0 ? run->last_anchored_us - VERIFY_EVENT_GRACE_US
-					   : INT64_MIN);
-	put_number(run, 1, VERIFY_MAX_ROWS);
-}
-
-static enum step take_event_ranges(struct verify_run *run, const struct db_result *rows)
-{
-	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct verify_record record;
-
-		verify_read_event_range(rows, i, &record);
-		report(run, VERIFY_EVENTS_MISSING, &record);
-	}
-	return STEP_EVENTS;
-}
-
-static enum step take_events(struct verify_run *run, const struct db_result *rows)
-{
-	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct verify_record record;
-
-		verify_read_event(rows, i, &record);
-		report(run, VERIFY_EVENT_UNSEALED, &record);
-	}
-	return STEP_LATE_EVENTS;
-}
-
-static void ask_late_events(struct verify_run *run)
-{
-	put_number(run, 0, VERIFY_CHAIN_GRACE_US);
-	put_number(run, 1, VERIFY_MAX_ROWS);
-}
-
-static enum step take_late_events(struct verify_run *run, const struct db_result *rows)
-{
-	for (size_t i = 0; i < db_rows(rows); i++) {
-		struct verify_record record;
-
-		verify_read_event(rows, i, &record);
-		report(run, VERIFY_EVENT_LATE, &record);
-	}
-	return STEP_COUNT;
-}
-
 /* --- the run --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -392,17 +282,20 @@ static const struct {
 	void (*ask)(struct verify_run *run);
 	enum step (*take)(struct verify_run *run, const struct db_result *rows);
 } steps[] = {
-	[STEP_RIGHTS] = {verify_rights_sql,	     0, ask_plainly,     take_rights	 },
-	[STEP_SEALS] = { verify_seals_sql,	   2, ask_seals,	 take_seals	    },
-	[STEP_CHAIN] = { verify_chain_sql,	   1, ask_chain,	 take_chain	    },
-	[STEP_AFTER] = { verify_after_sql,	   3, ask_after,	 take_after	    },
+	[STEP_RIGHTS] = {verify_rights_sql,	     0, ask_plainly,	     take_rights		 },
+	[STEP_SEALS] = { verify_seals_sql,	   2, ask_seals,		 take_seals	    },
+	[STEP_CHAIN] = { verify_chain_sql,	   1, ask_chain,		 take_chain	    },
+	[STEP_AFTER] = { verify_after_sql,	   3, ask_after,		 take_after	    },
 	[STEP_ANCHORS] = { verify_anchors_sql,      3, ask_page,	    take_anchors	 },
-	[STEP_CALLS] = { verify_calls_sql,	   3, ask_page,	take_calls	   },
-	[STEP_EVENT_SEALS] = { verify_event_seals_sql,  3, ask_page,	    take_event_seals },
-	[STEP_UNCHAINED] = { verify_unchained_sql,	   3, ask_unchained,   take_unchained   },
-	[STEP_EVENT_RANGES] = { verify_event_ranges_sql, 2, ask_events,	take_event_ranges},
-	[STEP_EVENTS] = { verify_events_sql,	     2, ask_events,	    take_events	},
-	[STEP_LATE_EVENTS] = { verify_late_events_sql,  2, ask_late_events, take_late_events },
+	[STEP_CALLS] = { verify_calls_sql,	   3, ask_page,		take_calls	   },
+	[STEP_EVENT_SEALS] = { verify_event_seals_sql,  3, ask_page,	    take_event_seals     },
+	[STEP_OLD] = { verify_old_sql,	       1, run_ask_old,	       run_take_old	    },
+	[STEP_UNCHAINED] = { verify_unchained_sql,	   4, run_ask_unchained,	 run_take_unchained   },
+	[STEP_MISPLACED] = { verify_misplaced_sql,	   1, run_ask_misplaced,	 run_take_misplaced   },
+	[STEP_EVENT_RANGES] = { verify_event_ranges_sql, 2, run_ask_events,	    run_take_event_ranges},
+	[STEP_EVENTS] = { verify_events_sql,	     2, run_ask_events,	run_take_events	},
+	[STEP_LATE_EVENTS] = { verify_late_events_sql,  2, run_ask_late_events,
+			       run_take_late_events						    },
 	[STEP_COUNT] = { verify_count_seals_sql,	 0, ask_plainly,	 take_count	    },
 };
 

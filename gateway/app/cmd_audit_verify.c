@@ -91,7 +91,7 @@ static void add_id(struct buf *out, const uint8_t id[CHAIN_ID_BYTES])
 {
 	char text[UUID_TEXT_BYTES];
 
-	chain_id_text(id, text);
+	uuid_text(id, text);
 	buf_add(out, text);
 }
 
@@ -141,7 +141,7 @@ static void add_record_json(struct buf *out, enum verify_problem problem,
 	add_string(out, "kind", verify_kind_word(record->kind));
 	add_string(out, "text", verify_problem_text(problem));
 	if (record->chained) {
-		chain_id_text(record->chain, id);
+		uuid_text(record->chain, id);
 		add_string(out, "chain", id);
 	}
 	if (record->first != 0 || is_anchor(record))
@@ -151,7 +151,7 @@ static void add_record_json(struct buf *out, enum verify_problem problem,
 					     : "number",
 			   record->first, record->last);
 	if (record->has_call_id) {
-		chain_id_text(record->call_id, id);
+		uuid_text(record->call_id, id);
 		add_string(out, record->kind == VERIFY_CALL ? "call_id" : "event_id", id);
 	}
 	if (record->started_us != 0) {
@@ -193,7 +193,7 @@ static void on_chain_done(void *ctx, const struct verify_chain_end *end)
 		return;
 	if (end->counts.links + end->counts.dropped == 0 || v->n_notes++ >= MAX_CHAIN_NOTES)
 		return;
-	chain_id_text(end->id, id);
+	uuid_text(end->id, id);
 	if (is_json(v)) {
 		buf_printf(out, "%s{\"chain\":\"%s\",\"not_anchored\":%" PRIu64 ",\"anchored_at\":",
 			   out->len > 0 ? "," : "", id, end->counts.not_anchored);

@@ -91,11 +91,12 @@ static void check_schema(struct span text)
 static void check_text(struct span text)
 {
 	static const struct redact_rules everybody = { 0 };
-	struct secret_place place = { 0 };
+	struct scan scan = { .rules = &everybody, .text = text };
+	struct secret_place place;
 	size_t from = 0;
 	struct buf out;
 
-	while (scan_next(&everybody, text, from, &place)) {
+	while (scan_next(&scan, &place)) {
 		assert(place.n > 0 && place.at >= from && place.at + place.n <= text.n);
 		from = place.at + place.n;
 	}

@@ -89,7 +89,7 @@ static const char *chain_text(const struct mutator *m, unsigned chain)
 	static unsigned next;
 	char *text = texts[next++ % 4];
 
-	chain_id_text(m->library->chains[chain].id, text);
+	uuid_text(m->library->chains[chain].id, text);
 	return text;
 }
 
@@ -455,7 +455,7 @@ static bool names_call(const struct mutator *m, const struct verify_record *reco
 {
 	uint8_t id[16];
 
-	return record->has_call_id && row_parse_uuid(m->mutation.call_id, id) &&
+	return record->has_call_id && uuid_parse(m->mutation.call_id, id) &&
 	       memcmp(record->call_id, id, sizeof(id)) == 0;
 }
 

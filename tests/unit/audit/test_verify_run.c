@@ -26,7 +26,7 @@ static char *chain_of(const struct library *l, unsigned chain)
 {
 	static char text[UUID_TEXT_BYTES];
 
-	chain_id_text(l->chains[chain].id, text);
+	uuid_text(l->chains[chain].id, text);
 	return text;
 }
 
@@ -283,6 +283,42 @@ static void rows_from_before_the_chain_are_counted_later_ones_named(void **state
 	assert_int_equal(l->n_found, 1);
 	assert_int_equal(l->found[0].problem, VERIFY_UNCHAINED);
 	assert_int_equal(l->found[0].record.call_id[0], 0xcc);
+	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id IS NULL");
+}
+
+/* A call that was open when a process ended, and had no room for its end. */
+static void put_open_call(struct library *l, unsigned n, const uint8_t *seed)
+{
+	struct buf opening, closing;
+	struct told told;
+
+	assert_int_equal(n % 2, 1);
+	tell_call(&told, n, l->new_day_us + INT64_C(3600000000), 0);
+	encode_call(&told, n, &opening, &closing);
+	insert_row(l, &kind_calls,
+		   &(struct batch_row){ .opening = buf_span(&opening), .seed = seed });
+	buf_fini(&opening);
+	buf_fini(&closing);
+}
+
+static void rows_that_are_signed_as_links_of_no_chain_are_good(void **state)
+{
+	struct library *l = *state;
+
+	for (unsigned n = 70001; n < 70011; n += 2)
+		put_open_call(l, n, l->seed);
+	l->page_rows = 2;
+	verify_book(l);
+	expect_clean(l);
+	put_open_call(l, 70011, NULL);
+	must_sql(l, "UPDATE audit.call_log SET tool = 'other' WHERE call_id::text LIKE '%11173'");
+	verify_book(l);
+	assert_int_equal(l->n_found, 2);
+	expect_found(l, 0, VERIFY_UNCHAINED, VERIFY_CALL, 0, 0);
+	assert_int_equal(l->found[0].record.call_id[15], 70003 & 0xff);
+	expect_found(l, 1, VERIFY_UNCHAINED, VERIFY_CALL, 0, 0);
+	assert_int_equal(l->found[1].record.call_id[15], 70011 & 0xff);
+	l->page_rows = 64;
 	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id IS NULL");
 }
 
@@ -557,6 +593,7 @@ int main(void)
 		cmocka_unit_test(a_whole_chain_that_was_taken_away_is_named),
 		cmocka_unit_test(only_epochs_of_the_period_are_verified),
 		cmocka_unit_test(rows_from_before_the_chain_are_counted_later_ones_named),
+		cmocka_unit_test(rows_that_are_signed_as_links_of_no_chain_are_good),
 		cmocka_unit_test(a_chain_without_any_anchor_is_named_once_it_is_late),
 		cmocka_unit_test(a_row_of_a_chain_without_a_place_in_it_is_named),
 		cmocka_unit_test(a_row_of_no_chain_is_named_if_an_anchor_is_older),

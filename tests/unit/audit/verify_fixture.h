@@ -77,8 +77,8 @@ static inline void print_found(const struct library *l)
 		const struct verify_record *record = &l->found[i].record;
 		char chain[UUID_TEXT_BYTES], call[UUID_TEXT_BYTES];
 
-		chain_id_text(record->chain, chain);
-		chain_id_text(record->call_id, call);
+		uuid_text(record->chain, chain);
+		uuid_text(record->call_id, call);
 		print_message("# %s %s %s %" PRIu64 "-%" PRIu64 " call %s %s\n",
 			      verify_problem_word(l->found[i].problem),
 			      verify_kind_word(record->kind), chain, record->first, record->last,
