@@ -325,20 +325,26 @@ static const char *source_of(const struct attempt *attempt)
 	return attempt->source_ip != NULL ? attempt->source_ip : "";
 }
 
+static bool is_merged(struct attempts *attempts, const struct attempt *attempt)
+{
+	struct flood_verdict verdict;
+
+	if (attempt->kind == ATTEMPT_ADMIN && strcmp(attempt->outcome, "ok") == 0)
+		return false;
+	verdict = flood_note(attempts->flood, attempt->tenant_id, source_of(attempt),
+			     kind_of(attempt));
+	if (verdict.merged && verdict.fresh)
+		keep(attempt, verdict.first);
+	return verdict.merged;
+}
+
 bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 		    const struct attempt *attempt, attempt_done *done, void *ctx)
 {
-	struct flood_verdict verdict = { false, NULL, false };
 	struct attempt_op *op;
 
-	if (attempt->kind == ATTEMPT_SIGNIN || strcmp(attempt->outcome, "ok") != 0)
-		verdict = flood_note(attempts->flood, attempt->tenant_id, source_of(attempt),
-				     kind_of(attempt));
-	if (verdict.merged) {
-		if (verdict.fresh)
-			keep(attempt, verdict.first);
+	if (is_merged(attempts, attempt))
 		return false;
-	}
 	if (slot == NULL && attempts->n_waiting >= ATTEMPTS_WAITING) {
 		log_warn(&(struct log_subject){ .component = "events" },
 			 "a refused attempt is not recorded: %d wait already", ATTEMPTS_WAITING);
