@@ -385,6 +385,19 @@ static void a_row_of_a_chain_without_a_place_in_it_is_named(void **state)
 	remove_fakes(l);
 }
 
+static void a_row_of_no_chain_and_no_time_is_named(void **state)
+{
+	struct library *l = *state;
+
+	must_sql(l, "CREATE TABLE audit_parts.for_ever PARTITION OF audit_parts.call_log_standard"
+		    " FOR VALUES FROM ('2200-01-01') TO (MAXVALUE)");
+	must_sql(l, FAKE_CALL "'infinity', '" UUID_NIL "', 'ok', '" FAKE_CHAIN
+			      "', 1, 1, NULL, NULL, NULL");
+	expect_fake(l, VERIFY_UNCHAINED);
+	remove_fakes(l);
+	must_sql(l, "DROP TABLE audit_parts.for_ever");
+}
+
 static void a_row_of_no_chain_is_named_if_an_anchor_is_older(void **state)
 {
 	struct library *l = *state;
@@ -596,6 +609,7 @@ int main(void)
 		cmocka_unit_test(rows_that_are_signed_as_links_of_no_chain_are_good),
 		cmocka_unit_test(a_chain_without_any_anchor_is_named_once_it_is_late),
 		cmocka_unit_test(a_row_of_a_chain_without_a_place_in_it_is_named),
+		cmocka_unit_test(a_row_of_no_chain_and_no_time_is_named),
 		cmocka_unit_test(a_row_of_no_chain_is_named_if_an_anchor_is_older),
 		cmocka_unit_test(a_link_behind_the_last_anchor_has_to_be_young),
 		cmocka_unit_test(a_chain_is_not_young_because_it_ends_in_the_future),
