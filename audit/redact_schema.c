@@ -22,7 +22,11 @@
 #define UNSEEN		  0
 #define ROOT		  1
 #define MAX_POINTER_BYTES 512
-#define N_OF(array)	  (sizeof(array) / sizeof((array)[0]))
+/* References are followed by reading: all of a schema together so many bytes for each of its own,
+ * and a short one more. */
+#define FOLLOW_FACTOR 256
+#define FOLLOW_BYTES  ((size_t)1 << 20)
+#define N_OF(array)   (sizeof(array) / sizeof((array)[0]))
 
 enum edge_kind {
 	EDGE_MEMBER,	 /* of its name */
@@ -81,6 +85,7 @@ struct compiler {
 	struct arena *arena;
 	struct redact_schema *graph;
 	struct span root;
+	size_t follow_bytes; /* that may still be read */
 };
 
 /* --- building --- */
@@ -194,8 +199,16 @@ static struct span element(struct span array, const char *index)
 	return (struct span){ 0 };
 }
 
-/* Absent: it leads out of the schema, or nowhere. */
-static struct span follow(const struct compiler *compiler, const char *reference)
+static bool may_read(struct compiler *compiler, struct span value)
+{
+	if (value.n > compiler->follow_bytes)
+		return false;
+	compiler->follow_bytes -= value.n;
+	return true;
+}
+
+/* Absent: it leads out of the schema, or nowhere, or there were too many. */
+static struct span follow(struct compiler *compiler, const char *reference)
 {
 	struct span value = compiler->root;
 	char step[MAX_POINTER_BYTES];
@@ -203,7 +216,7 @@ static struct span follow(const struct compiler *compiler, const char *reference
 	if (*reference++ != '#')
 		return (struct span){ 0 };
 	while (*reference != '\0' && value.p != NULL) {
-		if (!next_step(&reference, step))
+		if (!next_step(&reference, step) || !may_read(compiler, value))
 			return (struct span){ 0 };
 		value = span_type(value) == SPAN_ARRAY ? element(value, step)
 						       : span_get(value, step);
@@ -289,7 +302,8 @@ const struct redact_schema *redact_schema_compile(struct arena *arena, struct sp
 {
 	const struct redact_schema *kept = NULL;
 	struct redact_schema graph = { .n_nodes = ROOT };
-	struct compiler compiler = { arena, &graph, span_trim(schema) };
+	struct compiler compiler = { arena, &graph, span_trim(schema),
+				     FOLLOW_FACTOR * schema.n + FOLLOW_BYTES };
 
 	if (schema.p == NULL || !may_mark(schema))
 		return NULL;

@@ -175,12 +175,34 @@ static void what_is_too_much_is_secret(void **state)
 	buf_fini(&place);
 }
 
+/* What leads through a long schema again and again is not followed for ever. */
+static void references_that_take_too_long_are_secret(void **state)
+{
+	const size_t n = (size_t)256 << 10;
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, n + 1024);
+	buf_add(&text, "{\"properties\":{\"a\":{\"$ref\":\"#/$defs/pw\"}");
+	for (int i = 0; i < 900; i++)
+		buf_printf(&text, ",\"p%d\":{\"$ref\":\"#/$defs/plain\"}", i);
+	buf_add(&text, "},\"description\":\"");
+	while (text.len < n)
+		buf_add(&text, "................................................................");
+	buf_add(&text, "\",\"$defs\":{\"plain\":{},\"pw\":{\"format\":\"password\"}}}");
+	assert_true(is_secret(buf_str(&text), "a"));
+	assert_false(is_secret(buf_str(&text), "p7"));
+	assert_true(is_secret(buf_str(&text), "p899"));
+	buf_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(places_are_marked_however_the_schema_gets_there),
 		cmocka_unit_test(most_schemas_cost_nothing),
 		cmocka_unit_test(what_is_too_much_is_secret),
+		cmocka_unit_test(references_that_take_too_long_are_secret),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
