@@ -20,60 +20,60 @@
 #define GOOD	     "00-" ID "-" SPAN_HEX "-01"
 
 /* The cases of the W3C's trace-context test suite, test/test.py, TraceContextTest. */
+static const struct parent_case {
+	const char *text;
+	int flags; /* -1: it is none */
+} parents[] = {
+	{GOOD,						   1 },
+	{ "00-" ID "-" SPAN_HEX "-00",			       0 },
+	{ "00-" ID "-" SPAN_HEX "-03",			       3 },
+	{ "00-" ID "-" SPAN_HEX "-ff",			       3 },
+	{ "00-" ID "-" SPAN_HEX "-fc",			       0 },
+ /* versions */
+	{ "cc-" ID "-" SPAN_HEX "-01",			       1 },
+	{ "cc-" ID "-" SPAN_HEX "-01-what-the-future-will-be",   1 },
+	{ "cc-" ID "-" SPAN_HEX "-01.what-the-future-will-be",   -1},
+	{ "00-" ID "-" SPAN_HEX "-01-what-the-future-will-be",   -1},
+	{ "00-" ID "-" SPAN_HEX "-01-",				-1},
+	{ "ff-" ID "-" SPAN_HEX "-01",			       -1},
+	{ ".0-" ID "-" SPAN_HEX "-01",			       -1},
+	{ "0.-" ID "-" SPAN_HEX "-01",			       -1},
+	{ "000-" ID "-" SPAN_HEX "-01",				-1},
+	{ "0-" ID "-" SPAN_HEX "-01",			      -1},
+ /* trace ids */
+	{ "00-00000000000000000000000000000000-" SPAN_HEX "-01", -1},
+	{ "00-.af7651916cd43dd8448eb211c80319c-" SPAN_HEX "-01", -1},
+	{ "00-" ID "0-" SPAN_HEX "-01",				-1},
+	{ "00-0af7651916cd43dd8448eb211c80319-" SPAN_HEX "-01",	-1},
+	{ "00-0AF7651916CD43DD8448EB211C80319C-" SPAN_HEX "-01", -1},
+ /* parent ids */
+	{ "00-" ID "-0000000000000000-01",			   -1},
+	{ "00-" ID "-.7ad6b7169203331-01",			   -1},
+	{ "00-" ID "-" SPAN_HEX "0-01",				-1},
+	{ "00-" ID "-b7ad6b716920333-01",			  -1},
+	{ "00-" ID "-B7AD6B7169203331-01",			   -1},
+ /* flags */
+	{ "00-" ID "-" SPAN_HEX "-.0",			       -1},
+	{ "00-" ID "-" SPAN_HEX "-0.",			       -1},
+	{ "00-" ID "-" SPAN_HEX "-001",				-1},
+	{ "00-" ID "-" SPAN_HEX "-1",			      -1},
+	{ "00-" ID "-" SPAN_HEX "-",			     -1},
+	{ "00-" ID "-" SPAN_HEX,				 -1},
+	{ "00-" ID "-" SPAN_HEX "-0A",			       -1},
+ /* how it is carried: white space, twice, nothing */
+	{ " " GOOD,					      -1},
+	{ GOOD " ",					      -1},
+	{ GOOD "\t",					     -1},
+	{ GOOD ", " GOOD,					-1},
+	{ "00_" ID "-" SPAN_HEX "-01",			       -1},
+	{ "",						    -1},
+	{ NULL,						  -1},
+};
+
 static void traceparents_are_read_as_the_w3c_wants_it(void **state)
 {
-	static const struct {
-		const char *text;
-		int flags; /* -1: it is none */
-	} rows[] = {
-		{GOOD,						   1 },
-		{ "00-" ID "-" SPAN_HEX "-00",			       0 },
-		{ "00-" ID "-" SPAN_HEX "-03",			       3 },
-		{ "00-" ID "-" SPAN_HEX "-ff",			       3 },
-		{ "00-" ID "-" SPAN_HEX "-fc",			       0 },
- /* versions */
-		{ "cc-" ID "-" SPAN_HEX "-01",			       1 },
-		{ "cc-" ID "-" SPAN_HEX "-01-what-the-future-will-be",   1 },
-		{ "cc-" ID "-" SPAN_HEX "-01.what-the-future-will-be",   -1},
-		{ "00-" ID "-" SPAN_HEX "-01-what-the-future-will-be",   -1},
-		{ "00-" ID "-" SPAN_HEX "-01-",				-1},
-		{ "ff-" ID "-" SPAN_HEX "-01",			       -1},
-		{ ".0-" ID "-" SPAN_HEX "-01",			       -1},
-		{ "0.-" ID "-" SPAN_HEX "-01",			       -1},
-		{ "000-" ID "-" SPAN_HEX "-01",				-1},
-		{ "0-" ID "-" SPAN_HEX "-01",			      -1},
- /* trace ids */
-		{ "00-00000000000000000000000000000000-" SPAN_HEX "-01", -1},
-		{ "00-.af7651916cd43dd8448eb211c80319c-" SPAN_HEX "-01", -1},
-		{ "00-" ID "0-" SPAN_HEX "-01",				-1},
-		{ "00-0af7651916cd43dd8448eb211c80319-" SPAN_HEX "-01",	-1},
-		{ "00-0AF7651916CD43DD8448EB211C80319C-" SPAN_HEX "-01", -1},
- /* parent ids */
-		{ "00-" ID "-0000000000000000-01",			   -1},
-		{ "00-" ID "-.7ad6b7169203331-01",			   -1},
-		{ "00-" ID "-" SPAN_HEX "0-01",				-1},
-		{ "00-" ID "-b7ad6b716920333-01",			  -1},
-		{ "00-" ID "-B7AD6B7169203331-01",			   -1},
- /* flags */
-		{ "00-" ID "-" SPAN_HEX "-.0",			       -1},
-		{ "00-" ID "-" SPAN_HEX "-0.",			       -1},
-		{ "00-" ID "-" SPAN_HEX "-001",				-1},
-		{ "00-" ID "-" SPAN_HEX "-1",			      -1},
-		{ "00-" ID "-" SPAN_HEX "-",			     -1},
-		{ "00-" ID "-" SPAN_HEX,				 -1},
-		{ "00-" ID "-" SPAN_HEX "-0A",			       -1},
- /* how it is carried: white space, twice, nothing */
-		{ " " GOOD,					      -1},
-		{ GOOD " ",					      -1},
-		{ GOOD "\t",					     -1},
-		{ GOOD ", " GOOD,					-1},
-		{ "00_" ID "-" SPAN_HEX "-01",			       -1},
-		{ "",						    -1},
-		{ NULL,						  -1},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < COUNT(parents); i++) {
 		struct trace_context context;
 		char hex[2 * TRACE_ID_BYTES + 1];
 		struct trace_context before;
@@ -81,14 +81,14 @@ static void traceparents_are_read_as_the_w3c_wants_it(void **state)
 
 		memset(&context, 0xa5, sizeof(context));
 		before = context;
-		read = traceparent_parse(span_of(rows[i].text), &context);
-		if (read != (rows[i].flags >= 0))
-			fail_msg("%s", rows[i].text);
+		read = traceparent_parse(span_of(parents[i].text), &context);
+		if (read != (parents[i].flags >= 0))
+			fail_msg("%s", parents[i].text);
 		if (!read) {
 			assert_memory_equal(&context, &before, sizeof(context));
 			continue;
 		}
-		assert_int_equal(context.flags, rows[i].flags);
+		assert_int_equal(context.flags, parents[i].flags);
 		hex_encode(context.trace_id, TRACE_ID_BYTES, hex);
 		assert_string_equal(hex, ID);
 		hex_encode(context.span_id, SPAN_ID_BYTES, hex);

@@ -29,100 +29,87 @@ static const char *hex(const uint8_t *id, size_t n)
 	return text;
 }
 
+static const struct source_case {
+	const char *meta;
+	struct trace_carrier headers;
+	/* "": a new trace */
+	const char *trace_id, *parent, *tracestate;
+	const char *link; /* its trace id, or "" */
+	const char *link_state;
+	const char *baggage;
+} sources[] = {
+	{NULL,									  { NULL, NULL, NULL },		      "",	  "",	      NULL,  "",	NULL,  NULL },
+	{ IN_META,								      { NULL, NULL, NULL },		 META_ID, META_SPAN, NULL,  "",      NULL,  NULL },
+	{ "{\"x\":1}",								  { IN_HEAD, "h=1", NULL },		 HEAD_ID, HEAD_SPAN, "h=1", "",	NULL,  NULL },
+	{ IN_META,								      { IN_HEAD, "h=1", NULL },	     META_ID, META_SPAN, NULL,  HEAD_ID, "h=1", NULL },
+ /* The same context twice is no link. */
+	{ IN_META,
+	  { "00-" META_ID "-" META_SPAN "-01", "h=1", NULL },
+	  META_ID,														      META_SPAN,
+	  NULL,																	   "",
+	  NULL,																			   NULL },
+ /* What cannot be read is as good as absent. */
+	{ "{\"traceparent\":\"00-1-2-01\",\"tracestate\":\"m=1\"}",
+	  { IN_HEAD, NULL, NULL },
+	  HEAD_ID,														      HEAD_SPAN,
+	  NULL,																	   "",
+	  NULL,																			   NULL },
+	{ "{\"traceparent\":7}",							{ "00-1-2-01", "h=1", NULL },	       "",	   "",	       NULL,  "",	 NULL,  NULL },
+	{ "{\"traceparent\":null,\"tracestate\":\"m=1\"}",
+	  { NULL, "h=1", NULL },
+	  "",															   "",
+	  NULL,																	   "",
+	  NULL,																			   NULL },
+	{ IN_META,								      { IN_HEAD ", " IN_HEAD, NULL, NULL }, META_ID, META_SPAN, NULL,  "",      NULL,  NULL },
+ /* With escapes, and with a state that is none. */
+	{ "{\"traceparent\":\"\\u00300-" META_ID "-" META_SPAN
+	  "-01\",\"tracestate\":\"a=1,\\u0062=2\"}",			   { NULL, NULL, NULL },
+	  META_ID,														      META_SPAN,
+	  "a=1,b=2",																      "",
+	  NULL,																			   NULL },
+	{ "{\"traceparent\":\"00-" META_ID "-" META_SPAN "-01\",\"tracestate\":\"A\"}",
+	  { NULL, NULL, NULL },
+	  META_ID,														      META_SPAN,
+	  NULL,																	   "",
+	  NULL,																			   NULL },
+ /* Baggage belongs to no trace in particular. */
+	{ "{\"baggage\":\"k=v\"}",						      { NULL, NULL, "h=v" },		  "",      "",	  NULL,	"",	    NULL,  "k=v"},
+	{ NULL,									 { NULL, NULL, "h=v" },		       "",	   "",	       NULL,  "",	 NULL,  "h=v"},
+	{ "{\"baggage\":\"k\"}",							{ NULL, NULL, "h=v" },		"",	    "",	NULL,  "",	  NULL,	NULL },
+	{ "{\"baggage\":[]}",							   { NULL, NULL, NULL },		    "",	"",	    NULL,  "",      NULL,  NULL },
+};
+
+static void check_source(const struct source_case *one, const struct call_trace *trace)
+{
+	assert_int_equal(trace->has_parent, one->parent[0] != '\0');
+	if (trace->has_parent) {
+		assert_string_equal(trace->trace_id_hex, one->trace_id);
+		assert_string_equal(hex(trace->parent, SPAN_ID_BYTES), one->parent);
+	}
+	assert_int_equal(trace->has_link, one->link[0] != '\0');
+	if (trace->has_link)
+		assert_string_equal(hex(trace->link.context.trace_id, TRACE_ID_BYTES), one->link);
+	assert_int_equal(trace->tracestate == NULL, one->tracestate == NULL);
+	if (trace->tracestate != NULL)
+		assert_string_equal(trace->tracestate, one->tracestate);
+	if (trace->has_link && one->link_state != NULL)
+		assert_string_equal(trace->link.tracestate, one->link_state);
+	assert_int_equal(trace->baggage == NULL, one->baggage == NULL);
+	if (trace->baggage != NULL)
+		assert_string_equal(trace->baggage, one->baggage);
+	assert_int_equal(trace->server.flags & TRACE_SAMPLED, 1);
+}
+
 static void each_source_has_its_place(void **state)
 {
-	static const struct {
-		const char *meta;
-		struct trace_carrier headers;
-		/* "": a new trace */
-		const char *trace_id, *parent, *tracestate;
-		const char *link; /* its trace id, or "" */
-		const char *link_state;
-		const char *baggage;
-	} rows[] = {
-		{NULL,									  { NULL, NULL, NULL },  "",	  "",	      NULL, "",	NULL, NULL },
-		{ IN_META,								      { NULL, NULL, NULL },	 META_ID, META_SPAN, NULL, "",      NULL, NULL },
-		{ "{\"x\":1}",
-		  { IN_HEAD, "h=1", NULL },
-		  HEAD_ID,												       HEAD_SPAN,
-		  "h=1",															  "",
-		  NULL,																	  NULL },
-		{ IN_META,
-		  { IN_HEAD, "h=1", NULL },
-		  META_ID,												       META_SPAN,
-		  NULL,															   HEAD_ID,
-		  "h=1",																	 NULL },
- /* The same context twice is no link. */
-		{ IN_META,
-		  { "00-" META_ID "-" META_SPAN "-01", "h=1", NULL },
-		  META_ID,												       META_SPAN,
-		  NULL,															   "",
-		  NULL,																	  NULL },
- /* What cannot be read is as good as absent. */
-		{ "{\"traceparent\":\"00-1-2-01\",\"tracestate\":\"m=1\"}",
-		  { IN_HEAD, NULL, NULL },
-		  HEAD_ID,												       HEAD_SPAN,
-		  NULL,															   "",
-		  NULL,																	  NULL },
-		{ "{\"traceparent\":7}",
-		  { "00-1-2-01", "h=1", NULL },
-		  "",													    "",
-		  NULL,															   "",
-		  NULL,																	  NULL },
-		{ "{\"traceparent\":null,\"tracestate\":\"m=1\"}",
-		  { NULL, "h=1", NULL },
-		  "",													    "",
-		  NULL,															   "",
-		  NULL,																	  NULL },
-		{ IN_META,
-		  { IN_HEAD ", " IN_HEAD, NULL, NULL },
-		  META_ID,												       META_SPAN,
-		  NULL,															   "",
-		  NULL,																	  NULL },
- /* With escapes, and with a state that is none. */
-		{ "{\"traceparent\":\"\\u00300-" META_ID "-" META_SPAN
-		  "-01\",\"tracestate\":\"a=1,\\u0062=2\"}",		   { NULL, NULL, NULL },
-		  META_ID,												       META_SPAN,
-		  "a=1,b=2",														      "",
-		  NULL,																	  NULL },
-		{ "{\"traceparent\":\"00-" META_ID "-" META_SPAN "-01\",\"tracestate\":\"A\"}",
-		  { NULL, NULL, NULL },
-		  META_ID,												       META_SPAN,
-		  NULL,															   "",
-		  NULL,																	  NULL },
- /* Baggage belongs to no trace in particular. */
-		{ "{\"baggage\":\"k=v\"}",						      { NULL, NULL, "h=v" }, "",      "",	  NULL, "",	    NULL, "k=v"},
-		{ NULL,									 { NULL, NULL, "h=v" }, "",	   "",	       NULL, "",	 NULL, "h=v"},
-		{ "{\"baggage\":\"k\"}",							{ NULL, NULL, "h=v" }, "",	    "",	NULL, "",	  NULL, NULL },
-		{ "{\"baggage\":[]}",							   { NULL, NULL, NULL },  "",	"",	    NULL, "",      NULL, NULL },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < COUNT(sources); i++) {
 		struct arena *arena = arena_new();
 		struct call_trace trace;
 
-		call_trace_begin(NULL, span_of(rows[i].meta), &rows[i].headers, arena, &trace);
-		assert_int_equal(trace.has_parent, rows[i].parent[0] != '\0');
-		if (trace.has_parent) {
-			assert_string_equal(trace.trace_id_hex, rows[i].trace_id);
-			assert_string_equal(hex(trace.parent, SPAN_ID_BYTES), rows[i].parent);
-		}
-		assert_int_equal(trace.has_link, rows[i].link[0] != '\0');
-		if (trace.has_link)
-			assert_string_equal(hex(trace.link.context.trace_id, TRACE_ID_BYTES),
-					    rows[i].link);
-		if ((trace.tracestate == NULL) != (rows[i].tracestate == NULL))
-			fail_msg("row %zu", i);
-		if (trace.tracestate != NULL)
-			assert_string_equal(trace.tracestate, rows[i].tracestate);
-		if (trace.has_link && rows[i].link_state != NULL)
-			assert_string_equal(trace.link.tracestate, rows[i].link_state);
-		if ((trace.baggage == NULL) != (rows[i].baggage == NULL))
-			fail_msg("row %zu", i);
-		if (trace.baggage != NULL)
-			assert_string_equal(trace.baggage, rows[i].baggage);
-		assert_int_equal(trace.server.flags & TRACE_SAMPLED, 1);
+		call_trace_begin(NULL, span_of(sources[i].meta), &sources[i].headers, arena,
+				 &trace);
+		check_source(&sources[i], &trace);
 		arena_free(&arena);
 	}
 }
