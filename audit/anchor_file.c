@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-#define READ_BYTES (64 * 1024)
+#define READ_BYTES ((size_t)64 << 10)
 
 struct place {
 	uint8_t chain[CHAIN_ID_BYTES];

@@ -271,25 +271,32 @@ static bool read_head(const json_t *root, struct partition_seal *out)
 	       json_is_array(json_object_get(root, "chains"));
 }
 
+static int read_chains(const json_t *chains, struct ranges *ranges, struct err *err)
+{
+	json_t *chain;
+	size_t i;
+
+	json_array_foreach(chains, i, chain)
+	{
+		if (read_chain(chain, ranges, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int partition_seal_read(struct span statement, struct partition_seal *out, struct ranges *ranges,
 			struct err *err)
 {
 	json_t *root = json_parse(statement, err);
-	json_t *chain;
-	size_t i;
 	int ret;
 
 	*out = (struct partition_seal){ .rows = 0 };
 	if (root == NULL)
 		return -1;
-	ret = read_head(root, out) ? 0 : err_set(err, ERR_PARSE, "no seal of a partition");
-	if (ret == 0) {
-		json_array_foreach(json_object_get(root, "chains"), i, chain)
-		{
-			if (ret == 0)
-				ret = read_chain(chain, ranges, err);
-		}
-	}
+	if (read_head(root, out))
+		ret = read_chains(json_object_get(root, "chains"), ranges, err);
+	else
+		ret = err_set(err, ERR_PARSE, "no seal of a partition");
 	json_decref(root);
 	return ret;
 }
