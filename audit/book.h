@@ -70,8 +70,8 @@ struct book_call {
 	const char *tenant_id; /* NULL: the nil UUID */
 	const char *tenant;
 	const char *user_id;
-	const char *user_name;
-	const char *api_key; /* its name */
+	const char *user_name; /* or that of the service key */
+	const char *api_key;   /* its public id */
 	const char *connection_id;
 	const char *connection;
 	struct span client; /* name/version of the client */

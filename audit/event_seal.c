@@ -120,7 +120,7 @@ static void decode(struct span record, struct event_seal *out)
 
 static void canonical(struct span opening, struct span closing, struct buf *out)
 {
-	struct event_seal seal;
+	struct event_seal seal = { .first_n = 0 };
 
 	decode(opening.p != NULL ? opening : closing, &seal);
 	event_seal_canonical(&seal, out);
@@ -135,7 +135,7 @@ static void put(struct buf *columns, const struct batch_row *row)
 {
 	struct span record = row->opening.p != NULL ? row->opening : row->closing;
 	struct chain_link link = { .seq = 0 };
-	struct event_seal seal;
+	struct event_seal seal = { .first_n = 0 };
 
 	decode(record, &seal);
 	if (!find_link(record, &link)) {

@@ -293,10 +293,8 @@ int partition_seal_read(struct span statement, struct partition_seal *out, struc
 	*out = (struct partition_seal){ .rows = 0 };
 	if (root == NULL)
 		return -1;
-	if (read_head(root, out))
-		ret = read_chains(json_object_get(root, "chains"), ranges, err);
-	else
-		ret = err_set(err, ERR_PARSE, "no seal of a partition");
+	ret = read_head(root, out) ? read_chains(json_object_get(root, "chains"), ranges, err)
+				   : err_set(err, ERR_PARSE, "no seal of a partition");
 	json_decref(root);
 	return ret;
 }

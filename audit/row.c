@@ -134,6 +134,18 @@ static bool read_head(const struct db_result *rows, size_t n, struct row *out)
 	return has_call && has_tenant && has_start;
 }
 
+/* As audit.call_log has it generated; the owner can make it an ordinary column. */
+static bool error_is_right(const struct db_result *rows, size_t n, const struct row *row)
+{
+	const char *is_error = db_text(rows, n, "is_error");
+	int64_t outcome;
+
+	return is_error != NULL && event_number(&row->event, FIELD_OUTCOME, &outcome) &&
+	       (strcmp(is_error, "t") == 0) ==
+		       (outcome != BOOK_OK && outcome != BOOK_CANCELLED &&
+			outcome != BOOK_CLIENT_CLOSED && outcome != BOOK_DRAINED);
+}
+
 /* Columns that follow from others, so that the chain need not hold them. Only what opens a row
  * knows the size of the request. */
 static bool rest_is_right(const struct db_result *rows, size_t n, struct row *out)
@@ -145,6 +157,8 @@ static bool rest_is_right(const struct db_result *rows, size_t n, struct row *ou
 	bool damaged = db_bool(rows, n, "damaged");
 
 	out->reduced = reduction != NULL;
+	if (!error_is_right(rows, n, out))
+		return false;
 	if (class == NULL || strcmp(class, "standard") != 0)
 		return false;
 	if (reduction == NULL)

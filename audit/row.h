@@ -19,7 +19,8 @@
 #define ROW_COLUMNS                                                                                \
 	CALL_COLUMNS(ROW_COLUMN)                                                                   \
 	ROW_US("c.started_at")                                                                     \
-	" AS started_us, c.tenant_id, c.call_id, c.damaged, c.reduction, c.retention_class"
+	" AS started_us, c.tenant_id, c.call_id, c.damaged, c.is_error, c.reduction, "             \
+	"c.retention_class"
 /* Unix microseconds, exactly; NULL for infinity. */
 #define ROW_US(column)                                                                             \
 	"CASE WHEN isfinite(" column ") THEN (extract(epoch FROM " column ") * 1000000)::int8 END"

@@ -175,6 +175,17 @@ static void go_on_behind_bad(struct verify_chain *chain, const struct verify_lin
 	}
 }
 
+/* What is anchored within a minute is not behind the last anchor for long. Who may insert may claim
+ * a place there, but not a time of long ago. */
+static void judge_time(struct verify_chain *chain, const struct verify_link *link)
+{
+	if (chain->has_epoch || link->ended_us == 0 ||
+	    (link->ended_us >= chain->late_before_us && link->ended_us <= chain->late_after_us))
+		return;
+	chain->told_late = true;
+	report(chain, VERIFY_UNANCHORED, &link->record);
+}
+
 static void judge(struct verify_chain *chain)
 {
 	const struct verify_link *good = find_good(chain);
@@ -183,6 +194,8 @@ static void judge(struct verify_chain *chain)
 	chain->latest_bad = good == NULL;
 	if (good == NULL)
 		report(chain, VERIFY_ALTERED, &taken->record);
+	else
+		judge_time(chain, good);
 	for (size_t i = 0; i < chain->n_rivals; i++) {
 		if (&chain->rivals[i] != taken)
 			report(chain, VERIFY_DUPLICATE, &chain->rivals[i].record);
@@ -259,10 +272,15 @@ void verify_chain_begin(struct verify_chain *chain, const struct chain_anchor *a
 	chain->want = after->last_seq + 1;
 	chain->edge = chain->want;
 	chain->want_epoch = after->epoch + 1;
-	if (chain_anchor_verify(after, chain->public_key))
+	if (chain_anchor_verify(after, chain->public_key)) {
 		go_on_from(chain, after->last_mac);
-	else
+	} else {
+		/* Where we were told to begin nobody has signed. */
+		const struct verify_record record = verify_anchor_record(after);
+
+		report(chain, VERIFY_ANCHOR_ALTERED, &record);
 		go_on_blind(chain);
+	}
 }
 
 static void miss_anchors(struct verify_chain *chain, const struct chain_anchor *next)

@@ -33,8 +33,9 @@
 	X(EVENTS_ALTERED, "events_altered", "the events are not the ones that were sealed")        \
 	X(EVENTS_MISSING, "events_missing", "no seal covers these events, but later ones")         \
 	X(EVENT_UNSEALED, "event_unsealed", "no seal covers the event")                            \
+	X(EVENT_LATE, "event_late", "it was not there when later events were sealed")              \
 	X(UNCHAINED, "unchained", "it is a link of no chain, and not signed as such")              \
-	X(UNANCHORED, "unanchored", "its chain has no anchor at all")                              \
+	X(UNANCHORED, "unanchored", "no anchor holds it, and none will that is still to come")     \
 	X(PAYLOAD_ALTERED, "payload_altered", "its payload is not the one that was kept")          \
 	X(PAYLOAD_MISSING, "payload_missing", "its payload is not there")
 
@@ -85,6 +86,7 @@ struct verify_link {
 	uint8_t mac[CHAIN_MAC_BYTES];
 	uint8_t digest[SHA256_BYTES]; /* of what is there now */
 	bool readable;		      /* false: no gateway writes such a row; without digest */
+	int64_t ended_us;	      /* when it became a link, as it says itself; 0: it does not */
 	bool reduced; /* another row was linked: the reduction speaks for this one */
 	uint8_t reduction[CHAIN_SIGNATURE_BYTES];
 };
@@ -109,6 +111,8 @@ struct verify_chain {
 	void *ctx;
 	const struct verify_range *ranges; /* of this chain, ascending; those to come */
 	size_t n_ranges;
+	/* A link that no anchor holds is reported if it ended before the one or after the other. */
+	int64_t late_before_us, late_after_us;
 	struct verify_counts counts;
 
 	/* Its own. */
@@ -120,6 +124,7 @@ struct verify_chain {
 	size_t n_rivals;
 	struct verify_record latest; /* the last link that was judged */
 	bool latest_bad;
+	bool told_late; /* a link that no anchor holds was reported */
 	bool has_epoch;
 	struct chain_anchor anchor; /* of the epoch */
 	uint64_t want_epoch;

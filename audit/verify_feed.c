@@ -71,6 +71,8 @@ void verify_feed_open(struct verify_feed *feed, const uint8_t id[CHAIN_ID_BYTES]
 		.ctx = feed->params.ctx,
 		.ranges = ranges,
 		.n_ranges = n_ranges,
+		.late_before_us = feed->params.late_before_us,
+		.late_after_us = feed->params.late_after_us,
 	};
 	memcpy(feed->chain.id, id, CHAIN_ID_BYTES);
 	feed->anchor_page = (struct page){ .behind = 0 };
@@ -81,12 +83,20 @@ void verify_feed_open(struct verify_feed *feed, const uint8_t id[CHAIN_ID_BYTES]
 	verify_chain_begin(&feed->chain, NULL);
 }
 
+static void note_time(struct verify_feed *feed, int64_t unix_us)
+{
+	if (unix_us < feed->oldest_us)
+		feed->oldest_us = unix_us;
+}
+
 void verify_feed_skip(struct verify_feed *feed, const struct chain_anchor *after)
 {
 	verify_chain_begin(&feed->chain, after);
 	feed->call_page.behind = feed->seal_page.behind = (int64_t)after->last_seq;
 	feed->anchor_page.behind = (int64_t)after->epoch + 1;
 	feed->anchored_us = after->anchored_us;
+	if (feed->chain.has_before)
+		note_time(feed, after->anchored_us);
 }
 
 /* --- pages ----------------------------------------------------------------------------------- */
@@ -145,8 +155,8 @@ static void page_filled(struct page *page, const struct verify_link *links, size
 static void note_call(struct verify_feed *feed, const struct verify_link *link,
 		      const struct verify_call *call)
 {
-	if (call->ended && link->record.started_us < feed->oldest_us)
-		feed->oldest_us = link->record.started_us;
+	if (call->ended)
+		note_time(feed, link->record.started_us);
 	if (call->payload_altered)
 		feed->params.report(feed->params.ctx, VERIFY_PAYLOAD_ALTERED, &link->record);
 	if (call->payload_missing)
@@ -278,6 +288,7 @@ static void take_anchor(struct verify_feed *feed, const struct chain_anchor *anc
 	if (!feed->chain.has_epoch)
 		return;
 	feed->anchored_us = anchor->anchored_us;
+	note_time(feed, anchor->anchored_us);
 	if (anchor->anchored_us >= feed->params.to_us && anchor->last_seq >= feed->params.last_seq)
 		feed->anchors_over = feed->ends_early = true;
 }

@@ -30,6 +30,7 @@ struct verify_feed_params {
 	int64_t to_us;
 	uint64_t last_seq;
 	bool by_seq;
+	int64_t late_before_us, late_after_us; /* as audit/verify.h has it */
 	verify_report *report;
 	void (*judged)(void *ctx, const struct verify_link *link, const uint8_t *before);
 	void *ctx;
@@ -56,7 +57,8 @@ void verify_feed_event_seals(struct verify_feed *feed, const struct db_result *r
 /* Of the chain, now that it has ended. */
 const struct verify_chain *verify_feed_chain(const struct verify_feed *feed);
 int64_t verify_feed_anchored_us(const struct verify_feed *feed); /* 0: never */
-/* When its first call started of which we know how it ended; INT64_MAX: there is none. */
+/* When the chain was there already, by its first anchor that is ours and the first call of which
+ * we know how it ended; INT64_MAX: it is not known. */
 int64_t verify_feed_oldest_us(const struct verify_feed *feed);
 
 #endif

@@ -52,7 +52,10 @@ const char verify_anchors_sql[] =
 const char verify_calls_sql[] = CALLS(PAYLOAD);
 const char verify_bare_calls_sql[] = CALLS("NULL AS payload");
 const char verify_rights_sql[] =
-	"SELECT has_column_privilege('audit.call_payloads', 'sealed', 'SELECT') AS payloads";
+	"SELECT has_column_privilege('audit.call_payloads', 'sealed', 'SELECT') AS "
+	"payloads, " ROW_US(
+		"a.at") " AS anchored_us FROM (SELECT max(t.anchored_at) AS at FROM audit.anchors t"
+			" WHERE isfinite(t.anchored_at)) a";
 
 /* What is digested is few rows of each seal, by their index. */
 const char verify_event_seals_sql[] =
@@ -74,6 +77,11 @@ const char verify_unchained_sql[] =
 	" $2::uuid) AND c.started_at < $3::timestamptz ORDER BY c.started_at, c.call_id"
 	" LIMIT $4::bigint";
 
+/* Whoever dropped the constraint against them. */
+const char verify_misplaced_sql[] =
+	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE c.chain_id IS NOT NULL"
+	" AND (c.chain_seq IS NULL OR c.chain_seq = -9223372036854775808) LIMIT $1::bigint";
+
 const char verify_event_ranges_sql[] =
 	"SELECT r.source, r.covered + 1 AS first_n, r.first_n - 1 AS last_n FROM ("
 	"SELECT s.source, s.first_n, s.sealed_at, coalesce(max(s.last_n) OVER ("
@@ -86,13 +94,38 @@ const char verify_event_ranges_sql[] =
 #define UNSEALED(source, log)                                                                      \
 	"(SELECT '" source "' AS source, e.event_id, e.seal_n, " ROW_US(                           \
 		"e.at") " AS at_us FROM audit." log " e"                                           \
-			" WHERE e.at < $1::timestamptz AND (e.seal_n IS NULL OR e.seal_n > "       \
-			"coalesce("                                                                \
+			" WHERE e.seal_n < 1 OR e.at < $1::timestamptz AND (e.seal_n IS NULL OR "  \
+			"e.seal_n > coalesce("                                                     \
 			"(SELECT max(s.last_n) FROM audit.event_seals s WHERE s.source = '" source \
 			"'), 0)) ORDER BY e.at, e.event_id LIMIT $2::bigint)"
 
 const char verify_events_sql[] =
 	UNSEALED("auth", "auth_event_log") " UNION ALL " UNSEALED("admin", "admin_event_log");
+
+#define TEXT_OF(number)	   TEXT_AS_IS(number)
+#define TEXT_AS_IS(number) #number
+/* Whoever inserts an event of yesterday gets it sealed today. But what is sealed are all events
+ * that are there, and so it is behind newer ones; unless there were too many to be sealed at once.
+ */
+#define LATE(source, log)                                                                          \
+	"(SELECT '" source "' AS source, e.event_id, e.seal_n, " ROW_US(                           \
+		"e.at") " AS at_us FROM ("                                                         \
+			"SELECT s.first_n, s.last_n, max(m.at) OVER (ORDER BY s.first_n, s.last_n" \
+			" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM "       \
+			"audit.event_seals s"                                                      \
+			" CROSS JOIN LATERAL (SELECT max(o.at) AS at FROM audit." log              \
+			" o WHERE o.seal_n"                                                        \
+			" BETWEEN s.first_n AND s.last_n AND s.last_n - s.first_n + 1 < " TEXT_OF( \
+				EVENT_SEAL_EVENTS) ") m"                                           \
+						   " WHERE s.source = '" source                    \
+						   "') s JOIN audit." log " e"                     \
+						   " ON e.seal_n BETWEEN s.first_n AND s.last_n"   \
+						   " WHERE e.at < s.before - $1::bigint * "        \
+						   "interval '1 microsecond'"                      \
+						   " ORDER BY e.seal_n LIMIT $2::bigint)"
+
+const char verify_late_events_sql[] =
+	LATE("auth", "auth_event_log") " UNION ALL " LATE("admin", "admin_event_log");
 
 const char verify_count_seals_sql[] = "SELECT count(*) AS n FROM audit.partition_seals";
 
@@ -135,11 +168,19 @@ static void digest(const struct buf *canonical, struct verify_link *out)
 		out->readable = false;
 }
 
+static int64_t add_times(int64_t unix_us, int64_t duration_us)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(unix_us, duration_us, &sum) ? INT64_MAX : sum;
+}
+
 void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratch,
 		      struct verify_link *out, struct verify_call *call)
 {
 	const char *payload = db_text(rows, n, "payload");
 	int64_t outcome = BOOK_UNKNOWN;
+	int64_t duration_us;
 	struct row row;
 	struct err ignored;
 
@@ -155,6 +196,8 @@ void verify_read_call(const struct db_result *rows, size_t n, struct buf *scratc
 				      .payload_missing = text_is(payload, "missing") };
 	call->ended = out->readable && event_number(&row.event, FIELD_OUTCOME, &outcome) &&
 		      outcome != BOOK_UNKNOWN;
+	if (call->ended && event_number(&row.event, FIELD_DURATION_US, &duration_us))
+		out->ended_us = add_times(row.event.started_us, duration_us);
 	if (!out->readable)
 		return;
 	buf_clear(scratch);
@@ -201,7 +244,7 @@ void verify_read_event_seal(const struct db_result *rows, size_t n, struct buf *
 	*events = (struct verify_events){ .good = true };
 	get_link(rows, n, out);
 	out->readable &= get_event_seal(rows, n, &seal);
-	out->record.started_us = seal.sealed_us;
+	out->record.started_us = out->ended_us = seal.sealed_us;
 	put_label(&out->record, seal.source);
 	if (!out->readable)
 		return;

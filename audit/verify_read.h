@@ -27,16 +27,21 @@ extern const char verify_calls_sql[];
 /* The same for a role that may not read payloads. */
 extern const char verify_bare_calls_sql[];
 extern const char verify_event_seals_sql[];
-/* payloads: whether it may. */
+/* payloads: whether it may; anchored_us: of the last anchor, NULL if there is none. */
 extern const char verify_rights_sql[];
 /* n: how many rows of no chain started before $1. */
 extern const char verify_old_sql[];
 /* Rows of no chain behind time $1 and call $2, but before time $3, $4 at most. */
 extern const char verify_unchained_sql[];
+/* Rows that have a chain and no place in it, $1 at most. */
+extern const char verify_misplaced_sql[];
 /* Ranges of events that no seal covers although a later one was made before $1, $2 at most. */
 extern const char verify_event_ranges_sql[];
-/* Events from before $1 that no seal covers, $2 at most. */
+/* Events from before $1 that no seal covers, or none can, $2 at most. */
 extern const char verify_events_sql[];
+/* Events that say to be older, by more than $1 microseconds, than others that were sealed before
+ * them; $2 of each log at most. */
+extern const char verify_late_events_sql[];
 /* n: how many partitions were dropped. */
 extern const char verify_count_seals_sql[];
 

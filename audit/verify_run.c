@@ -86,9 +86,36 @@ static void ask_plainly(struct verify_run *run)
 	(void)run;
 }
 
+/* anchored: when anything was last anchored; what ended long before that is late. A partition is
+ * not kept for ever because a gateway was lost that had links of it to anchor. */
+static void open_feed(struct verify_run *run, const char *anchored)
+{
+	const struct verify_run_params *params = &run->params;
+	bool by_seq = params->chain != NULL;
+	int64_t anchored_us;
+	bool has_anchor = row_parse_int(anchored, &anchored_us);
+
+	run->feed = verify_feed_new(&(struct verify_feed_params){
+		.files = params->files,
+		.page_rows = params->page_rows,
+		.now_us = params->now_us,
+		.to_us = by_seq ? INT64_MIN : params->to_us,
+		.last_seq = by_seq ? params->last_seq : 0,
+		.by_seq = by_seq,
+		.late_before_us =
+			by_seq || !has_anchor ? INT64_MIN : anchored_us - VERIFY_CHAIN_GRACE_US,
+		.late_after_us = by_seq ? INT64_MAX : params->now_us + VERIFY_CHAIN_GRACE_US,
+		.report = params->report,
+		.judged = params->judged,
+		.ctx = params->ctx,
+		.totals = &run->totals,
+	});
+}
+
 static enum step take_rights(struct verify_run *run, const struct db_result *rows)
 {
 	run->totals.payloads = db_bool(rows, 0, "payloads");
+	open_feed(run, db_text(rows, 0, "anchored_us"));
 	return STEP_SEALS;
 }
 
@@ -158,7 +185,7 @@ static void end_chain(struct verify_run *run)
 		run->first_linked_us = oldest_us;
 	if (end.anchored_us > run->last_anchored_us)
 		run->last_anchored_us = end.anchored_us;
-	if (end.anchored_us == 0 && counts->links > 0 &&
+	if (end.anchored_us == 0 && counts->links > 0 && !chain->told_late &&
 	    chain->latest.started_us < run->params.now_us - VERIFY_CHAIN_GRACE_US)
 		run_report(run, VERIFY_UNANCHORED, &chain->latest);
 	if (run->params.chain_done != NULL)
@@ -256,16 +283,19 @@ static const struct {
 	enum step (*take)(struct verify_run *run, const struct db_result *rows);
 } steps[] = {
 	[STEP_RIGHTS] = {verify_rights_sql,	     0, ask_plainly,	     take_rights		 },
-	[STEP_SEALS] = { verify_seals_sql,	   2, ask_seals,	 take_seals	    },
-	[STEP_CHAIN] = { verify_chain_sql,	   1, ask_chain,	 take_chain	    },
-	[STEP_AFTER] = { verify_after_sql,	   3, ask_after,	 take_after	    },
+	[STEP_SEALS] = { verify_seals_sql,	   2, ask_seals,		 take_seals	    },
+	[STEP_CHAIN] = { verify_chain_sql,	   1, ask_chain,		 take_chain	    },
+	[STEP_AFTER] = { verify_after_sql,	   3, ask_after,		 take_after	    },
 	[STEP_ANCHORS] = { verify_anchors_sql,      3, ask_page,	    take_anchors	 },
 	[STEP_CALLS] = { verify_calls_sql,	   3, ask_page,		take_calls	   },
 	[STEP_EVENT_SEALS] = { verify_event_seals_sql,  3, ask_page,	    take_event_seals     },
-	[STEP_OLD] = { verify_old_sql,	       1, run_ask_old,       run_take_old	    },
-	[STEP_UNCHAINED] = { verify_unchained_sql,	   4, run_ask_unchained, run_take_unchained   },
-	[STEP_EVENT_RANGES] = { verify_event_ranges_sql, 2, run_ask_events,    run_take_event_ranges},
+	[STEP_OLD] = { verify_old_sql,	       1, run_ask_old,	       run_take_old	    },
+	[STEP_UNCHAINED] = { verify_unchained_sql,	   4, run_ask_unchained,	 run_take_unchained   },
+	[STEP_MISPLACED] = { verify_misplaced_sql,	   1, run_ask_misplaced,	 run_take_misplaced   },
+	[STEP_EVENT_RANGES] = { verify_event_ranges_sql, 2, run_ask_events,	    run_take_event_ranges},
 	[STEP_EVENTS] = { verify_events_sql,	     2, run_ask_events,	run_take_events	},
+	[STEP_LATE_EVENTS] = { verify_late_events_sql,  2, run_ask_late_events,
+			       run_take_late_events						    },
 	[STEP_COUNT] = { verify_count_seals_sql,	 0, ask_plainly,	 take_count	    },
 };
 
@@ -309,25 +339,12 @@ static void ask(struct verify_run *run)
 void verify_run_start(struct verify_run **slot, const struct verify_run_params *params)
 {
 	struct verify_run *run = mem_new(sizeof(*run));
-	bool by_seq = params->chain != NULL;
 
 	assert(*slot == NULL && params->page_rows > 1);
 	*slot = run;
 	run->params = *params;
 	run->slot = slot;
 	run->first_linked_us = INT64_MAX;
-	run->feed = verify_feed_new(&(struct verify_feed_params){
-		.files = params->files,
-		.page_rows = params->page_rows,
-		.now_us = params->now_us,
-		.to_us = by_seq ? INT64_MIN : params->to_us,
-		.last_seq = by_seq ? params->last_seq : 0,
-		.by_seq = by_seq,
-		.report = params->report,
-		.judged = params->judged,
-		.ctx = params->ctx,
-		.totals = &run->totals,
-	});
 	ask(run);
 }
 

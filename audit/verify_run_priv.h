@@ -24,8 +24,10 @@ enum step {
 	STEP_EVENT_SEALS,
 	STEP_OLD, /* rows from before there were chains */
 	STEP_UNCHAINED,
+	STEP_MISPLACED,
 	STEP_EVENT_RANGES,
 	STEP_EVENTS,
+	STEP_LATE_EVENTS,
 	STEP_COUNT, /* of seals of partitions, again */
 	STEP_END,
 };
@@ -70,8 +72,12 @@ void run_ask_old(struct verify_run *run);
 enum step run_take_old(struct verify_run *run, const struct db_result *rows);
 void run_ask_unchained(struct verify_run *run);
 enum step run_take_unchained(struct verify_run *run, const struct db_result *rows);
+void run_ask_misplaced(struct verify_run *run);
+enum step run_take_misplaced(struct verify_run *run, const struct db_result *rows);
 void run_ask_events(struct verify_run *run);
 enum step run_take_event_ranges(struct verify_run *run, const struct db_result *rows);
 enum step run_take_events(struct verify_run *run, const struct db_result *rows);
+void run_ask_late_events(struct verify_run *run);
+enum step run_take_late_events(struct verify_run *run, const struct db_result *rows);
 
 #endif

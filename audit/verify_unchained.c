@@ -60,6 +60,22 @@ enum step run_take_unchained(struct verify_run *run, const struct db_result *row
 	if (db_rows(rows) == run->params.page_rows && *n_found < VERIFY_MAX_ROWS &&
 	    go_behind(run, &record))
 		return STEP_UNCHAINED;
+	return STEP_MISPLACED;
+}
+
+void run_ask_misplaced(struct verify_run *run)
+{
+	run_put_number(run, 0, VERIFY_MAX_ROWS);
+}
+
+enum step run_take_misplaced(struct verify_run *run, const struct db_result *rows)
+{
+	for (size_t i = 0; i < db_rows(rows); i++) {
+		struct verify_record record;
+
+		(void)verify_read_unchained(rows, i, run->params.public_key, &record);
+		run_report(run, VERIFY_UNCHAINED, &record);
+	}
 	return run_is_period(run) ? STEP_COUNT : STEP_EVENT_RANGES;
 }
 
@@ -92,6 +108,23 @@ enum step run_take_events(struct verify_run *run, const struct db_result *rows)
 
 		verify_read_event(rows, i, &record);
 		run_report(run, VERIFY_EVENT_UNSEALED, &record);
+	}
+	return STEP_LATE_EVENTS;
+}
+
+void run_ask_late_events(struct verify_run *run)
+{
+	run_put_number(run, 0, VERIFY_CHAIN_GRACE_US);
+	run_put_number(run, 1, VERIFY_MAX_ROWS);
+}
+
+enum step run_take_late_events(struct verify_run *run, const struct db_result *rows)
+{
+	for (size_t i = 0; i < db_rows(rows); i++) {
+		struct verify_record record;
+
+		verify_read_event(rows, i, &record);
+		run_report(run, VERIFY_EVENT_LATE, &record);
 	}
 	return STEP_COUNT;
 }

@@ -93,9 +93,9 @@ COMMENT ON COLUMN audit.admin_event_log.client IS
   'Program that asked, as it said itself: its User-Agent, or the name of a SQL client.';
 COMMENT ON COLUMN audit.admin_event_log.source_ip IS 'Address that it was asked from.';
 COMMENT ON COLUMN audit.admin_event_log.action IS
-  'What: <kind>.create, .update, .delete, .reseal (the same secret under another key), .wrap (a data key under another key of the keyring), .refresh, .probe; oauth.connect, oauth.ingest, oauth.reacquire, oauth.disconnect; schema.migrate; reader.grant, reader.revoke.';
+  'What: <kind>.create, .update, .delete, .reseal (the same secret under another key), .wrap (a data key under another key of the keyring), .refresh, .probe; oauth.connect, oauth.ingest, oauth.reacquire, oauth.disconnect; schema.migrate; reader.grant, reader.revoke; payload.read (somebody opened what went through a call).';
 COMMENT ON COLUMN audit.admin_event_log.target_kind IS
-  'Of what kind the target is: tenant, user, key, connection, signin_code, data_key, reader, setting, schema.';
+  'Of what kind the target is: tenant, user, key, connection, signin_code, data_key, reader, setting, schema, call.';
 COMMENT ON COLUMN audit.admin_event_log.target_id IS
   'Id of the target; stable when its name changes. NULL: it has none, or there is none of that name.';
 COMMENT ON COLUMN audit.admin_event_log.target IS 'Name of the target at that time.';

@@ -191,6 +191,7 @@ run_e2e() {
   export TOLLGATE_E2E_IDLE_SECONDS=20
   on_sanitized e2e/shared 540 tests/e2e/run.sh shared &
   on_sanitized e2e/own 540 tests/e2e/run.sh own &
+  on_sanitized e2e/oauth 540 tests/e2e/run.sh oauth &
   wait
   TOLLGATE_E2E_BINARY="$root/build/tollgate" record e2e/release 240 tests/e2e/run.sh \
     "$root/tests/e2e/matrix.test.mjs" "$root/tests/e2e/start.test.mjs"

@@ -183,6 +183,8 @@ int cli_post(struct cli *cli, const char *path, bool platform, const struct cli_
 	     struct cli_answer *answer);
 /* Complains of an answer that is a failure and returns its exit code. */
 int cli_refused(const struct cli *cli, const struct cli_answer *answer);
+/* " (call ID)", for who asks why; "" if no call failed, or the answer says it by itself. */
+const char *cli_call_said(const struct cli *cli, const struct cli_answer *answer);
 int cli_exit_code(int http_status);
 /* "/connections/" + "a b" → "/connections/a%20b"; in the arena. */
 char *cli_path(struct cli *cli, const char *before, const char *name, const char *after);

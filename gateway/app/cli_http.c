@@ -7,6 +7,7 @@
 #include "base/http_client.h"
 #include "base/url.h"
 #include "gateway/app/cli.h"
+#include "version.h"
 
 #define API	       "/api/v1"
 #define MAX_ETAG_BYTES 256
@@ -127,11 +128,12 @@ void cli_http_start(struct cli *cli, struct http_request **slot, const struct cl
 		    const struct http_events *events, void *ctx)
 {
 	bool patch = strcmp(request->method, "PATCH") == 0;
-	struct http_header headers[5] = {
-		{"Authorization", arena_printf(cli->arena, "Bearer %s", cli->key) },
+	struct http_header headers[6] = {
+		{"User-Agent",	"tollgate/" TOLLGATE_VERSION},
+		{ "Authorization", arena_printf(cli->arena,	    "Bearer %s", cli->key) },
 		{ "Accept",	    request->streams ? "*/*" : "application/json"				  },
 	};
-	size_t n = 2;
+	size_t n = 3;
 
 	if (request->body.p != NULL)
 		headers[n++] =
@@ -204,6 +206,16 @@ int cli_exit_code(int http_status)
 	return EXIT_UNEXPECTED;
 }
 
+const char *cli_call_said(const struct cli *cli, const struct cli_answer *answer)
+{
+	const char *detail = cli_cell(cli->arena, answer->body, "detail");
+	const char *call_id = cli_cell(cli->arena, answer->body, "call_id");
+
+	if (call_id == NULL || (detail != NULL && strstr(detail, call_id) != NULL))
+		return "";
+	return arena_printf(cli->arena, " (call %s)", call_id);
+}
+
 int cli_refused(const struct cli *cli, const struct cli_answer *answer)
 {
 	const char *code = cli_cell(cli->arena, answer->body, "code");
@@ -218,7 +230,7 @@ int cli_refused(const struct cli *cli, const struct cli_answer *answer)
 	if (answer->status == STATUS_NOT_FOUND && cli->n_words > 0 &&
 	    strstr(detail, cli->words[0]) == NULL)
 		return cli_fail(cli, exit_code, code, "%s: %s", cli->words[0], detail);
-	return cli_fail(cli, exit_code, code, "%s", detail);
+	return cli_fail(cli, exit_code, code, "%s%s", detail, cli_call_said(cli, answer));
 }
 
 int cli_ask(struct cli *cli, const struct cli_request *request, struct cli_answer *answer)

@@ -2,6 +2,7 @@
 
 /* tollgate audit list, show and stats: the record through the admin API. */
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 
 #define PAGE_ROWS    200
 #define DEFAULT_ROWS 50
-#define MAX_ROWS     1000000
+#define MAX_ROWS     100000 /* of which each stays in memory; export has no end */
 #define NAME_WIDTH   18
 #define INDENT	     2
 
@@ -160,7 +161,8 @@ static int list(struct cli *cli, const void *ctx)
 
 	if (options->limit != NULL &&
 	    text_uint(options->limit, 1, MAX_ROWS, &listing.wanted, &err) < 0)
-		return cli_misuse(cli, "--limit is a number from 1 to %d", MAX_ROWS);
+		return cli_misuse(cli, "--limit is a number from 1 to %d; audit export writes more",
+				  MAX_ROWS);
 	do {
 		int code = cli_get(cli, page_path(cli, options, &listing), &answer);
 
@@ -190,12 +192,23 @@ static const struct cli_option show_options[] = {
 	{ NULL, 0,  CLI_TEXT,	     0		       },
 };
 
+/* What is computed has more digits than anybody measured. */
+static const char *member_text(struct cli *cli, const char *name, struct span value)
+{
+	const char *text = cli_cell_of(cli->arena, value);
+	size_t n = strlen(name);
+
+	if (n < 3 || strcmp(name + n - 3, "_ms") != 0)
+		return text;
+	return arena_printf(cli->arena, "%.6g", strtod(text, NULL));
+}
+
 static void print_member(struct cli *cli, int indent, const char *name, struct span value)
 {
 	int gap = NAME_WIDTH - indent - (int)strlen(name);
 
 	printf("%*s", gap > 1 ? gap : 1, "");
-	cli_print_field(stdout, cli_cell_of(cli->arena, value));
+	cli_print_field(stdout, member_text(cli, name, value));
 	putchar('\n');
 }
 
@@ -270,11 +283,15 @@ static const struct cli_option stats_options[] = {
 
 static int print_groups(struct cli *cli, const char *by, struct span body)
 {
-	const char *titles[] = { by, "CALLS", "OK", "ERRORS", "AVG MS", "P95 MS", NULL };
+	const char *titles[] = { NULL, "CALLS", "OK", "ERRORS", "AVG MS", "P95 MS", NULL };
+	char *title = arena_strdup(cli->arena, by);
 	struct cli_table table;
 	struct span_iter iter;
 	struct span key, item;
 
+	for (char *c = title; *c != '\0'; c++)
+		*c = (char)(*c == '_' ? ' ' : toupper((unsigned char)*c));
+	titles[0] = title;
 	cli_table_init(&table, cli->arena, titles);
 	span_iter_init(&iter, span_get(body, "items"));
 	while (span_next(&iter, &key, &item)) {

@@ -10,7 +10,7 @@
 #include "base/db.h"
 #include "gateway/app/cmd_audit.h"
 
-#define URL_OPTION   "--database-url"
+#define URL_OPTION   "--database"
 #define URL_VARIABLE "TOLLGATE_AUDIT_DATABASE_URL"
 #define DEV_FILE     ".run/dev.json"
 #define SEARCH_PATH  "-c search_path=audit"

@@ -136,7 +136,10 @@ static int refused(const struct cli *cli, const struct err *err)
 {
 	if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT)
 		return cli_fail(cli, EXIT_UNREACHABLE, "database", "%s", err->text);
-	if (strcmp(err->tag, "P0002") == 0 || strcmp(err->tag, "42704") == 0)
+	if (strcmp(err->tag, "42704") == 0)
+		return cli_fail(cli, EXIT_UNEXPECTED, "not_found", "%s; --create-login makes it",
+				err->text);
+	if (strcmp(err->tag, "P0002") == 0)
 		return cli_fail(cli, EXIT_UNEXPECTED, "not_found", "%s", err->text);
 	if (strcmp(err->tag, "42501") == 0)
 		return cli_fail(cli, EXIT_UNEXPECTED, "database",

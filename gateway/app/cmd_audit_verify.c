@@ -13,15 +13,18 @@
 #include "gateway/app/audit_key.h"
 #include "gateway/app/cli.h"
 #include "gateway/app/cmd_keyring.h"
+#include "gateway/app/sync.h"
 #include "tokenstore/keyring.h"
 
 #define PAGE_ROWS	1000
+#define PROBE_MS	2500   /* until PostgreSQL has answered at all */
 #define OP_TIMEOUT_MS	600000 /* for the first page of a large book on a slow disk */
 #define MAX_FINDINGS	100    /* are told; all are counted */
 #define MAX_JSON_BYTES	((size_t)4 << 20)
 #define MAX_CHAIN_NOTES 1000
 #define ATTEMPTS	3
 #define DEV_DIR		".run"
+#define US_PER_MS	1000
 
 struct verify_options {
 	struct keyring_options base; /* first: as keyring_command_open takes them */
@@ -43,7 +46,7 @@ static const struct cli_option verify_options[] = {
 	{ "anchors",	     0,	CLI_LIST, AT(anchors)	      },
 	{ "public-key",	0,   CLI_TEXT, AT(public_key)	    },
 	{ "show-public-key", 0,	CLI_FLAG, AT(show_public_key) },
-	{ "database-url",	  0,   CLI_TEXT, AT(database_url)	},
+	{ "database",	      0,	 CLI_TEXT, AT(database_url)    },
 	{ "json",		  0,   CLI_FLAG, AT(json)		},
 	{ NULL,		0,   CLI_TEXT, 0		       },
 };
@@ -339,17 +342,35 @@ static void verify_once(struct verifying *v)
 	loop_run(v->loop);
 }
 
+static struct db *connect_to(struct verifying *v, const char *url, int64_t timeout_ms)
+{
+	return db_new(v->loop, &(struct db_params){
+				       .conninfo = url,
+				       .max_connections = 1,
+				       .connect_timeout_ms = PROBE_MS,
+				       .op_timeout_ms = timeout_ms,
+				       .idle_ms = OP_TIMEOUT_MS,
+				       .max_queued = 1,
+			       });
+}
+
+/* One that does not answer is not waited for as long as one that has much to read. */
+static int probe(struct verifying *v, const char *url)
+{
+	static const struct db_statement hello = { .sql = "SELECT 1" };
+	const struct db_tx tx = { .statements = &hello, .n_statements = 1 };
+	struct err err;
+	int ret;
+
+	v->db = connect_to(v, url, PROBE_MS);
+	ret = sync_tx(v->loop, v->db, &tx, NULL, NULL, &err);
+	db_free(&v->db);
+	return ret == 0 ? EXIT_OK : cli_fail(v->cli, EXIT_UNREACHABLE, "database", "%s", err.text);
+}
+
 static int verify(struct verifying *v, const char *url)
 {
-	v->loop = loop_new();
-	v->db = db_new(v->loop, &(struct db_params){
-					.conninfo = url,
-					.max_connections = 1,
-					.connect_timeout_ms = 10000,
-					.op_timeout_ms = OP_TIMEOUT_MS,
-					.idle_ms = OP_TIMEOUT_MS,
-					.max_queued = 1,
-				});
+	v->db = connect_to(v, url, OP_TIMEOUT_MS);
 	buf_init(&v->findings, MAX_JSON_BYTES);
 	buf_init(&v->first, MAX_JSON_BYTES);
 	buf_init(&v->notes, MAX_JSON_BYTES);
@@ -360,7 +381,6 @@ static int verify(struct verifying *v, const char *url)
 			break;
 	}
 	db_free(&v->db);
-	loop_free(&v->loop);
 	if (v->failed)
 		return cli_fail(v->cli, EXIT_UNREACHABLE, "database", "%s", v->err.text);
 	return conclude(v);
@@ -368,13 +388,23 @@ static int verify(struct verifying *v, const char *url)
 
 /* --- what it needs --------------------------------------------------------------------------- */
 
+/* As the API takes them: "now", so long ago, or a time. */
 static int parse_time(struct verifying *v, const char *text, int64_t absent, int64_t *out)
 {
+	int64_t now_us = loop_unix_us();
+	int64_t ms = 0;
 	struct err err;
 
 	*out = absent;
-	if (text != NULL && text_parse_time(text, out, &err) < 0)
-		return cli_misuse(v->cli, "%s: a time is written as 2026-07-01T00:00:00Z", text);
+	if (text == NULL || text_parse_time(text, out, &err) == 0)
+		return EXIT_OK;
+	if (strcmp(text, "now") != 0 &&
+	    (text_duration_ms(text, &ms, &err) < 0 || ms > now_us / US_PER_MS))
+		return cli_misuse(v->cli,
+				  "%s: a time is 2026-07-01T00:00:00Z, how long ago such as 7d, "
+				  "or now",
+				  text);
+	*out = now_us - ms * US_PER_MS;
 	return EXIT_OK;
 }
 
@@ -441,13 +471,20 @@ static int check_and_verify(struct verifying *v)
 	if (url == NULL)
 		url = v->command.config.database_url;
 	if (url == NULL || url[0] == '\0')
-		return cli_misuse(v->cli, "say which database: --database-url, --dir or --config");
+		return cli_misuse(v->cli, "say which database: --database, --dir or --config");
 	code = parse_time(v, v->options->from, INT64_MIN, &v->from_us);
 	if (code == EXIT_OK)
 		code = parse_time(v, v->options->to, INT64_MAX, &v->to_us);
 	if (code == EXIT_OK)
 		code = open_files(v);
-	return code == EXIT_OK ? verify(v, url) : code;
+	if (code != EXIT_OK)
+		return code;
+	v->loop = loop_new();
+	code = probe(v, url);
+	if (code == EXIT_OK)
+		code = verify(v, url);
+	loop_free(&v->loop);
+	return code;
 }
 
 /* A development directory beside us is meant if nothing else was said. */

@@ -179,8 +179,8 @@ static int call(struct cli *cli, const void *ctx)
 	if (code != EXIT_OK)
 		return code;
 	if (span_string_is(span_get(answer.body, "code"), UNKNOWN_TOOL))
-		return cli_fail(cli, EXIT_TOOL_ERROR, UNKNOWN_TOOL, "there is no tool %s",
-				cli->words[0]);
+		return cli_fail(cli, EXIT_TOOL_ERROR, UNKNOWN_TOOL, "there is no tool %s%s",
+				cli->words[0], cli_call_said(cli, &answer));
 	return answer.status >= 400 ? cli_refused(cli, &answer) : print_result(cli, answer.body);
 }
 

@@ -153,31 +153,6 @@ const struct command commands[] = {
 	  "Remove a key that wraps nothing any more.",
 	  KEYRING_DETAILS,
 	  NULL, NULL, &cli_keyring_retire },
-	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
-	  "Prove that the book is what was written, or name what is not.",
-	  "  --from T, --to T      only epochs that ended in that time (2026-07-01T00:00:00Z)\n"
-	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
-	  "                        file of the settings, if it is there\n"
-	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
-	  "  --show-public-key     only print it\n"
-	  "  --database-url U      as tollgate_owner or a platform reader; else database_url\n"
-	  "  --json                the same as -o json\n"
-	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
-	  "                        nothing else is said\n"
-	  CONFIG_DETAILS
-	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
-	  NULL, NULL, &cli_audit_verify },
-	{ "spool", "show", "DIR", "Say what a spool of the audit book holds.",
-	  "DIR is a spool-N below a data directory. Nothing is changed; it may be in use.\n",
-	  NULL, NULL, &cli_spool_show },
-	{ "spool", "drain", "DIR [--stall D] [--dir D | --config FILE …]",
-	  "Bring the spool of a machine that is no more to PostgreSQL.",
-	  "  --stall D             give up when no row was taken for so long (30s)\n"
-	  "  --dir D               the database of tollgate dev --dir D\n"
-	  CONFIG_DETAILS
-	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
-	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
-	  NULL, NULL, &cli_spool_drain },
 	{ "status", NULL, "", "Say whether the gateway answers, and what it has.",
 	  NULL, NULL, NULL, &cli_status },
 
@@ -316,13 +291,28 @@ const struct command commands[] = {
 	  AUDIT_FILTER_DETAILS
 	  "Exit code 1 if it is not complete; what came is then in FILE.part.\n",
 	  NULL, NULL, &cli_audit_export },
-	{ "audit", "psql", "[--database-url U] [PSQL-ARGUMENT …]",
+	{ "audit", "psql", "[--database U] [PSQL-ARGUMENT …]",
 	  "Open psql on the audit schema.",
-	  "  --database-url U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
-	  "                     ./.run/dev.json\n"
+	  "  --database U   as a role that reads it; else TOLLGATE_AUDIT_DATABASE_URL, else that of\n"
+	  "                 ./.run/dev.json\n"
 	  "All else is psql's; what would be ours (--help) stands behind \"--\". Names of the schema need no\n"
 	  "\"audit.\" before them, and times are UTC, unless PGOPTIONS or PGTZ says otherwise.\n",
 	  NULL, cmd_audit_psql, NULL },
+	{ "audit", "verify", "[--from T] [--to T] [--anchors FILE …] [--json] …",
+	  "Prove that the book is what was written, or name what is not.",
+	  "  --from T, --to T      only epochs that ended in that time: 2026-07-01T00:00:00Z, how long\n"
+	  "                        ago (15m, 7d), or now\n"
+	  "  --anchors FILE        a copy of the second sink; several times, one per gateway; else the\n"
+	  "                        file of the settings, if it is there\n"
+	  "  --public-key HEX      what anchors are signed for; else of keyring_file\n"
+	  "  --show-public-key     only print it\n"
+	  "  --database U          as tollgate_owner or a platform reader; else database_url\n"
+	  "  --json                the same as -o json\n"
+	  "  --dir D               the database and keyring of tollgate dev --dir D; .run is taken if\n"
+	  "                        nothing else is said\n"
+	  CONFIG_DETAILS
+	  "Exit code 1 if something is wrong, and only then: 2, 4 and 78 say that it could not run.\n",
+	  NULL, NULL, &cli_audit_verify },
 	{ "audit", "grant-reader", "[ROLE] --tenant T | --platform | --list [--revoke] …",
 	  "Let a database role read the book, of one tenant or of all.",
 	  "  --tenant T       a tenant, by name or id\n"
@@ -333,6 +323,17 @@ const struct command commands[] = {
 	  "  --database U     as a role that owns the schema and may grant audit_reader; else\n"
 	  "                   TOLLGATE_OWNER_DATABASE_URL\n",
 	  NULL, NULL, &cli_audit_grant_reader },
+	{ "spool", "show", "DIR", "Say what a spool of the audit book holds.",
+	  "DIR is a spool-N below a data directory. Nothing is changed; it may be in use.\n",
+	  NULL, NULL, &cli_spool_show },
+	{ "spool", "drain", "DIR [--stall D] [--dir D | --config FILE …]",
+	  "Bring the spool of a machine that is no more to PostgreSQL.",
+	  "  --stall D             give up when no row was taken for so long (30s)\n"
+	  "  --dir D               the database of tollgate dev --dir D\n"
+	  CONFIG_DETAILS
+	  "Of the settings drain_database_url is used. A spool that is in use is left alone; one in the\n"
+	  "data directory of a gateway that runs needs no help. It may be said again: each row comes once.\n",
+	  NULL, NULL, &cli_spool_drain },
 
 	{ "completion", NULL, "bash|zsh|fish", "Print what makes a shell complete these commands.",
 	  "  eval \"$(tollgate completion bash)\"    in this shell; packages install it for all\n",
@@ -346,13 +347,14 @@ const struct command commands[] = {
 };
 /* clang-format on */
 
-const char commands_common_details[] =
-	"\nEvery command that talks to a gateway also takes:\n"
-	"  --url U      its address (--gateway U where --url is a connection's); else\n"
-	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"
-	"  --key K      API key; else TOLLGATE_KEY, else, with its address, one of that file\n"
+#define GATEWAY_DETAILS                                                                            \
+	"\nEvery command that talks to a gateway also takes:\n"                                    \
+	"  --url U      its address (--gateway U where --url is a connection's); else\n"           \
+	"               TOLLGATE_URL, else the one in ./.run/dev.json\n"                           \
+	"  --key K      API key; else TOLLGATE_KEY, else, with its address, one of that file\n"    \
 	"  --tenant T   as platform administrator: act on that tenant\n"
-	"  -o FORMAT    table or json\n";
+const char commands_gateway_details[] = GATEWAY_DETAILS;
+const char commands_common_details[] = GATEWAY_DETAILS "  -o FORMAT    table or json\n";
 
 const char commands_exit_details[] =
 	"\nExit codes: 0 done, 1 failed, 2 wrong use or settings, 3 key missing or not enough,\n"

@@ -26,6 +26,8 @@ extern const struct command commands[]; /* ends with a NULL noun */
 
 /* What every command that talks to a gateway takes; exit codes. For people. */
 extern const char commands_common_details[];
+/* Those of a command whose -o is not a format. */
+extern const char commands_gateway_details[];
 extern const char commands_exit_details[];
 
 /* Finds the command and runs it; the whole program. Returns its exit code. */

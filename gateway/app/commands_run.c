@@ -44,6 +44,15 @@ static void print_overview(FILE *out)
 	fputs("\ntollgate help COMMAND says more about one.\n", out);
 }
 
+/* Its -o is the file. */
+static bool writes_a_file(const struct cli_option *options)
+{
+	for (; options != NULL && options->name != NULL; options++)
+		if (options->letter == 'o')
+			return true;
+	return false;
+}
+
 static void print_manual(FILE *out, const struct command *command)
 {
 	char name[MAX_NAME];
@@ -57,8 +66,11 @@ static void print_manual(FILE *out, const struct command *command)
 		fputc('\n', out);
 		command->describe(out);
 	}
-	if (command->cli != NULL && command->cli->role != CLI_LOCAL)
-		fputs(commands_common_details, out);
+	if (command->cli == NULL || command->cli->role == CLI_LOCAL)
+		return;
+	fputs(writes_a_file(command->cli->options) ? commands_gateway_details
+						   : commands_common_details,
+	      out);
 }
 
 static bool is_noun(const char *word)

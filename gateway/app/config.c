@@ -90,7 +90,7 @@ const struct setting config_settings[] = {
 	  "Audit spool per worker; calls are refused when it is full." },
 	{ "audit_retention_days", NUMBER, AT(audit_retention_days), "90", 0, 36500, NULL, NULL,
 	  "Days that calls stay in the book; 0: for ever. audit.retention says how many they must." },
-	{ "audit_payload_days", NUMBER, AT(audit_payload_days), "30", 0, 36500, NULL, NULL,
+	{ "audit_payload_retention_days", NUMBER, AT(audit_payload_retention_days), "30", 0, 36500, NULL, NULL,
 	  "Days that full payloads stay; 0: for ever." },
 	{ "audit_spool_min_free", NUMBER, AT(audit_spool_min_free), "268435456", 0, 1099511627776, NULL, NULL,
 	  "Calls are refused while the disk of the spools has less; 0: whatever it has." },

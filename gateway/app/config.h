@@ -47,8 +47,8 @@ struct config {
 	int64_t stale_max_ms;
 	int64_t refresh_grace_ms;
 	int64_t spool_max_bytes;
-	int64_t audit_retention_days; /* 0: for ever */
-	int64_t audit_payload_days;   /* likewise */
+	int64_t audit_retention_days;	      /* 0: for ever */
+	int64_t audit_payload_retention_days; /* likewise */
 	int64_t audit_spool_min_free;
 	const char *audit_anchor_file;	 /* "": in data_dir */
 	const char *audit_anchor_syslog; /* "true" or "false" */

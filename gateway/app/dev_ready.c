@@ -97,7 +97,8 @@ static void print_next(const struct dev_ready *ready)
 		       port, ready->home, DEV_USER);
 	printf("  build/tollgate call clock__now      call a tool\n"
 	       "  build/tollgate connect notes        connect an account, then call "
-	       "notes__list_notes\n");
+	       "notes__list_notes\n"
+	       "  build/tollgate audit tail           see who calls what, as it happens\n");
 }
 
 static void print_end(const struct dev_ready *ready)

@@ -101,6 +101,8 @@ static void print_program(void)
 	      ".Bl -tag -width Ds\n"
 	      ".It Ev TOLLGATE_URL , TOLLGATE_KEY\n"
 	      "The gateway, and the key for it, of the commands that talk to one.\n"
+	      ".It Ev TOLLGATE_AUDIT_DATABASE_URL , TOLLGATE_OWNER_DATABASE_URL\n"
+	      "The database, as a reader of the book and as who owns its schema.\n"
 	      ".It Ev TOLLGATE_CONFIG\n"
 	      "The configuration file.\n"
 	      ".It Ev TOLLGATE_ Ns Ar NAME , TOLLGATE_ Ns Ar NAME Ns _FILE\n"

@@ -18,7 +18,6 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define OP_TIMEOUT_MS	   600000 /* rows of a day are counted */
 #define SINK_LOOK_MS	   50
-#define SINK_WAIT_MS	   10000
 #define US_PER_DAY	   INT64_C(86400000000)
 
 enum retention_state {
@@ -173,7 +172,8 @@ static void on_sealed(void *ctx, const struct sealed_partition *sealed, const st
 	hex_encode(sealed->signature, sizeof(sealed->signature), retention->signature + 2);
 	write_line(retention, sealed);
 	retention->state = RETENTION_WRITING;
-	retention->sink_until_ms = loop_now_ms(retention->params.loop) + SINK_WAIT_MS;
+	retention->sink_until_ms =
+		loop_now_ms(retention->params.loop) + retention->params.sink_wait_ms;
 	timer_start(retention->params.loop, &retention->timer, 0, look_at_sink, retention);
 }
 

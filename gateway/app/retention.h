@@ -19,6 +19,7 @@ struct retention;
 
 #define RETENTION_FIRST_MS 60000
 #define RETENTION_SWEEP_MS 3600000
+#define RETENTION_SINK_MS  10000
 
 struct retention_params {
 	struct loop *loop;
@@ -29,6 +30,7 @@ struct retention_params {
 	int64_t call_days;	    /* 0: for ever */
 	int64_t payload_days;	    /* likewise */
 	int64_t first_ms, sweep_ms; /* to the first sweep, and between them */
+	int64_t sink_wait_ms;	    /* until a seal is outside of the database */
 	/* After each sweep; may be NULL. */
 	void (*swept)(void *ctx, uint64_t n_dropped, uint64_t n_kept);
 	void *ctx;

@@ -202,9 +202,10 @@ static void wire_seals(struct worker *worker)
 		.meter = worker->meter,
 		.seed = seed,
 		.call_days = config->audit_retention_days,
-		.payload_days = config->audit_payload_days,
+		.payload_days = config->audit_payload_retention_days,
 		.first_ms = RETENTION_FIRST_MS,
 		.sweep_ms = RETENTION_SWEEP_MS,
+		.sink_wait_ms = RETENTION_SINK_MS,
 	});
 	mem_wipe(seed, sizeof(seed));
 }

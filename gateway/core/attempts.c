@@ -16,7 +16,6 @@
 
 #define NOBODY	     "00000000-0000-0000-0000-000000000000"
 #define NUMBER_BYTES 24
-#define MAX_WAITING  2048 /* rows that are not written yet */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define TEXTS(X)                                                                                   \
@@ -259,7 +258,7 @@ static bool on_flood(void *ctx, void *first, uint64_t n)
 	struct attempts *attempts = ctx;
 	struct attempt_op *op;
 
-	if (attempts->n_waiting >= MAX_WAITING)
+	if (attempts->n_waiting >= ATTEMPTS_WAITING)
 		return false;
 	op = op_new(attempts, n);
 	memcpy(&op->kept, first, sizeof(op->kept));
@@ -330,10 +329,16 @@ bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 	struct attempt_op *op;
 
 	if (attempt->kind == ATTEMPT_SIGNIN || strcmp(attempt->outcome, "ok") != 0)
-		verdict = flood_note(attempts->flood, source_of(attempt), kind_of(attempt));
+		verdict = flood_note(attempts->flood, attempt->tenant_id, source_of(attempt),
+				     kind_of(attempt));
 	if (verdict.merged) {
 		if (verdict.fresh)
 			keep(attempt, verdict.first);
+		return false;
+	}
+	if (slot == NULL && attempts->n_waiting >= ATTEMPTS_WAITING) {
+		log_warn(&(struct log_subject){ .component = "events" },
+			 "a refused attempt is not recorded: %d wait already", ATTEMPTS_WAITING);
 		return false;
 	}
 	op = op_new(attempts, 1);

@@ -18,6 +18,7 @@ struct attempt_op; /* slot: somebody waits for a row */
 #define ATTEMPTS_OWN	  200  /* refusals of one source with rows of their own, per window */
 #define ATTEMPTS_TOTAL	  2000 /* of all sources */
 #define ATTEMPTS_RETRY_MS 2000
+#define ATTEMPTS_WAITING  2048 /* rows that are not written yet */
 
 enum attempt_kind {
 	ATTEMPT_ADMIN,	/* audit.admin_event_log */
@@ -56,7 +57,7 @@ struct attempts *attempts_new(struct loop *loop, struct db *db, const char *node
 void attempts_free(struct attempts **attempts);
 /* False: it was merged with others, and there is nothing to wait for. Else done tells when it is
  * written, or that it cannot be: then it is given up. slot NULL: nobody waits, and it is tried
- * until it is written. */
+ * until it is written, unless more than ATTEMPTS_WAITING do already: then it is given up. */
 typedef void attempt_done(void *ctx, const struct err *err);
 bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 		    const struct attempt *attempt, attempt_done *done, void *ctx);

@@ -322,7 +322,7 @@ static void take_visitor(struct browser_op *op, const char *by,
 {
 	op->by = by;
 	op->visitor.source_ip = event_text(op->arena, visitor->source_ip);
-	op->visitor.client = event_text(op->arena, visitor->client);
+	op->visitor.client = event_foreign_text(op->arena, visitor->client);
 	if (visitor->former[0] != '\0')
 		browser_token_hash(visitor->former, op->former);
 }

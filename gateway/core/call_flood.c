@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/redact.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/core/flood.h"
 
-#define MAX_TEXT      256 /* of what is kept of a text */
-#define PREFIX_BYTES  8	  /* what one holder of IPv6 addresses has at least */
-#define ADDRESS_BYTES 16
+#define MAX_TEXT	256 /* of what is kept of a text */
+#define MAX_CLEAN_BYTES ((size_t)64 * MAX_TEXT)
+#define PREFIX_BYTES	8 /* what one holder of IPv6 addresses has at least */
+#define ADDRESS_BYTES	16
 
 #define TEXTS(X)                                                                                   \
 	X(tenant_id)                                                                               \
@@ -69,6 +72,20 @@ static void keep(struct span from, struct text *out)
 	out->bytes[out->n] = '\0';
 }
 
+/* The rules are gone when it is written, and so may be what a secret is known by: its end. */
+static void keep_clean(const struct redact_rules *rules, struct span from, struct text *out)
+{
+	static const struct redact_rules everybody = { 0 };
+	struct buf clean;
+
+	buf_init(&clean, MAX_CLEAN_BYTES);
+	if (from.p != NULL &&
+	    redact_text(rules != NULL ? rules : &everybody, from, MAX_TEXT, &clean))
+		from = buf_span(&clean);
+	keep(from, out);
+	buf_wipe(&clean);
+}
+
 static struct span kept(const struct text *text)
 {
 	return text->there ? (struct span){ text->bytes, text->n } : (struct span){ 0 };
@@ -85,11 +102,11 @@ static void keep_first(struct first *first, const struct book_call *call,
 #define X(name) keep(span_of(call->name), &first->name);
 	TEXTS(X)
 #undef X
-#define X(name) keep(call->name, &first->name);
+#define X(name) keep_clean(call->rules, call->name, &first->name);
 	SPANS(X)
 #undef X
 	keep(span_of(result->error_type), &first->error_type);
-	keep(result->error_message, &first->error_message);
+	keep_clean(call->rules, result->error_message, &first->error_message);
 }
 
 static bool on_flood(void *ctx, void *bytes, uint64_t n)
@@ -182,7 +199,7 @@ bool call_flood_merge(struct call_flood *flood, const char *subject, const struc
 		write_source(call->source_ip != NULL ? call->source_ip : "", source);
 		subject = source;
 	}
-	verdict = flood_note(flood->flood, subject, result->outcome);
+	verdict = flood_note(flood->flood, call->tenant_id, subject, result->outcome);
 	if (!verdict.merged)
 		return false;
 	first = verdict.first;

@@ -37,7 +37,7 @@ static void describe_principal(const struct call *call, struct book_call *out)
 	out->tenant_id = principal->tenant_id;
 	out->tenant = principal->tenant;
 	out->user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
-	out->user_name = principal->user_name;
+	out->user_name = principal_name(principal);
 	out->api_key = principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
 }
 
@@ -180,7 +180,7 @@ enum step_result call_intent(struct call *call)
 
 /* What cannot be recorded is not answered: fail closed. Of what was refused for that in the first
  * place the log has said it once. */
-static void unrecorded(struct call *call, const struct err *err)
+static void withhold(struct call *call, const struct err *err)
 {
 	const struct log_subject subject = {
 		.component = "call",
@@ -188,12 +188,17 @@ static void unrecorded(struct call *call, const struct err *err)
 		.call_id = call->record.id,
 	};
 
-	if (call->record.intended)
-		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
 	if (call->record.outcome == BOOK_UNAVAILABLE)
 		return;
 	log_error(&subject, "the outcome cannot be recorded: %s", err->text);
 	refuse(call, book_room(call->gate->book));
+}
+
+static void unrecorded(struct call *call, const struct err *err)
+{
+	if (call->record.intended)
+		book_abandon(call->gate->book, &(struct book_call){ .call_id = call->record.id });
+	withhold(call, err);
 }
 
 static void on_recorded(void *ctx, const struct err *err)
@@ -248,7 +253,7 @@ static void log_ended(const struct call *call, const struct book_result *result)
 	const struct log_subject subject = {
 		.component = "call",
 		.tenant = principal != NULL ? principal->tenant : NULL,
-		.user = principal != NULL ? principal->user_name : NULL,
+		.user = principal != NULL ? principal_name(principal) : NULL,
 		.connection = call->connection != NULL ? call->connection->name : NULL,
 		.tool = call_known_tool(call),
 		.outcome = book_outcome_name(result->outcome),
@@ -260,14 +265,14 @@ static void log_ended(const struct call *call, const struct book_result *result)
 	log_debug(&subject, "%s", call->method != NULL ? call->method->name : "unknown method");
 }
 
-/* Of a call whose arguments were refused too. */
+/* Those of a refused call too. What becomes of the call is recorded in any case. */
 static void keep_payloads(struct call *call)
 {
 	struct err err;
 
 	if (call_payload(call, PAYLOAD_ARGUMENTS, &err) < 0 ||
 	    call_payload(call, PAYLOAD_RESULT, &err) < 0)
-		unrecorded(call, &err);
+		withhold(call, &err);
 }
 
 static void write_result(struct call *call, struct book_result *out)

@@ -82,7 +82,7 @@ static enum connect_result check(struct connect_op *op)
 enum connect_result connect_insert(struct connect_op *op)
 {
 	const struct principal *principal = op->principal;
-	const char *name = principal->user_name != NULL ? principal->user_name : principal->api_key;
+	const char *name = principal_name(principal);
 	char id[UUID_TEXT_BYTES];
 
 	uuid_v4(id);

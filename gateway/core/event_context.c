@@ -4,10 +4,12 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "audit/redact.h"
 #include "base/buf.h"
 #include "base/utf8.h"
 
 #define MAX_CONTEXT_BYTES 16384
+#define MAX_CLEAN_BYTES	  ((size_t)64 * EVENT_MAX_TEXT)
 #define COUNT(array)	  (sizeof(array) / sizeof((array)[0]))
 
 struct member {
@@ -45,6 +47,21 @@ const char *event_text(struct arena *arena, const char *text)
 		i += used > 0 ? used : 1;
 	}
 	return copy;
+}
+
+const char *event_foreign_text(struct arena *arena, const char *text)
+{
+	static const struct redact_rules everybody = { 0 };
+	struct buf clean;
+
+	if (text == NULL)
+		return NULL;
+	buf_init(&clean, MAX_CLEAN_BYTES);
+	if (redact_text(&everybody, span_of(text), EVENT_MAX_TEXT, &clean))
+		text = buf_str(&clean);
+	text = event_text(arena, text);
+	buf_wipe(&clean);
+	return text;
 }
 
 static void add_text(struct buf *out, const char *name, const char *text)

@@ -36,5 +36,7 @@ const char *event_context_write(const struct event_context *context, struct aren
 /* A copy that PostgreSQL takes: valid UTF-8 without NUL, at most EVENT_MAX_TEXT bytes; NULL stays
  * NULL. */
 const char *event_text(struct arena *arena, const char *text);
+/* The same of what anybody may write, without the secrets that it looks to hold. */
+const char *event_foreign_text(struct arena *arena, const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 
 /* One source in its window. */
 struct entry {
+	char tenant[UUID_TEXT_BYTES];	 /* "": none */
 	char source[FLOOD_SOURCE_BYTES]; /* "": nobody's */
 	unsigned kind;
 	int64_t ends_ms; /* of the window */
@@ -27,7 +28,8 @@ struct flood {
 	uint64_t n_pending;
 	uint64_t seed; /* where a source stands is nobody's to choose */
 	struct entry entries[FLOOD_SOURCES];
-	struct entry shared[FLOOD_KINDS];
+	struct entry shared[FLOOD_KINDS]; /* by those of no tenant */
+	struct entry lent[FLOOD_KINDS];	  /* to one tenant at a time */
 };
 
 struct flood *flood_new(const struct flood_params *params)
@@ -51,6 +53,8 @@ void flood_free(struct flood **slot)
 		free(flood->entries[i].first);
 	for (size_t i = 0; i < FLOOD_KINDS; i++)
 		free(flood->shared[i].first);
+	for (size_t i = 0; i < FLOOD_KINDS; i++)
+		free(flood->lent[i].first);
 	free(flood);
 }
 
@@ -64,8 +68,30 @@ static size_t place_of(const struct flood *flood, const char *source, unsigned k
 	return (size_t)(hash ^ hash >> 32) % FLOOD_SOURCES;
 }
 
+static bool is_over(const struct entry *entry, int64_t now_ms)
+{
+	return entry->n_merged == 0 && entry->ends_ms <= now_ms;
+}
+
+/* NULL: another tenant has it. */
+static struct entry *find_shared(struct flood *flood, const char *tenant, unsigned kind,
+				 int64_t now_ms)
+{
+	struct entry *entry = &flood->lent[kind];
+
+	if (tenant[0] == '\0')
+		return &flood->shared[kind];
+	if (strcmp(entry->tenant, tenant) == 0)
+		return entry;
+	if (!is_over(entry, now_ms))
+		return NULL;
+	snprintf(entry->tenant, sizeof(entry->tenant), "%s", tenant);
+	return entry;
+}
+
 /* Its place, or one that nobody needs any more. */
-static struct entry *find(struct flood *flood, const char *source, unsigned kind, int64_t now_ms)
+static struct entry *find(struct flood *flood, const char *tenant, const char *source,
+			  unsigned kind, int64_t now_ms)
 {
 	size_t at = place_of(flood, source, kind);
 	struct entry *room = NULL;
@@ -73,16 +99,18 @@ static struct entry *find(struct flood *flood, const char *source, unsigned kind
 	for (size_t i = 0; i < FLOOD_PROBES; i++) {
 		struct entry *entry = &flood->entries[(at + i) % FLOOD_SOURCES];
 
-		if (entry->kind == kind && strcmp(entry->source, source) == 0)
+		if (entry->kind == kind && strcmp(entry->source, source) == 0 &&
+		    strcmp(entry->tenant, tenant) == 0)
 			return entry;
-		if (room == NULL && entry->n_merged == 0 && entry->ends_ms <= now_ms)
+		if (room == NULL && is_over(entry, now_ms))
 			room = entry;
 	}
 	if (room == NULL)
-		return &flood->shared[kind];
+		return find_shared(flood, tenant, kind, now_ms);
 	room->kind = kind;
 	room->ends_ms = 0;
 	snprintf(room->source, sizeof(room->source), "%s", source);
+	snprintf(room->tenant, sizeof(room->tenant), "%s", tenant);
 	return room;
 }
 
@@ -125,7 +153,8 @@ static bool is_own(struct flood *flood, struct entry *entry, int64_t now_ms)
 	return true;
 }
 
-struct flood_verdict flood_note(struct flood *flood, const char *source, unsigned kind)
+struct flood_verdict flood_note(struct flood *flood, const char *tenant, const char *source,
+				unsigned kind)
 {
 	char cut[FLOOD_SOURCE_BYTES];
 	int64_t now_ms = loop_now_ms(flood->params.loop);
@@ -133,8 +162,8 @@ struct flood_verdict flood_note(struct flood *flood, const char *source, unsigne
 
 	assert(kind < FLOOD_KINDS);
 	snprintf(cut, sizeof(cut), "%s", source[0] != '\0' ? source : "?");
-	entry = find(flood, cut, kind, now_ms);
-	if (is_own(flood, entry, now_ms))
+	entry = find(flood, tenant != NULL ? tenant : "", cut, kind, now_ms);
+	if (entry == NULL || is_own(flood, entry, now_ms))
 		return (struct flood_verdict){ .merged = false };
 	if (entry->first == NULL)
 		entry->first = mem_new(flood->params.first_bytes);
@@ -152,6 +181,8 @@ bool flood_flush(struct flood *flood)
 		flush_entry(flood, &flood->entries[i]);
 	for (size_t i = 0; i < FLOOD_KINDS; i++)
 		flush_entry(flood, &flood->shared[i]);
+	for (size_t i = 0; i < FLOOD_KINDS; i++)
+		flush_entry(flood, &flood->lent[i]);
 	if (flood->n_pending == 0)
 		timer_stop(&flood->timer);
 	return flood->n_pending == 0;

@@ -8,8 +8,9 @@
  * stands for and is written when the window ends. None goes uncounted; what is counted and not yet
  * written is lost by nothing but the sudden death of the process.
  *
- * Memory is a fixed table. Sources that find no room in it share one entry for each kind. Knows
- * nothing of what is recorded: the first of the merged is kept as bytes of the owner's.
+ * Memory is a fixed table. Sources that find no room in it share one entry for each kind, but never
+ * those of two tenants: what is counted for one stands in no record of the other. Knows nothing of
+ * what is recorded: the first of the merged is kept as bytes of the owner's.
  */
 
 #include <stdbool.h>
@@ -48,7 +49,10 @@ struct flood_verdict {
 	bool fresh;
 };
 /* One more of this source and kind (below FLOOD_KINDS). What is merged is counted by this. */
-struct flood_verdict flood_note(struct flood *flood, const char *source, unsigned kind);
+/* tenant: the id of whose record it is, or NULL. A tenant that finds no room where another one was
+ * before has records of its own. */
+struct flood_verdict flood_note(struct flood *flood, const char *tenant, const char *source,
+				unsigned kind);
 
 /* Offers everything that is counted now. True if nothing is left. */
 bool flood_flush(struct flood *flood);

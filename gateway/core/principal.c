@@ -30,6 +30,11 @@ int role_parse(const char *name, enum role *out, struct err *err)
 	return err_set(err, ERR_BAD_REQUEST, "role must be user, admin or platform");
 }
 
+const char *principal_name(const struct principal *principal)
+{
+	return principal->user_name != NULL ? principal->user_name : principal->api_key;
+}
+
 struct principal *principal_ref(struct principal *principal)
 {
 	principal->refs++;

@@ -31,6 +31,9 @@ struct principal {
 	char subject[5 + UUID_TEXT_BYTES];
 };
 
+/* What people know it by: the name of the user, or that of a service key. */
+const char *principal_name(const struct principal *principal);
+
 struct principal *principal_ref(struct principal *principal);
 void principal_unref(struct principal **principal);
 

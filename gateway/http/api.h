@@ -138,7 +138,7 @@ struct api_request {
 	api_step *const *next;
 	struct principal *principal; /* who asks; in another tenant as one of its administrators */
 	struct principal *caller;    /* who asks, as recognised; NULL: nobody yet */
-	const struct api_action *action; /* what is recorded of it; NULL: it changes nothing */
+	const struct api_action *action; /* what is recorded of it; NULL: nothing */
 	char event_id[UUID_TEXT_BYTES];	 /* of an action */
 	/* Columns that get another secret, for its event; ends with NULL. */
 	const char *secrets[4];
@@ -176,7 +176,8 @@ struct api_request {
 	struct access_op *accessing;
 	struct acquire_op *acquiring;
 	struct attempt_op *recording;
-	bool called; /* a call was made, which records itself */
+	bool called;		       /* a call was made, which records itself */
+	char call_id[UUID_TEXT_BYTES]; /* of the row that tells of it; "": none does */
 };
 
 /* The handler of every row. */
@@ -211,7 +212,7 @@ void api_finish(struct api_request *request);
 
 /* A refusal of the route that calls tools is a call that was refused: it has its row (api_tools.c).
  * Nothing for other routes, and for calls that were made. */
-void api_record_refusal(const struct api_request *request, int status, const char *detail);
+void api_record_refusal(struct api_request *request, int status, const char *detail);
 
 /* Answers (api_answer.c): each returns API_DONE. */
 enum api_result api_fail(struct api_request *request, enum err_code code, const char *format, ...)

@@ -8,36 +8,50 @@
 #include <string.h>
 
 #include "base/crypto.h"
+#include "gateway/core/mcp.h"
 #include "gateway/http/api.h"
 #include "gateway/http/api_record.h"
 #include "gateway/http/problem.h"
 
 #define NUMBER_BYTES   16
 #define MAX_TEXT_BYTES 512
-#define MAX_HEADERS    3
+#define MAX_HEADERS    4
+
+/* Those of the answer, and which rows tell of it. */
+static size_t collect_headers(struct api_request *request, const struct exchange_answer *answer,
+			      struct http_header out[MAX_HEADERS])
+{
+	struct arena *arena = request->arena;
+	size_t n = 0;
+
+	assert(answer->n_headers + 2 <= MAX_HEADERS);
+	for (; n < answer->n_headers; n++)
+		out[n] = (struct http_header){ arena_strdup(arena, answer->headers[n].name),
+					       arena_strdup(arena, answer->headers[n].value) };
+	if (request->action != NULL)
+		out[n++] = (struct http_header){ API_EVENT_HEADER, request->event_id };
+	if (request->call_id[0] != '\0')
+		out[n++] = (struct http_header){ GATEWAY_CALL_ID_HEADER, request->call_id };
+	return n;
+}
 
 /* What only asks is answered at once; what changes something waits until it is recorded. */
 static enum api_result give(struct api_request *request, const struct exchange_answer *answer)
 {
 	struct arena *arena = request->arena;
 	struct http_header headers[MAX_HEADERS];
-	struct exchange_answer *kept;
+	struct exchange_answer whole = *answer;
 
+	whole.n_headers = collect_headers(request, answer, headers);
+	whole.headers = headers;
 	if (request->action == NULL) {
-		exchange_answer(request->exchange, answer);
+		exchange_answer(request->exchange, &whole);
 		return API_DONE;
 	}
-	assert(answer->n_headers < MAX_HEADERS);
-	for (size_t i = 0; i < answer->n_headers; i++)
-		headers[i] = (struct http_header){ arena_strdup(arena, answer->headers[i].name),
-						   arena_strdup(arena, answer->headers[i].value) };
-	headers[answer->n_headers] = (struct http_header){ API_EVENT_HEADER, request->event_id };
-	kept = arena_dup(arena, answer, sizeof(*answer));
-	kept->n_headers = answer->n_headers + 1;
-	kept->headers = arena_dup(arena, headers, kept->n_headers * sizeof(headers[0]));
+	whole.headers = arena_dup(arena, headers, whole.n_headers * sizeof(headers[0]));
 	if (answer->body.n > 0)
-		kept->body.p = arena_dup(arena, answer->body.p, answer->body.n);
-	request->answer = kept;
+		whole.body.p = arena_dup(arena, answer->body.p, answer->body.n);
+	request->answer = arena_dup(arena, &whole, sizeof(whole));
 	return API_DONE;
 }
 
@@ -101,6 +115,7 @@ static void fail(struct api_request *request, const struct problem *problem)
 				? "Bearer error=\"invalid_token\""
 				: "Bearer";
 	}
+	whole.call_id = request->call_id;
 	whole.headers = &header;
 	whole.n_headers = problem->status == 401 || problem->status == 503 ? 1 : 0;
 	request->problem_code = arena_strdup(request->arena, problem->code);

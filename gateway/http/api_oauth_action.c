@@ -38,8 +38,7 @@ enum api_result oauth_action_begin(struct api_request *request)
 				"the connection's auth.mode is not \"oauth\": it has no accounts");
 	action->connection = found;
 	snprintf(action->actor, sizeof(action->actor), "%s:%s",
-		 principal->user_name != NULL ? "user" : "key",
-		 principal->user_name != NULL ? principal->user_name : principal->api_key);
+		 principal->user_name != NULL ? "user" : "key", principal_name(principal));
 	request->work = action;
 	return API_NEXT;
 }

@@ -140,8 +140,7 @@ static enum api_result start_put(struct api_request *request)
 		return api_fail_body(request, &fault);
 	grant.key = action->key;
 	grant.authenticated_at = params.now_s;
-	grant.authenticated_by =
-		principal->user_name != NULL ? principal->user_name : principal->api_key;
+	grant.authenticated_by = principal_name(principal);
 	put.grant = &grant;
 	put.settings_version = action->connection->settings_version;
 	access_put(request->app->access, &request->accessing, &put, on_put, request);

@@ -44,6 +44,7 @@ static const struct api_action actions[] = {
 	{ api_tenant_create,	     "tenant.create",      "tenant",	"tenant", BY_TRIGGER},
 	{ api_tenant_change,	     "tenant.update",      "tenant",	"tenant", BY_TRIGGER},
 	{ api_tenant_remove,	     "tenant.delete",      "tenant",	"tenant", BY_TRIGGER},
+	{ api_audit_payload,	     "payload.read",	     "call",	     "id",	   BY_US	 },
 };
 
 static const struct {
@@ -125,7 +126,8 @@ const char *api_record_context(struct api_request *request)
 			.actor_tenant_id = caller->tenant_id,
 			.actor_tenant = caller->tenant,
 			.via = "api",
-			.client = exchange_header(request->exchange, "user-agent"),
+			.client = event_foreign_text(
+				request->arena, exchange_header(request->exchange, "user-agent")),
 			.source_ip = exchange_source_ip(request->exchange),
 			.node_id = request->app->node_id,
 			.secrets = request->knows_secrets ? request->secrets : NULL,
@@ -164,31 +166,36 @@ bool api_record_start(struct api_request *request, attempt_done *done)
 	struct arena *arena = request->arena;
 	struct attempts *attempts = request->app->attempts;
 	int status = request->answer->status;
+	/* What Postgres could not do cannot be recorded at once either: its client need not wait.
+	 */
+	bool waits = status != 503;
 
 	if (attempts == NULL || (status < 400 && request->action->writer == BY_TRIGGER))
 		return false;
-	return attempts_write(attempts, &request->recording,
-			      &(struct attempt){
-				      .kind = ATTEMPT_ADMIN,
-				      .event_id = request->event_id,
-				      .tenant_id = request->tenant_id,
-				      .tenant = request->tenant_name,
-				      .actor = actor_of(request),
-				      .user_id = user_id_of(caller),
-				      .api_key = caller != NULL ? caller->api_key_public : NULL,
-				      .source_ip = exchange_source_ip(request->exchange),
-				      .client = event_text(arena, exchange_header(request->exchange,
-										  "user-agent")),
-				      .error_code = request->problem_code,
-				      .action = request->action->action,
-				      .role = caller != NULL ? role_name(caller->role) : NULL,
-				      .actor_tenant_id = caller != NULL ? caller->tenant_id : NULL,
-				      .actor_tenant = caller != NULL ? caller->tenant : NULL,
-				      .target_kind = request->action->kind,
-				      .target = event_text(arena, target_of(request)),
-				      .outcome = outcome_of(status),
-				      .error_message = event_text(arena, request->problem_detail),
-				      .http_status = arena_printf(arena, "%d", status),
-			      },
-			      done, request);
+	return attempts_write(
+		       attempts, waits ? &request->recording : NULL,
+		       &(struct attempt){
+			       .kind = ATTEMPT_ADMIN,
+			       .event_id = request->event_id,
+			       .tenant_id = request->tenant_id,
+			       .tenant = request->tenant_name,
+			       .actor = actor_of(request),
+			       .user_id = user_id_of(caller),
+			       .api_key = caller != NULL ? caller->api_key_public : NULL,
+			       .source_ip = exchange_source_ip(request->exchange),
+			       .client = event_foreign_text(
+				       arena, exchange_header(request->exchange, "user-agent")),
+			       .error_code = request->problem_code,
+			       .action = request->action->action,
+			       .role = caller != NULL ? role_name(caller->role) : NULL,
+			       .actor_tenant_id = caller != NULL ? caller->tenant_id : NULL,
+			       .actor_tenant = caller != NULL ? caller->tenant : NULL,
+			       .target_kind = request->action->kind,
+			       .target = event_foreign_text(arena, target_of(request)),
+			       .outcome = outcome_of(status),
+			       .error_message = event_foreign_text(arena, request->problem_detail),
+			       .http_status = arena_printf(arena, "%d", status),
+		       },
+		       done, request) &&
+	       waits;
 }

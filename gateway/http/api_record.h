@@ -3,10 +3,11 @@
 #define GATEWAY_HTTP_API_RECORD_H
 
 /*
- * What audit.admin_events hears of a request. A route that changes something has a row in the table
- * of api_record.c (a test sees to it that none is forgotten). The change itself is recorded by
- * triggers, in its transaction; who asks for it goes with every transaction of the request. What is
- * refused, and what changes no row of ours, is recorded here before it is answered.
+ * What audit.admin_events hears of a request. A route that changes something, or shows what is
+ * otherwise sealed, has a row in the table of api_record.c (a test sees to it that none is
+ * forgotten). The change itself is recorded by triggers, in its transaction; who asks for it goes
+ * with every transaction of the request. What is refused, and what changes no row of ours, is
+ * recorded here before it is answered.
  */
 
 #include <stdbool.h>
@@ -16,7 +17,7 @@
 
 #define API_EVENT_HEADER "Tollgate-Event-Id"
 
-/* NULL: the route changes nothing. */
+/* NULL: nothing is recorded of it. */
 const struct api_action *api_action_of(api_step *const *steps);
 const char *api_action_name(const struct api_action *action);
 

@@ -137,6 +137,8 @@ static void on_finish(void *ctx, const struct call_reply *reply)
 
 	request->call = NULL;
 	request->reply = reply;
+	if (reply->call_id != NULL)
+		snprintf(request->call_id, sizeof(request->call_id), "%s", reply->call_id);
 	api_resume(request);
 }
 
@@ -257,15 +259,15 @@ static enum book_outcome outcome_of(int status)
 }
 
 /* The answer does not wait for the disk: nothing has left the gate, and nothing will. */
-void api_record_refusal(const struct api_request *request, int status, const char *detail)
+void api_record_refusal(struct api_request *request, int status, const char *detail)
 {
 	const struct principal *principal = request->principal;
 	const int64_t now_us = loop_unix_us();
-	char call_id[UUID_TEXT_BYTES];
 	struct book_call call = {
-		.call_id = call_id,
+		.call_id = request->call_id,
 		.started_us = now_us,
 		.method = SPAN("tools/call"),
+		.client = span_of(exchange_header(request->exchange, "user-agent")),
 		.source_ip = exchange_source_ip(request->exchange),
 		.request_bytes = exchange_body(request->exchange).n,
 	};
@@ -279,21 +281,24 @@ void api_record_refusal(const struct api_request *request, int status, const cha
 
 	if (request->route->steps != api_tool_call || request->called)
 		return;
-	uuid_v7(now_us / 1000, call_id);
+	uuid_v7(now_us / 1000, request->call_id);
 	if (principal != NULL) {
 		call.tenant_id = principal->tenant_id;
 		call.tenant = principal->tenant;
 		call.user_id = principal->user_id[0] != '\0' ? principal->user_id : NULL;
-		call.user_name = principal->user_name;
-		call.api_key = principal->api_key_public;
+		call.user_name = principal_name(principal);
+		call.api_key =
+			principal->api_key_public[0] != '\0' ? principal->api_key_public : NULL;
 	}
 	if (call_flood_merge(request->app->gate->flood,
 			     principal != NULL ? principal->subject : NULL, &call, &result,
-			     call_id))
+			     request->call_id))
 		return;
-	if (book_entry(request->app->gate->book, &call, &result, NULL, NULL, NULL, &err) < 0)
-		log_error(&(struct log_subject){ .component = "api" },
-			  "a refused call cannot be recorded: %s", err.text);
+	if (book_entry(request->app->gate->book, &call, &result, NULL, NULL, NULL, &err) == 0)
+		return;
+	request->call_id[0] = '\0';
+	log_error(&(struct log_subject){ .component = "api" },
+		  "a refused call cannot be recorded: %s", err.text);
 }
 
 api_step *const api_tool_call[] = { api_read_text, read_call, run_call, show_reply, NULL };

@@ -24,6 +24,8 @@ void problem_write(const struct problem *problem, struct buf *out)
 		add_member(out, "pointer", problem->pointer);
 	if (problem->connect_url != NULL)
 		add_member(out, "connect_url", problem->connect_url);
+	if (problem->call_id != NULL && problem->call_id[0] != '\0')
+		add_member(out, "call_id", problem->call_id);
 	buf_add(out, "}");
 }
 

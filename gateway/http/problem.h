@@ -19,6 +19,7 @@ struct problem {
 	const char *detail;
 	const char *pointer;	 /* RFC 6901: the member of the body that is wrong; NULL: none is */
 	const char *connect_url; /* where somebody has to connect an account first; NULL */
+	const char *call_id;	 /* of the call that failed; NULL or "": none did */
 	const struct http_header *headers;
 	size_t n_headers;
 };

@@ -733,7 +733,9 @@ describe('tollgate audit', () => {
 
   test('stats', async () => {
     assert.match(await run(['stats', '--user', 'eve']), /^total +250$/m);
-    assert.match(await run(['stats', '--user', 'eve', '--by', 'outcome']), /^outcome +CALLS[^\n]*\nok +249 /);
+    assert.match(await run(['stats', '--user', 'eve', '--by', 'outcome']), /^OUTCOME +CALLS[^\n]*\nok +249 /);
+    assert.match(await run(['stats', '--user', 'eve']), /^p95_ms +\d+(\.\d{1,5})?$/m);
+    assert.match(await run(['stats', '--by', 'api_key']), /^API KEY +CALLS/);
     assert.equal((await gateway.cli(['audit', 'stats', '--by', 'moon'], as)).code, 1);
     assert.equal((await gateway.cli(['audit', 'stats', '--limit', '3'], as)).code, 2);
   });
@@ -743,6 +745,8 @@ describe('tollgate audit', () => {
     assert.deepEqual(exported.map((row) => row.call_id), rows.map((row) => row.call_id));
     const file = path.join(path.dirname(gateway.directory), 'cli.csv');
     assert.equal(await run(['export', '--user', 'eve', '--format', 'csv', '-o', file]), '');
+    assert.doesNotMatch(await run(['export', '--help']), /-o FORMAT/);
+    assert.match(await run(['list', '--help']), /-o FORMAT/);
     assert.equal(fs.readFileSync(file, 'utf8').split('\r\n').length, 252);
     assert.equal(fs.existsSync(`${file}.part`), false);
     const bad = await gateway.cli(['audit', 'export', '--format', 'xml', '-o', `${file}2`], as);
@@ -769,7 +773,7 @@ describe('tollgate audit', () => {
   });
 
   test('psql', async () => {
-    const database = ['--database-url', gateway.dev.audit_database_url];
+    const database = ['--database', gateway.dev.audit_database_url];
     const options = { env: { TOLLGATE_KEY: '' } };
     assert.match(await run(['psql', ...database, '-Atc', 'SELECT count(*) FROM calls'], options), /^\d+\n$/);
     assert.equal(await run(['psql', ...database, '--', '-Atc', 'SHOW TimeZone'], options), 'UTC\n');
@@ -777,7 +781,7 @@ describe('tollgate audit', () => {
     assert.equal(await run(['psql', '-Atc', 'SELECT current_user'], byVariable), 'demo_reader\n');
     const none = await gateway.cli(['audit', 'psql']);
     assert.equal(none.code, 2);
-    assert.match(none.stderr, /--database-url or TOLLGATE_AUDIT_DATABASE_URL/);
+    assert.match(none.stderr, /--database or TOLLGATE_AUDIT_DATABASE_URL/);
     const absent = await gateway.cli(['audit', 'psql', ...database], { env: { PATH: '/nonexistent' } });
     assert.equal(absent.code, 1);
     assert.match(absent.stderr, /psql is not installed/);

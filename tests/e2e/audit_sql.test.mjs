@@ -112,7 +112,7 @@ describe('audit grant-reader', () => {
     [['x', '--tenant', 'demo', '--platform'], 2, /say one of both/],
     [['x', '--revoke', '--create-login'], 2, /--create-login makes/],
     [['x', '--list'], 2, /stands alone/],
-    [['nobody_there', '--tenant', 'demo'], 1, /there is no role nobody_there/],
+    [['nobody_there', '--tenant', 'demo'], 1, /there is no role nobody_there; --create-login makes it/],
     [['nobody_there', '--tenant', 'nix', '--create-login'], 1, /there is no tenant named nix/],
     [['postgres', '--platform'], 1, /superuser/],
     [['tollgate_app', '--platform'], 1, /no reader's/],

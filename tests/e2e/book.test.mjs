@@ -98,7 +98,7 @@ describe('one row for a call that', () => {
           assert.equal(row.connection, connection);
           assert.equal(row.tool, `${connection}__${tool}`);
           assert.equal(row.method, 'tools/call');
-          assert.equal(row.api_key, 'ana-key');
+          assert.equal(row.api_key, tenant.userKey.slice(4, 16));
           assert.equal(row.request_id, '1');
           assert.equal(row.client, 'raw/1');
           assert.equal(row.session_id === null, era === 'modern');

@@ -183,6 +183,40 @@ describe('one row, and the id of it for the client, for', () => {
     }
   });
 
+  test('a call through the admin API, and by its command', async () => {
+    const where = { url: gateway.dev.public_url, key: tenant.userKey };
+    const call = (body) =>
+      fetch(`${where.url}/api/v1/tools/call`, {
+        method: 'POST',
+        headers: {
+          Authorization: `Bearer ${where.key}`,
+          'Content-Type': 'application/json',
+          'User-Agent': 'a-program/7',
+        },
+        body,
+      });
+    for (const [body, outcome] of [
+      ['{"name":"up__echo","arguments":{"text":"by api"}}', 'ok'],
+      ['{"name":"up__nowhere","arguments":{}}', 'protocol_error'],
+      ['{"name":', 'malformed'],
+    ]) {
+      const reply = await call(body);
+      const id = reply.headers.get('tollgate-call-id');
+      const answer = await reply.json();
+      if (outcome !== 'ok') assert.equal(answer.call_id, id);
+      await eventually(async () => (await rowsOf('call_id = $1', [id])).length === 1, { what: id });
+      const [row] = await rowsOf('call_id = $1', [id]);
+      assert.deepEqual([row.outcome, row.client], [outcome, 'a-program/7']);
+    }
+    const options = { env: { TOLLGATE_KEY: where.key } };
+    const { code, stderr } = await gateway.cli(['call', 'up__nowhere'], options);
+    assert.equal(code, 5);
+    const [, id] = stderr.match(/there is no tool up__nowhere \(call ([0-9a-f-]{36})\)/);
+    await eventually(async () => (await rowsOf('call_id = $1', [id])).length === 1, { what: id });
+    const shown = await gateway.cli(['audit', 'show', id], options);
+    assert.match(shown.stdout, /^client +tollgate\/\d/m);
+  });
+
   test('a body that is too large', async () => {
     const reply = await raw(body('ping', { pad: 'x'.repeat(maxBody) }));
     assert.equal(reply.status, 413);

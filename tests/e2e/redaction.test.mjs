@@ -218,6 +218,12 @@ describe('a payload', () => {
     assert.equal((await payload(row.call_id, { key: tenant.userKey })).status, 403);
     assert.equal((await payload(row.call_id, { key: other.adminKey })).status, 404);
     assert.equal((await gateway.api('GET', `/tenants/${tenant.name}/audit/calls/${row.call_id}/payload`)).json.arguments.text, json.arguments.text);
+    const read = await gateway.owner(
+      "SELECT outcome, actor, http_status FROM audit.admin_events WHERE action = 'payload.read' AND target = $1 ORDER BY event_id",
+      [row.call_id],
+    );
+    assert.deepEqual(read.find(({ outcome }) => outcome === 'denied')?.http_status, 403);
+    assert.ok(read.some(({ outcome, actor }) => outcome === 'ok' && actor === 'key:admin-key'));
     assert.equal((await payload((await call('plain__do', {})).row.call_id)).status, 404);
     assert.equal((await payload('nonsense')).status, 404);
   });

@@ -4,7 +4,8 @@
 # The end-to-end tests: one development gateway, the files one after the other.
 #
 #   tests/e2e/run.sh [file.test.mjs …]      all files in their order, or the ones named
-#   tests/e2e/run.sh shared|own             those on the one gateway, or those with their own
+#   tests/e2e/run.sh shared|own|oauth       those on the one gateway, or those with their own, in two
+#                                           parts that take about as long
 #
 # A single file against a gateway that runs already (for instance that of `make run`):
 #   TOLLGATE_E2E_DIR=.run tests/e2e/node_modules/.bin/node --test tests/e2e/matrix.test.mjs
@@ -21,9 +22,10 @@ shared="matrix conformance programs wire wrong tenants lifecycle changes secrets
   oauth_settings notes_sample book"
 # These start gateways of their own or leave nothing that the book is asked for later, so they may
 # run beside the others.
-own="fixtures docs upstreams processes restarts cancel away oauth_fixtures oauth_quirks
-  events record traces audit_api audit_sql accounts oauth_calls attacks connect connect_flow
-  connect_conformance keyring canaries anchors redaction spool"
+own="fixtures docs upstreams processes restarts cancel away events record traces anchors
+  audit_verify audit_sql spool"
+oauth="oauth_fixtures oauth_quirks accounts oauth_calls attacks connect connect_flow
+  connect_conformance keyring canaries redaction audit_api"
 # This one measures: it runs alone.
 alone="start"
 ready_seconds=30
@@ -31,9 +33,10 @@ ready_seconds=30
 [ -x "$node" ] || { echo "run npm ci in tests/e2e first" >&2; exit 2; }
 [ -x "$program" ] || { echo "$program is missing: build it first" >&2; exit 2; }
 case ${1-all} in
-all) names="$shared $own $alone" ;;
+all) names="$shared $own $oauth $alone" ;;
 shared) names=$shared ;;
 own) names=$own ;;
+oauth) names=$oauth ;;
 *) names= ;;
 esac
 if [ -n "$names" ]; then

@@ -40,6 +40,15 @@ if [ -z "${SCENARIO:-}" ]; then
   tests/e2e/spread.sh || status=1
 fi
 if [ $# -gt 0 ]; then
+  report=build/mutations.txt
+  if MUTATIONS=10000 MUTATION_SEED="${SEED:-1}" MUTATION_ROWS=120 CMOCKA_TEST_ABORT=1 \
+    build/val/tests/unit/audit/test_verify_mutations > "$report" 2>&1; then
+    echo "ok     mutations:$(sed -n 's/^#\( [0-9]* changes found and named\).*/\1/p' "$report")"
+  else
+    echo "FAILED mutations: see $report"
+    grep -A8 '^# mutation' "$report"
+    status=1
+  fi
   report=build/valgrind.tap
   if tests/valgrind.sh "$@" > "$report"; then
     echo "ok     valgrind: $(grep -c '^ok' "$report") programs without a finding"

@@ -147,8 +147,8 @@ SELECT is_empty($$
 SELECT is_empty($$
   SELECT nspname FROM pg_namespace WHERE nspname IN ('tollgate', 'audit', 'audit_parts')
     AND obj_description(oid, 'pg_namespace') IS NULL $$, 'every schema has a comment');
-SELECT matches(col_description('tollgate.connections'::regclass, attnum), 'no effect yet',
-               'trust_level says that it has no effect yet')
+SELECT matches(col_description('tollgate.connections'::regclass, attnum), 'sent the baggage of traces',
+               'trust_level says what depends on it')
 FROM pg_attribute WHERE attrelid = 'tollgate.connections'::regclass AND attname = 'trust_level';
 
 -- Time.

@@ -220,7 +220,7 @@ class Gateway {
 
   async newKey(tenant, options) {
     const { json } = await this.must(201, 'POST', `/tenants/${tenant}/keys`, options);
-    registerKey(json.key, tenant, options.user ?? null);
+    registerKey(json.key, tenant, options.user ?? options.name);
     return json;
   }
 

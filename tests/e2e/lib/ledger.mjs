@@ -137,7 +137,9 @@ function differences(entry, row) {
   const wanted = { tenant: entry.tenant, user_name: entry.user, connection: entry.connection };
   if (!unread.includes(row.outcome))
     Object.assign(wanted, { method: entry.method, tool: entry.tool });
-  if (row.outcome === 'unauthenticated') Object.assign(wanted, { tenant: null, user_name: null });
+  // Nobody is asked who they are before the body is there.
+  const bodiless = /^the (body is too large|request is not understood)$/.test(row.error_message);
+  if (row.outcome === 'unauthenticated' || bodiless) Object.assign(wanted, { tenant: null, user_name: null });
   return Object.entries(wanted)
     .filter(([column, value]) => value !== undefined && (row[column] || null) !== (value || null))
     .map(

@@ -125,7 +125,22 @@ export function left(address) {
   );
 }
 
-export const request = (url, options) => send(url, options).done;
+// What is refused at the gate is in the book whatever was asked: bodies that are not read, and who
+// may have no stream and no session.
+export async function request(url, options = {}) {
+  const { recorded = true, ...rest } = options;
+  const reply = await send(url, rest).done;
+  // The HTTP server itself answers in plain text.
+  const unread = [400, 413, 417].includes(reply.status) && !reply.text.startsWith('{');
+  const atTheGate = options.method !== 'POST' && [401, 403].includes(reply.status);
+  if (recorded && reply.headers['tollgate-call-id'] !== undefined && (unread || atTheGate))
+    record({
+      url,
+      source_ip: reply.address,
+      outcome: unread ? ['malformed'] : outcomesOf(reply.status),
+    });
+  return reply;
+}
 
 const json = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
 const withoutUndefined = (headers) =>

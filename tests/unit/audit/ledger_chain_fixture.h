@@ -2,31 +2,13 @@
 #ifndef TESTS_UNIT_AUDIT_LEDGER_CHAIN_FIXTURE_H
 #define TESTS_UNIT_AUDIT_LEDGER_CHAIN_FIXTURE_H
 
-/* What the tests of the ledger's chain share. */
-
-#include "audit/ledger_priv.h"
-#include "tests/fakes/iofail.h"
-#include "tests/unit/audit/ledger_fixture.h"
+/* What a ledger links, taken out and looked at. Behind ledger_fixture.h. */
 
 #include "tests/unit/audit/chain_fixture.h"
-
-/* The same for the same start. */
-static inline unsigned next_random(uint64_t *state)
-{
-	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (unsigned)(*state >> 33);
-}
 
 static inline const uint8_t *open_key(const struct fixture *f)
 {
 	return f->ledger->links.last.mac_key;
-}
-
-static inline void anchor(struct fixture *f)
-{
-	struct err err;
-
-	assert_int_equal(ledger_anchor(f->ledger, chain_seed, &err), 0);
 }
 
 static inline struct taken *new_taken(void)

@@ -11,10 +11,28 @@
 #include <sys/stat.h>
 #include <utlist.h>
 
+#include "audit/ledger_priv.h"
 #include "base/spool_priv.h"
+#include "tests/fakes/iofail.h"
+#include "tests/unit/audit/ledger_fixture.h"
+
 #include "tests/unit/audit/ledger_chain_fixture.h"
 
 #define N_CALLS 64
+
+/* The same for the same start. */
+static unsigned next_random(uint64_t *state)
+{
+	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned)(*state >> 33);
+}
+
+static void anchor(struct fixture *f)
+{
+	struct err err;
+
+	assert_int_equal(ledger_anchor(f->ledger, chain_seed, &err), 0);
+}
 
 static void rows_are_links_in_the_order_of_their_ends(void **state)
 {
@@ -279,6 +297,123 @@ static void without_its_state_a_new_chain_begins(void **state)
 	free(taken);
 }
 
+/* Disks. */
+
+/* Ends call n while the disk fails sooner or later, and more with it. Whether it took the end. */
+static bool end_in_trouble(struct fixture *f, unsigned n, uint64_t *random)
+{
+	struct err err;
+	bool asked;
+
+	iofail_arm(IOFAIL_FROM, 1 + next_random(random) % 3, ENOSPC);
+	f->calls = 0;
+	asked = append(f, EVENT_OUTCOME, n, &f->wait, &err) == 0;
+	if (next_random(random) % 2 == 0 && ledger_epoch_links(f->ledger) > 0)
+		(void)!ledger_anchor(f->ledger, chain_seed, &err);
+	(void)!append(f, EVENT_ENTRY, n + 1, NULL, &err);
+	if (asked)
+		run_until(f, was_told);
+	iofail_disarm();
+	return asked && !f->failed;
+}
+
+static void what_the_disk_refuses_leaves_no_gap(void **state)
+{
+	struct fixture *f = *state;
+	struct taken *taken = new_taken();
+	uint64_t random = 7;
+	unsigned n_failed = 0;
+	unsigned next = 1;
+
+	open_ledger(f, MAX_BYTES);
+	for (unsigned round = 0; round < 60; round++, next += 2) {
+		unsigned n_good = next_random(&random) % 5;
+
+		for (unsigned i = 0; i < n_good; i++)
+			put(f, EVENT_ENTRY, next++);
+		put(f, EVENT_INTENT, next);
+		run_until(f, all_are_durable);
+		if (!end_in_trouble(f, next, &random)) {
+			n_failed++;
+			put(f, EVENT_OUTCOME, next);
+		}
+		if (round % 2 == 0)
+			take_all(f, taken);
+		if (round % 7 == 0)
+			reopen(f, MAX_BYTES);
+	}
+	take_all(f, taken);
+	assert_in_range(n_failed, 10, 60);
+	assert_in_range(taken->last_seq, 60, 400);
+	assert_true(taken->n_anchors > 0);
+	assert_int_equal(taken->n_unlinked, 0);
+	verify_taken(taken, open_key(f));
+	free(taken);
+}
+
+static void lost_state_is_appended_again(void **state)
+{
+	struct fixture *f = *state;
+	struct taken *taken = new_taken();
+	struct err err;
+
+	open_ledger(f, MAX_BYTES);
+	iofail_arm(IOFAIL_FROM, 1, ENOSPC);
+	f->calls = 0;
+	if (append(f, EVENT_ENTRY, 1, &f->wait, &err) == 0)
+		run_until(f, was_told);
+	iofail_disarm();
+	run_until(f, all_are_durable);
+	put(f, EVENT_ENTRY, 2);
+	run_until(f, all_are_durable);
+	reopen(f, MAX_BYTES);
+	put(f, EVENT_ENTRY, 3);
+	take_all(f, taken);
+	assert_int_equal(taken->last_seq, 2);
+	verify_taken(taken, open_key(f));
+	free(taken);
+}
+
+/* The spool gives lost numbers out again, and the ledger has not been asked since. */
+static void lose_entry(struct fixture *f, unsigned n)
+{
+	struct err err;
+
+	iofail_arm(IOFAIL_FROM, 1, ENOSPC);
+	f->calls = 0;
+	assert_int_equal(append(f, EVENT_ENTRY, n, &f->wait, &err), 0);
+	run_until(f, was_told);
+	assert_true(f->failed);
+	iofail_disarm();
+}
+
+static void an_anchor_holds_nothing_that_was_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct taken *taken = new_taken();
+
+	open_ledger(f, MAX_BYTES);
+	put_durable(f, EVENT_ENTRY, 1);
+	lose_entry(f, 2);
+	anchor(f);
+	put_durable(f, EVENT_ENTRY, 3);
+	take_all(f, taken);
+	assert_int_equal(taken->anchors[0].last_seq, 1);
+	assert_int_equal(taken->last_seq, 2);
+	assert_int_equal(taken->links[2].call_id[15], 3);
+	verify_taken(taken, open_key(f));
+	/* And none holds nothing. */
+	lose_entry(f, 4);
+	anchor(f);
+	run_until(f, all_are_durable);
+	lose_entry(f, 5);
+	anchor(f);
+	take_all(f, taken);
+	assert_int_equal(taken->n_anchors, 2);
+	assert_int_equal(taken->anchors[1].last_seq, 2);
+	free(taken);
+}
+
 /* Anchors. */
 
 struct told {
@@ -379,6 +514,9 @@ int main(void)
 		LEDGER_TEST(the_chain_goes_on_after_a_restart),
 		LEDGER_TEST(a_crash_at_any_record_leaves_one_chain),
 		LEDGER_TEST(without_its_state_a_new_chain_begins),
+		LEDGER_TEST(what_the_disk_refuses_leaves_no_gap),
+		LEDGER_TEST(lost_state_is_appended_again),
+		LEDGER_TEST(an_anchor_holds_nothing_that_was_lost),
 		LEDGER_TEST(an_anchor_is_told_once_it_is_durable_and_again_after_a_restart),
 		LEDGER_TEST(a_lost_anchor_is_not_told),
 	};

@@ -247,7 +247,7 @@ static void only_epochs_of_the_period_are_verified(void **state)
 	expect_clean(l);
 	assert_true(l->totals.counts.links < l->n_links);
 	params.from_us = INT64_MIN;
-	params.to_us = between_us - 2 * (int64_t)EPOCH_LINKS * 60000000;
+	params.to_us = between_us - 2 * (int64_t)EPOCH_LINKS * ANCHOR_EACH_US;
 	verify_with(l, &params);
 	expect_clean(l);
 	assert_int_equal(l->totals.counts.not_anchored, 0);
@@ -284,21 +284,6 @@ static void rows_from_before_the_chain_are_counted_later_ones_named(void **state
 	assert_int_equal(l->found[0].problem, VERIFY_UNCHAINED);
 	assert_int_equal(l->found[0].record.call_id[0], 0xcc);
 	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id IS NULL");
-}
-
-/* A call that was open when a process ended, and had no room for its end. */
-static void put_open_call(struct library *l, unsigned n, const uint8_t *seed)
-{
-	struct buf opening, closing;
-	struct told told;
-
-	assert_int_equal(n % 2, 1);
-	tell_call(&told, n, l->new_day_us + INT64_C(3600000000), 0);
-	encode_call(&told, n, &opening, &closing);
-	insert_row(l, &kind_calls,
-		   &(struct batch_row){ .opening = buf_span(&opening), .seed = seed });
-	buf_fini(&opening);
-	buf_fini(&closing);
 }
 
 static void rows_that_are_signed_as_links_of_no_chain_are_good(void **state)
@@ -339,6 +324,162 @@ static void a_chain_without_any_anchor_is_named_once_it_is_late(void **state)
 	verify_with(l, &params);
 	assert_int_equal(l->n_found, 2);
 	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id = '" NODE_ID "'");
+	verify_book(l);
+	expect_clean(l);
+}
+
+/* --- what may be put in ---------------------------------------------------------------------- */
+
+#define FAKE_CALL                                                                                  \
+	"INSERT INTO audit.call_log (started_at, tenant_id, outcome, call_id, request_bytes,"      \
+	" duration_ms, chain_id, chain_seq, chain_mac) SELECT "
+#define FAKE_CHAIN "dddddddd-0000-4000-8000-000000000009"
+#define FAKE_FIRST 0xdd
+
+static void remove_fakes(struct library *l)
+{
+	must_sql(l, "DELETE FROM audit.call_log WHERE call_id::text LIKE 'dddddddd%'");
+	verify_book(l);
+	expect_clean(l);
+}
+
+static void expect_fake(struct library *l, enum verify_problem problem)
+{
+	verify_book(l);
+	if (l->n_found != 1)
+		print_found(l);
+	assert_int_equal(l->n_found, 1);
+	assert_int_equal(l->found[0].problem, problem);
+	assert_int_equal(l->found[0].record.call_id[0], FAKE_FIRST);
+}
+
+static void a_row_of_a_chain_without_a_place_in_it_is_named(void **state)
+{
+	struct library *l = *state;
+
+	must_sql(l, "ALTER TABLE audit.call_log DROP CONSTRAINT chain_whole,"
+		    " DROP CONSTRAINT call_log_chain_seq_check");
+	run_sql(l,
+		FAKE_CALL "current_date - 3, '" UUID_NIL "', 'ok', '" FAKE_CHAIN
+			  "', 1, 1, '%s', NULL, NULL",
+		chain_of(l, 0));
+	expect_fake(l, VERIFY_UNCHAINED);
+	must_sql(l, "UPDATE audit.call_log SET chain_seq = -9223372036854775808"
+		    " WHERE call_id = '" FAKE_CHAIN "'");
+	expect_fake(l, VERIFY_UNCHAINED);
+	remove_fakes(l);
+}
+
+static void a_row_of_no_chain_is_named_if_an_anchor_is_older(void **state)
+{
+	struct library *l = *state;
+
+	/* All calls that are left are younger. */
+	must_sql(l, FAKE_CALL "current_date - 3 + interval '31 s', '" UUID_NIL
+			      "', 'ok', '" FAKE_CHAIN "', 1, 1, NULL, NULL, NULL");
+	expect_fake(l, VERIFY_UNCHAINED);
+	remove_fakes(l);
+}
+
+static void a_link_behind_the_last_anchor_has_to_be_young(void **state)
+{
+	struct library *l = *state;
+	static const char age_sql[] = "UPDATE audit.call_log SET duration_ms = %d"
+				      " WHERE call_id = '" FAKE_CHAIN "'";
+	const unsigned hour_ms = 3600000;
+
+	run_sql(l, "SELECT audit.ensure_partitions(current_date - 4, current_date - 4)::text AS v");
+	run_sql(l,
+		FAKE_CALL "current_date - 3 - interval '1 hour', '" UUID_NIL "', 'ok', '" FAKE_CHAIN
+			  "', 1, 1, '%s', %" PRIu64 ", sha256('m')",
+		chain_of(l, 1), l->chains[1].seq + 1);
+	expect_fake(l, VERIFY_UNANCHORED);
+	/* Whatever it says of how long it took, it ended before what is anchored. */
+	run_sql(l, age_sql, (int)hour_ms - 3590000);
+	expect_fake(l, VERIFY_UNANCHORED);
+	run_sql(l, age_sql, (int)hour_ms);
+	verify_book(l);
+	expect_clean(l);
+	remove_fakes(l);
+}
+
+static void a_chain_is_not_young_because_it_ends_in_the_future(void **state)
+{
+	struct library *l = *state;
+
+	run_sql(l, "SELECT audit.ensure_partitions(current_date + 5, current_date + 5)::text AS v");
+	must_sql(l, FAKE_CALL "current_date + d, '" UUID_NIL "', 'ok', format('dddddddd-0000-4000-"
+			      "8000-00000000000%s', s)::uuid, 1, 1, '" FAKE_CHAIN
+			      "', s, sha256('m') FROM (VALUES (-4, 1), (5, 2)) f (d, s)");
+	verify_book(l);
+	assert_int_equal(l->n_found, 2);
+	expect_found(l, 0, VERIFY_UNANCHORED, VERIFY_CALL, 1, 1);
+	expect_found(l, 1, VERIFY_UNANCHORED, VERIFY_CALL, 2, 2);
+	remove_fakes(l);
+}
+
+static void what_is_called_an_error_follows_from_the_outcome(void **state)
+{
+	struct library *l = *state;
+	const struct made *made = last_call_of(l, 0, 2);
+
+	must_sql(l, "UPDATE pg_attribute SET attgenerated = '' WHERE attname = 'is_error' AND"
+		    " attrelid IN (SELECT relid FROM pg_partition_tree('audit.call_log'))");
+	run_sql(l,
+		"UPDATE audit.call_log SET is_error = NOT is_error WHERE chain_id = '%s'"
+		" AND chain_seq = %" PRIu64,
+		chain_of(l, 0), made->seq);
+	verify_book(l);
+	assert_int_equal(l->n_found, 1);
+	expect_found(l, 0, VERIFY_ALTERED, VERIFY_CALL, made->seq, made->seq);
+	must_sql(l, "UPDATE audit.call_log c SET is_error = k.is_error FROM kept.call_log k"
+		    " WHERE k.call_id = c.call_id");
+	verify_book(l);
+	expect_clean(l);
+}
+
+static void a_period_does_not_begin_behind_an_anchor_that_nobody_signed(void **state)
+{
+	struct library *l = *state;
+	struct verify_run_params params = whole(l);
+	const struct made *made = last_call_of(l, 0, 2);
+
+	run_sql(l,
+		"UPDATE audit.call_log SET tool = 'x' WHERE chain_id = '%s' AND chain_seq = "
+		"%" PRIu64,
+		chain_of(l, 0), made->seq);
+	/* Then the period begins behind it. */
+	run_sql(l,
+		"UPDATE audit.anchors SET anchored_at = '2020-01-01' WHERE chain_id = '%s'"
+		" AND epoch = 3",
+		chain_of(l, 0));
+	params.from_us = l->new_day_us;
+	verify_with(l, &params);
+	assert_int_equal(l->n_found, 1);
+	expect_found(l, 0, VERIFY_ANCHOR_ALTERED, VERIFY_ANCHOR, 3, 3);
+	run_sql(l, "UPDATE audit.call_log c SET tool = k.tool FROM kept.call_log k"
+		   " WHERE k.call_id = c.call_id");
+	run_sql(l, "UPDATE audit.anchors a SET anchored_at = k.anchored_at FROM kept.anchors k"
+		   " WHERE (k.chain_id, k.epoch) = (a.chain_id, a.epoch)");
+	verify_book(l);
+	expect_clean(l);
+}
+
+#define FAKE_EVENT                                                                                 \
+	"INSERT INTO audit.admin_event_log (tenant_id, event_id, action, target_kind, at)"         \
+	" SELECT '" UUID_NIL "', '" FAKE_CHAIN "', 'user.create', 'user', "
+
+static void an_event_that_no_seal_can_cover_is_named(void **state)
+{
+	struct library *l = *state;
+
+	must_sql(l, "ALTER TABLE audit.admin_event_log DROP CONSTRAINT "
+		    "admin_event_log_seal_n_check");
+	must_sql(l, FAKE_EVENT "now()");
+	must_sql(l,
+		 "UPDATE audit.admin_event_log SET seal_n = 0 WHERE event_id = '" FAKE_CHAIN "'");
+	expect_fake(l, VERIFY_EVENT_UNSEALED);
+	must_sql(l, "DELETE FROM audit.admin_event_log WHERE event_id = '" FAKE_CHAIN "'");
 	verify_book(l);
 	expect_clean(l);
 }
@@ -386,6 +527,46 @@ static void a_book_of_seals_alone_verifies(void **state)
 	assert_int_equal(l->found[0].problem, VERIFY_MISSING);
 }
 
+/* --- events that came late ------------------------------------------------------------------- */
+
+static void put_in_events(struct library *l, const char *age)
+{
+	run_sql(l,
+		"CREATE OR REPLACE FUNCTION kept.backdate() RETURNS trigger LANGUAGE plpgsql AS"
+		" $$BEGIN NEW.at := now() - interval '%s'; RETURN NEW; END$$",
+		age);
+	make_events(l, 2);
+	make_anchor(l, 2, l->new_day_us + (int64_t)l->n_links * ANCHOR_EACH_US);
+	open_files(l);
+	verify_book(l);
+}
+
+static size_t n_late(const struct library *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_found && i < MAX_FOUND; i++)
+		n += l->found[i].problem == VERIFY_EVENT_LATE;
+	return n;
+}
+
+/* A gateway seals whatever it finds. Last, for that cannot be undone. */
+static void events_that_were_put_in_later_are_named_though_they_are_sealed(void **state)
+{
+	struct library *l = *state;
+
+	/* Of the readers that were made. */
+	must_sql(l, "TRUNCATE audit.admin_event_log");
+	run_sql(l, "CREATE FUNCTION kept.backdate() RETURNS trigger LANGUAGE plpgsql AS"
+		   " $$BEGIN RETURN NEW; END$$");
+	must_sql(l, "CREATE TRIGGER backdate BEFORE INSERT ON audit.auth_event_log FOR EACH ROW"
+		    " EXECUTE FUNCTION kept.backdate()");
+	put_in_events(l, "9 days 59 minutes");
+	assert_int_equal(n_late(l), 0);
+	put_in_events(l, "9 days 61 minutes");
+	assert_int_equal(n_late(l), EVENTS_A_SEAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,8 +580,16 @@ int main(void)
 		cmocka_unit_test(rows_from_before_the_chain_are_counted_later_ones_named),
 		cmocka_unit_test(rows_that_are_signed_as_links_of_no_chain_are_good),
 		cmocka_unit_test(a_chain_without_any_anchor_is_named_once_it_is_late),
+		cmocka_unit_test(a_row_of_a_chain_without_a_place_in_it_is_named),
+		cmocka_unit_test(a_row_of_no_chain_is_named_if_an_anchor_is_older),
+		cmocka_unit_test(a_link_behind_the_last_anchor_has_to_be_young),
+		cmocka_unit_test(a_chain_is_not_young_because_it_ends_in_the_future),
+		cmocka_unit_test(what_is_called_an_error_follows_from_the_outcome),
+		cmocka_unit_test(a_period_does_not_begin_behind_an_anchor_that_nobody_signed),
+		cmocka_unit_test(an_event_that_no_seal_can_cover_is_named),
 		cmocka_unit_test(a_partition_that_does_not_verify_is_not_sealed),
 		cmocka_unit_test(a_book_of_seals_alone_verifies),
+		cmocka_unit_test(events_that_were_put_in_later_are_named_though_they_are_sealed),
 	};
 
 	return cmocka_run_group_tests(tests, start_program_of, end_libraries);

@@ -2,95 +2,9 @@
 #ifndef TESTS_UNIT_AUDIT_VERIFY_FIXTURE_H
 #define TESTS_UNIT_AUDIT_VERIFY_FIXTURE_H
 
-/*
- * A book with everything that a verifier may meet, built directly in PostgreSQL: chains of epochs,
- * calls of one and of two records, a reduced row, seals of events, payloads, anchors in a file too,
- * rows that no anchor holds yet, and a partition that was sealed and dropped, with runs of links at
- * its edges. What was built is remembered, link by link.
- */
+/* A book that was made of what verify_library.h has, and verifications of it. */
 
-#include "tests/unit/audit/verify_links.h"
-
-/* --- the dropped partition ------------------------------------------------------------------- */
-
-static inline void on_partition_sealed(void *ctx, const struct sealed_partition *sealed,
-				       const struct err *err)
-{
-	struct library *l = ctx;
-
-	l->sealed = true;
-	l->seal_err = (struct err){ .text = "" };
-	if (err != NULL) {
-		l->seal_err = *err;
-		return;
-	}
-	free(l->statement);
-	l->statement = mem_strndup(sealed->statement.p, sealed->statement.n);
-	memcpy(l->signature, "\\x", 2);
-	hex_encode(sealed->signature, sizeof(sealed->signature), l->signature + 2);
-}
-
-static inline bool is_partition_sealed(void *ctx)
-{
-	return ((struct library *)ctx)->sealed;
-}
-
-/* False: it does not verify. The seal is then not made. */
-static inline bool seal_partition(struct library *l, int64_t day_us, const char *partition)
-{
-	struct partition_sealer_params params = {
-		.loop = l->desk.base.loop,
-		.db = l->desk.base.db,
-		.seed = l->seed,
-		.seal = {.log = "call_log",
-			  .from_us = day_us,
-			  .to_us = day_us + DAY_US,
-			  .sealed_us = loop_unix_us()},
-		.done = on_partition_sealed,
-		.ctx = l,
-	};
-
-	snprintf(params.seal.partition, sizeof(params.seal.partition), "%s", partition);
-	l->sealed = false;
-	partition_sealer_start(&l->sealer, &params);
-	run_until(&l->desk.base, is_partition_sealed, l);
-	return l->seal_err.text[0] == '\0';
-}
-
-static inline bool drop_sealed(struct library *l, const char *partition, struct statement *out)
-{
-	const struct span params[] = { span_of(partition), span_of(l->statement),
-				       span_of(l->signature) };
-
-	return try_sql(l, "SELECT audit.drop_partition($1::name, $2, $3::bytea)::text AS v", params,
-		       3, out);
-}
-
-static inline void partition_of(int64_t day_us, char out[PARTITION_NAME_BYTES])
-{
-	char at[TEXT_TIME_BYTES];
-
-	text_time(day_us, at);
-	snprintf(out, PARTITION_NAME_BYTES, "call_log_standard_%.4s%.2s%.2s", at, at + 5, at + 8);
-}
-
-static inline void drop_old_day(struct library *l)
-{
-	char partition[PARTITION_NAME_BYTES];
-	struct statement statement;
-
-	partition_of(l->old_day_us, partition);
-	if (!seal_partition(l, l->old_day_us, partition))
-		print_error("%s\n", l->seal_err.text);
-	assert_string_equal(l->seal_err.text, "");
-	if (!drop_sealed(l, partition, &statement))
-		print_error("%s\n", statement.err.text);
-	assert_false(statement.failed);
-	for (size_t i = 0; i < l->n_links; i++) {
-		if (l->links[i].n != 0 && l->links[i].started_us < l->old_day_us + DAY_US)
-			l->links[i].dropped = true;
-	}
-}
+#include "tests/unit/audit/verify_library.h"
 
 /* --- verifying ------------------------------------------------------------------------------- */
 
@@ -211,7 +125,7 @@ static inline void make_chain(struct library *l, unsigned chain, unsigned n)
 		if (i % 20 == 14)
 			make_events(l, chain);
 		if (i % EPOCH_LINKS == EPOCH_LINKS - 1 && i + 5 < n)
-			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * 60000000);
+			make_anchor(l, chain, l->new_day_us + (int64_t)(i + 1) * ANCHOR_EACH_US);
 	}
 }
 
@@ -227,7 +141,10 @@ static inline void make_library(struct library *l, unsigned n_each)
 	snprintf(l->top, sizeof(l->top), "/tmp/test_verify.XXXXXX");
 	assert_non_null(mkdtemp(l->top));
 	snprintf(l->file, sizeof(l->file), "%s" ANCHORS_FILE, l->top);
-	/* No more than are needed: each is planned for. */
+	/* No more than are needed: each is planned for, again and again. */
+	must_sql(l, "DO $$ DECLARE p regclass; BEGIN FOR p IN SELECT inhrelid FROM pg_inherits"
+		    " WHERE inhparent = 'audit_parts.call_log_standard'::regclass LOOP"
+		    " EXECUTE 'DROP TABLE ' || p; END LOOP; END $$");
 	must_sql(l, "SELECT count(audit.ensure_partitions(d, d) + "
 		    "audit.ensure_payload_partitions(d, d))"
 		    " AS v FROM unnest(ARRAY[current_date - 20, current_date - 3]) d");
@@ -237,7 +154,8 @@ static inline void make_library(struct library *l, unsigned n_each)
 		make_chain(l, i, n_each);
 	}
 	open_files(l);
-	drop_old_day(l);
+	if (!l->keeps_old)
+		drop_old_day(l);
 }
 
 static inline void remove_library(struct library *l)
@@ -249,9 +167,8 @@ static inline void remove_library(struct library *l)
 }
 
 /* One for all tests of a program, with n_each calls in each chain. */
-static inline int start_libraries(void **state, unsigned n_each)
+static inline int start_library(struct library *l, void **state, unsigned n_each)
 {
-	struct library *l = mem_new(sizeof(*l));
 	struct fixture *f = &l->desk.base;
 
 	*state = l;
@@ -271,6 +188,11 @@ static inline int start_libraries(void **state, unsigned n_each)
 		return -1;
 	make_library(l, n_each);
 	return 0;
+}
+
+static inline int start_libraries(void **state, unsigned n_each)
+{
+	return start_library(mem_new(sizeof(struct library)), state, n_each);
 }
 
 static inline int end_libraries(void **state)

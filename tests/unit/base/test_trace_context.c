@@ -20,10 +20,10 @@
 #define GOOD	     "00-" ID "-" SPAN_HEX "-01"
 
 /* The cases of the W3C's trace-context test suite, test/test.py, TraceContextTest. */
-static const struct parent_case {
+static const struct {
 	const char *text;
 	int flags; /* -1: it is none */
-} parents[] = {
+} traceparents[] = {
 	{GOOD,						   1 },
 	{ "00-" ID "-" SPAN_HEX "-00",			       0 },
 	{ "00-" ID "-" SPAN_HEX "-03",			       3 },
@@ -73,7 +73,7 @@ static const struct parent_case {
 static void traceparents_are_read_as_the_w3c_wants_it(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < COUNT(parents); i++) {
+	for (size_t i = 0; i < COUNT(traceparents); i++) {
 		struct trace_context context;
 		char hex[2 * TRACE_ID_BYTES + 1];
 		struct trace_context before;
@@ -81,14 +81,14 @@ static void traceparents_are_read_as_the_w3c_wants_it(void **state)
 
 		memset(&context, 0xa5, sizeof(context));
 		before = context;
-		read = traceparent_parse(span_of(parents[i].text), &context);
-		if (read != (parents[i].flags >= 0))
-			fail_msg("%s", parents[i].text);
+		read = traceparent_parse(span_of(traceparents[i].text), &context);
+		if (read != (traceparents[i].flags >= 0))
+			fail_msg("%s", traceparents[i].text);
 		if (!read) {
 			assert_memory_equal(&context, &before, sizeof(context));
 			continue;
 		}
-		assert_int_equal(context.flags, parents[i].flags);
+		assert_int_equal(context.flags, traceparents[i].flags);
 		hex_encode(context.trace_id, TRACE_ID_BYTES, hex);
 		assert_string_equal(hex, ID);
 		hex_encode(context.span_id, SPAN_ID_BYTES, hex);

@@ -287,6 +287,23 @@ static void a_flood_is_one_row_that_says_how_many(void **state)
 	assert_int_equal(pg.n_ops, 0);
 }
 
+static void so_many_wait_and_no_more(void **state)
+{
+	struct world *world = *state;
+	struct attempt ok = refused;
+
+	ok.outcome = "ok"; /* is never merged */
+	for (int i = 0; i < ATTEMPTS_WAITING; i++) {
+		assert_true(attempts_write(world->attempts, NULL, &ok, NULL, NULL));
+		answers(ERR_UNAVAILABLE, true);
+	}
+	assert_false(attempts_write(world->attempts, NULL, &ok, NULL, NULL));
+	assert_int_equal(pg.n_asked, ATTEMPTS_WAITING);
+	assert_true(writes(world, &refused)); /* somebody waits for it */
+	answers(ERR_INTERNAL, false);
+	assert_int_equal(world->told, 1);
+}
+
 static void a_drain_ends_though_the_database_does_not_answer(void **state)
 {
 	struct world *world = *state;
@@ -310,6 +327,7 @@ int main(void)
 		TEST(who_waits_is_told_that_it_failed),
 		TEST(who_leaves_is_not_told_and_it_is_written_all_the_same),
 		TEST(a_flood_is_one_row_that_says_how_many),
+		TEST(so_many_wait_and_no_more),
 		TEST(a_drain_ends_though_the_database_does_not_answer),
 	};
 

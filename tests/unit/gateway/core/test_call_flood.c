@@ -205,6 +205,30 @@ static void what_the_book_does_not_take_is_kept_and_written_at_the_end(void **st
 	call_flood_free(&flood); /* NULL is nothing */
 }
 
+/* A key that ends behind what is kept is no less secret than a whole one. */
+static void a_secret_is_not_cut_before_it_is_known_as_one(void **state)
+{
+	static const char key[] = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+	struct loop *loop;
+	struct call_flood *flood = open_flood(&loop);
+	struct one one = { .address = "192.0.2.1", .outcome = BOOK_DENIED };
+	char tool[400];
+
+	(void)state;
+	for (size_t before = 200; before < 255; before += 9) {
+		snprintf(tool, sizeof(tool), "%*s %s", (int)before, "", key);
+		one.tool = tool;
+		if (before == 200)
+			fill_window(flood, one);
+		assert_true(merges(flood, &one));
+		call_flood_flush(flood);
+		assert_true(strlen(book.tool) >= before);
+		assert_null(strstr(book.tool, "ghp_"));
+	}
+	call_flood_free(&flood);
+	loop_free(&loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +236,7 @@ int main(void)
 		cmocka_unit_test(only_what_was_refused_at_the_gate_is_merged),
 		cmocka_unit_test(a_source_is_the_principal_or_the_network),
 		cmocka_unit_test(what_the_book_does_not_take_is_kept_and_written_at_the_end),
+		cmocka_unit_test(a_secret_is_not_cut_before_it_is_known_as_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,7 @@ arguments_are_kept_before_anything_leaves_and_the_answer_before_it_is_given(void
 	struct asks asks = full_call(world);
 	uint8_t digests[2 * SHA256_BYTES];
 	uint8_t whole[SHA256_BYTES];
+	char answer[256];
 
 	run_call(world, &asks);
 	expect_journal(world, "payload\nintent\n");
@@ -73,8 +74,12 @@ arguments_are_kept_before_anything_leaves_and_the_answer_before_it_is_given(void
 	buf_clear(&world->journal);
 	upstream_answers(world, MCP_LEGACY, "{\"n\":1}", NULL);
 	expect_journal(world, "payload\noutcome ok\n");
-	expect_payload(world, PAYLOAD_RESULT, "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"n\":1}}",
-		       digests + SHA256_BYTES);
+	snprintf(answer, sizeof(answer),
+		 "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"_meta\":{\"io.tollgate/"
+		 "call_id\":\"%s\"},"
+		 "\"n\":1}}",
+		 world->recorded.call_id);
+	expect_payload(world, PAYLOAD_RESULT, answer, digests + SHA256_BYTES);
 	crypto_sha256(digests, sizeof(digests), whole);
 	assert_non_null(world->result.payload_digest);
 	assert_memory_equal(world->result.payload_digest, whole, sizeof(whole));

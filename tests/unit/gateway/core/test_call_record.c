@@ -58,6 +58,28 @@ static void the_account_is_that_of_the_token(void **state)
 	world->tenant->connections[0].auth_mode = AUTH_BEARER;
 }
 
+/* A service has no user: it is known by the name of its key. */
+static void who_called_has_a_name(void **state)
+{
+	struct world *world = *state;
+	struct asks asks = legacy_call();
+
+	for (int service = 0; service <= 1; service++) {
+		send_call(world, &asks);
+		upstream_answers(world, MCP_LEGACY, "{}", NULL);
+		assert_string_equal(world->recorded.user_name, service ? "laptop" : "ana");
+		assert_string_equal(world->recorded.api_key, "AAAAAAAAAAAA");
+		if (service)
+			assert_null(world->recorded.user_id);
+		else
+			assert_string_equal(world->recorded.user_id, "u-1");
+		expect_end(world, 200);
+		free(world->principal->user_name);
+		world->principal->user_name = NULL;
+		world->principal->user_id[0] = '\0';
+	}
+}
+
 /* A refused call of a flood has no row of its own, and its client the id of the one there is. */
 static void a_flood_is_answered_without_rows(void **state)
 {
@@ -92,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CALL_TEST(why_is_what_the_client_says_in_a_thousand_bytes),
 		CALL_TEST(the_account_is_that_of_the_token),
+		CALL_TEST(who_called_has_a_name),
 		CALL_TEST(a_flood_is_answered_without_rows),
 	};
 

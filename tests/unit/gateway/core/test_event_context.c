@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -65,11 +66,29 @@ static void texts_are_cut_between_characters_and_made_valid(void **state)
 	arena_free(&arena);
 }
 
+static void secrets_in_what_anybody_may_write_are_taken_out(void **state)
+{
+	static const char key[] = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+	struct arena *arena = arena_new();
+	char text[2 * EVENT_MAX_TEXT];
+
+	(void)state;
+	assert_null(event_foreign_text(arena, NULL));
+	assert_string_equal(event_foreign_text(arena, "curl/8.5 \xff"), "curl/8.5 ?");
+	assert_null(strstr(event_foreign_text(arena, key), "ghp_"));
+	for (size_t before = 200; before < EVENT_MAX_TEXT; before += 9) {
+		snprintf(text, sizeof(text), "%*s%s", (int)before, "", key);
+		assert_null(strstr(event_foreign_text(arena, text), "ghp_"));
+	}
+	arena_free(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_known_is_written_and_nothing_else),
 		cmocka_unit_test(texts_are_cut_between_characters_and_made_valid),
+		cmocka_unit_test(secrets_in_what_anybody_may_write_are_taken_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,13 +97,19 @@ static struct flood *open_flood(struct book *book)
 }
 
 /* True if it has a record of its own. */
-static bool comes(struct flood *flood, const char *source, unsigned kind, const char *what)
+static bool comes_from(struct flood *flood, const char *tenant, const char *source, unsigned kind,
+		       const char *what)
 {
-	struct flood_verdict verdict = flood_note(flood, source, kind);
+	struct flood_verdict verdict = flood_note(flood, tenant, source, kind);
 
 	if (verdict.merged && verdict.fresh)
 		snprintf(verdict.first, 32, "%s", what);
 	return !verdict.merged;
+}
+
+static bool comes(struct flood *flood, const char *source, unsigned kind, const char *what)
+{
+	return comes_from(flood, NULL, source, kind, what);
 }
 
 static void the_first_of_a_window_are_their_own_and_the_rest_are_one(void **state)
@@ -209,6 +215,46 @@ static void all_together_have_a_limit_and_odd_sources_are_sources(void **state)
 	flood_free(&flood); /* NULL is nothing */
 }
 
+/* All that find no room: each of its own source. */
+static size_t n_merged_of(struct flood *flood, const char *tenant, size_t n, const char *what)
+{
+	char source[32];
+	size_t n_merged = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(source, sizeof(source), "%s%zu", what, i);
+		n_merged += !comes_from(flood, tenant, source, 0, what);
+	}
+	return n_merged;
+}
+
+static void what_is_of_one_tenant_is_counted_in_no_record_of_another(void **state)
+{
+	const size_t n = 4 * (size_t)FLOOD_SOURCES;
+	struct book book;
+	struct flood *flood = open_flood(&book);
+	size_t n_merged;
+
+	(void)state;
+	n_merged = n_merged_of(flood, "a", n, "a");
+	assert_true(n_merged > FLOOD_SOURCES);
+	/* Now a has the entry that is shared: what is left to b are records of its own, but where
+	 * it has a place in the table that is b's alone. */
+	assert_int_equal(n_merged_of(flood, "b", 100, "b"), 0);
+	assert_true(n_merged_of(flood, NULL, 100, "nobody") > 0);
+	assert_true(flood_flush(flood));
+	assert_true(n_merged_of(flood, "a", 100, "a") > 0);
+	pass(FLOOD_WINDOW_MS);
+	pass(FLOOD_WINDOW_MS);
+	/* The same source, for another. */
+	for (int i = 0; i < OWN; i++)
+		assert_true(comes_from(flood, "a", "10.0.0.1", 1, "a"));
+	assert_false(comes_from(flood, "a", "10.0.0.1", 1, "a"));
+	assert_true(comes_from(flood, "b", "10.0.0.1", 1, "b"));
+	assert_true(flood_flush(flood));
+	flood_free(&flood);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +262,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_written_is_offered_again_with_what_came_since),
 		cmocka_unit_test(nothing_goes_uncounted_when_sources_outnumber_the_table),
 		cmocka_unit_test(all_together_have_a_limit_and_odd_sources_are_sources),
+		cmocka_unit_test(what_is_of_one_tenant_is_counted_in_no_record_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ struct world {
 	int hints;
 	int cancel_hints;
 	int grant_hints;
+	int event_hints;
 	char hinted[64];
 	char granted[256];
 };
@@ -75,6 +76,13 @@ static void on_cancel_hint(void *ctx, const char *tenant_id)
 	snprintf(world->hinted, sizeof(world->hinted), "%s", tenant_id != NULL ? tenant_id : "all");
 }
 
+static void on_event_hint(void *ctx)
+{
+	struct world *world = ctx;
+
+	world->event_hints++;
+}
+
 static void on_grant_hint(void *ctx, const char *payload)
 {
 	struct world *world = ctx;
@@ -104,6 +112,7 @@ static struct tenants *new_tenants(struct world *world)
 		.hint = on_hint,
 		.cancel_hint = on_cancel_hint,
 		.grant_hint = on_grant_hint,
+		.event_hint = on_event_hint,
 		.ctx = world,
 	});
 }
@@ -400,7 +409,12 @@ static bool was_granted(void *ctx)
 	return world->grant_hints > 0;
 }
 
-static void grants_have_a_channel_of_their_own(void **state)
+static bool has_events(void *ctx)
+{
+	return ((const struct world *)ctx)->event_hints > 0;
+}
+
+static void grants_and_events_have_channels_of_their_own(void **state)
 {
 	struct world world;
 
@@ -410,6 +424,11 @@ static void grants_have_a_channel_of_their_own(void **state)
 	gate_db_do(world.gate, "SELECT pg_notify('tollgate_grants', 'a b 1 active ')::text AS v");
 	gate_db_until(world.gate, was_granted, &world);
 	assert_string_equal(world.granted, "a b 1 active ");
+	assert_int_equal(world.event_hints, 1);
+	world.event_hints = 0;
+	gate_db_do(world.gate, "INSERT INTO audit.auth_event_log (tenant_id, type) VALUES"
+			       " (gen_random_uuid(), 'acquired')");
+	gate_db_until(world.gate, has_events, &world);
 	assert_int_equal(world.hints, 0);
 	assert_int_equal(world.cancel_hints, 0);
 	tenants_free(&world.tenants);
@@ -565,7 +584,7 @@ int main(void)
 		GATE_DB_TEST(what_is_wanted_is_loaded_and_then_there),
 		GATE_DB_TEST(all_who_wait_are_told_once_in_order_and_a_cancelled_one_never),
 		GATE_DB_TEST(who_starts_anew_while_it_is_told_gets_an_answer_of_its_own),
-		GATE_DB_TEST(grants_have_a_channel_of_their_own),
+		GATE_DB_TEST(grants_and_events_have_channels_of_their_own),
 		GATE_DB_TEST(free_cancels_nothing_of_others_and_may_come_at_any_time),
 		GATE_DB_TEST(anybodys_notification_is_a_hint_and_no_more),
 		GATE_DB_TEST(a_cancelled_request_is_told_apart_from_changes),

@@ -29,7 +29,7 @@ static const char *hex(const uint8_t *id, size_t n)
 	return text;
 }
 
-static const struct source_case {
+static const struct {
 	const char *meta;
 	struct trace_carrier headers;
 	/* "": a new trace */
@@ -79,27 +79,6 @@ static const struct source_case {
 	{ "{\"baggage\":[]}",							   { NULL, NULL, NULL },		    "",	"",	    NULL,  "",      NULL,  NULL },
 };
 
-static void check_source(const struct source_case *one, const struct call_trace *trace)
-{
-	assert_int_equal(trace->has_parent, one->parent[0] != '\0');
-	if (trace->has_parent) {
-		assert_string_equal(trace->trace_id_hex, one->trace_id);
-		assert_string_equal(hex(trace->parent, SPAN_ID_BYTES), one->parent);
-	}
-	assert_int_equal(trace->has_link, one->link[0] != '\0');
-	if (trace->has_link)
-		assert_string_equal(hex(trace->link.context.trace_id, TRACE_ID_BYTES), one->link);
-	assert_int_equal(trace->tracestate == NULL, one->tracestate == NULL);
-	if (trace->tracestate != NULL)
-		assert_string_equal(trace->tracestate, one->tracestate);
-	if (trace->has_link && one->link_state != NULL)
-		assert_string_equal(trace->link.tracestate, one->link_state);
-	assert_int_equal(trace->baggage == NULL, one->baggage == NULL);
-	if (trace->baggage != NULL)
-		assert_string_equal(trace->baggage, one->baggage);
-	assert_int_equal(trace->server.flags & TRACE_SAMPLED, 1);
-}
-
 static void each_source_has_its_place(void **state)
 {
 	(void)state;
@@ -109,7 +88,26 @@ static void each_source_has_its_place(void **state)
 
 		call_trace_begin(NULL, span_of(sources[i].meta), &sources[i].headers, arena,
 				 &trace);
-		check_source(&sources[i], &trace);
+		assert_int_equal(trace.has_parent, sources[i].parent[0] != '\0');
+		if (trace.has_parent) {
+			assert_string_equal(trace.trace_id_hex, sources[i].trace_id);
+			assert_string_equal(hex(trace.parent, SPAN_ID_BYTES), sources[i].parent);
+		}
+		assert_int_equal(trace.has_link, sources[i].link[0] != '\0');
+		if (trace.has_link)
+			assert_string_equal(hex(trace.link.context.trace_id, TRACE_ID_BYTES),
+					    sources[i].link);
+		if ((trace.tracestate == NULL) != (sources[i].tracestate == NULL))
+			fail_msg("row %zu", i);
+		if (trace.tracestate != NULL)
+			assert_string_equal(trace.tracestate, sources[i].tracestate);
+		if (trace.has_link && sources[i].link_state != NULL)
+			assert_string_equal(trace.link.tracestate, sources[i].link_state);
+		if ((trace.baggage == NULL) != (sources[i].baggage == NULL))
+			fail_msg("row %zu", i);
+		if (trace.baggage != NULL)
+			assert_string_equal(trace.baggage, sources[i].baggage);
+		assert_int_equal(trace.server.flags & TRACE_SAMPLED, 1);
 		arena_free(&arena);
 	}
 }

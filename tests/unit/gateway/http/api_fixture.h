@@ -50,6 +50,7 @@ struct exchange {
 	int status; /* 0: not answered */
 	char answer[262144];
 	char etag[64], authenticate[64], retry_after[16];
+	char call_id[UUID_TEXT_BYTES];
 	void (*gone)(void *ctx);
 	void *gone_ctx;
 	/* What the fakes were asked. */
@@ -170,6 +171,8 @@ void exchange_answer(struct exchange *exchange, const struct exchange_answer *an
 		if (strcmp(header->name, "WWW-Authenticate") == 0)
 			snprintf(exchange->authenticate, sizeof(exchange->authenticate), "%s",
 				 header->value);
+		if (strcmp(header->name, "Tollgate-Call-Id") == 0)
+			snprintf(exchange->call_id, sizeof(exchange->call_id), "%s", header->value);
 		if (strcmp(header->name, "Retry-After") == 0)
 			snprintf(exchange->retry_after, sizeof(exchange->retry_after), "%s",
 				 header->value);

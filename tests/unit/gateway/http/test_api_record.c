@@ -33,7 +33,7 @@ bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 	record.slot = slot;
 	record.done = done;
 	record.ctx = ctx;
-	if (!record.merges)
+	if (!record.merges && slot != NULL)
 		*slot = (struct attempt_op *)&record;
 	return !record.merges;
 }
@@ -61,15 +61,16 @@ static struct exchange *ask_recorded(const char *method, const char *path)
 	return exchange;
 }
 
-static void every_route_that_changes_something_has_its_action(void **state)
+static void every_route_that_changes_or_unseals_something_has_its_action(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < api_n_routes; i++) {
 		const struct api_route *route = &api_routes[i];
 		bool changes = strcmp(route->method, "GET") != 0 && route->steps != api_tool_call;
+		bool unseals = route->steps == api_audit_payload;
 		const struct api_action *action = api_action_of(route->steps);
 
-		if (changes != (action != NULL))
+		if ((changes || unseals) != (action != NULL))
 			fail_msg("%s %s", route->method, route->pattern);
 		if (action != NULL)
 			assert_non_null(strchr(api_action_name(action), '.'));
@@ -113,6 +114,22 @@ static void it_stays_a_refusal_if_it_cannot_be_recorded_or_is_one_of_many(void *
 	record.merges = true;
 	ask(exchange);
 	check_problem(exchange, 403, "forbidden");
+	end(exchange);
+}
+
+static void nobody_waits_for_what_the_database_cannot_record_either(void **state)
+{
+	struct exchange *exchange =
+		ask_recorded("DELETE", "/keys/00000000-0000-4000-8000-000000000001");
+
+	(void)state;
+	exchange->role = ROLE_ADMIN;
+	ask(exchange);
+	answer_failure(ERR_TIMEOUT, "57014");
+	check_problem(exchange, 503, "unavailable");
+	assert_int_equal(record.n, 1);
+	assert_null(record.slot);
+	assert_string_equal(record.last.outcome, "unavailable");
 	end(exchange);
 }
 
@@ -161,9 +178,10 @@ static void a_client_that_leaves_meanwhile_is_not_answered(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_route_that_changes_something_has_its_action),
+		cmocka_unit_test(every_route_that_changes_or_unseals_something_has_its_action),
 		cmocka_unit_test(a_refusal_is_recorded_before_it_is_answered),
 		cmocka_unit_test(it_stays_a_refusal_if_it_cannot_be_recorded_or_is_one_of_many),
+		cmocka_unit_test(nobody_waits_for_what_the_database_cannot_record_either),
 		cmocka_unit_test(nobody_is_recorded_as_nobody),
 		cmocka_unit_test(what_only_asks_is_answered_at_once),
 		cmocka_unit_test(a_client_that_leaves_meanwhile_is_not_answered),

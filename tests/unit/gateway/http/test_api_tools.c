@@ -50,6 +50,9 @@ static void a_call_is_checked_and_passed_on_byte_for_byte(void **state)
 	end(exchange);
 }
 
+#define CALL_ID "0198f0aa-5c00-7000-8000-000000000001"
+
+/* Each says which row tells of it, if one does. */
 static void the_answer_of_a_call_is_its_result_or_a_problem(void **state)
 {
 	static const struct {
@@ -76,7 +79,8 @@ static void the_answer_of_a_call_is_its_result_or_a_problem(void **state)
 	for (size_t i = 0; i < COUNT(replies); i++) {
 		struct exchange *exchange = call("{\"name\":\"a__b\"}");
 		const struct call_reply reply = { .http_status = replies[i].http_status,
-						  .body = span_of(replies[i].message) };
+						  .body = span_of(replies[i].message),
+						  .call_id = i % 2 == 0 ? CALL_ID : NULL };
 
 		exchange->sink.message(exchange->sink.ctx, SPAN("{}"));
 		exchange->sink.finish(exchange->sink.ctx, &reply);
@@ -84,6 +88,10 @@ static void the_answer_of_a_call_is_its_result_or_a_problem(void **state)
 			assert_string_equal(exchange->answer, replies[i].answer);
 		else
 			check_problem(exchange, replies[i].status, replies[i].answer);
+		assert_string_equal(exchange->call_id, i % 2 == 0 ? CALL_ID : "");
+		if (replies[i].status != 200)
+			assert_true((strstr(exchange->answer, "\"call_id\":\"" CALL_ID "\"") !=
+				     NULL) == (i % 2 == 0));
 		assert_false(exchange->call_left);
 		end(exchange);
 	}

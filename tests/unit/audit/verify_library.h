@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_UNIT_AUDIT_VERIFY_LINKS_H
-#define TESTS_UNIT_AUDIT_VERIFY_LINKS_H
+#ifndef TESTS_UNIT_AUDIT_VERIFY_LIBRARY_H
+#define TESTS_UNIT_AUDIT_VERIFY_LIBRARY_H
 
-/* What the book of verify_fixture.h is built of: calls, seals of events and anchors. */
+/*
+ * A book with everything that a verifier may meet, built directly in PostgreSQL: chains of epochs,
+ * calls of one and of two records, a reduced row, seals of events, payloads, anchors in a file too,
+ * rows that no anchor holds yet, and a partition that was sealed and dropped, with runs of links at
+ * its edges. What was built is remembered, link by link.
+ */
 
 #include <sys/stat.h>
 
@@ -23,6 +28,8 @@
 #define MAX_FOUND     64
 #define ANCHORS_FILE  "/anchors.jsonl"
 #define EVENTS_A_SEAL 5
+/* Of a call, so that what is not anchored yet is younger than what is. */
+#define ANCHOR_EACH_US INT64_C(1000000)
 
 struct made {
 	unsigned chain;
@@ -66,6 +73,7 @@ struct library {
 	struct found found[MAX_FOUND];
 	size_t n_found;
 	size_t page_rows;
+	bool keeps_old; /* the old day is not dropped */
 };
 
 /* --- statements ------------------------------------------------------------------------------ */
@@ -309,6 +317,21 @@ static inline void make_call(struct library *l, unsigned chain, int64_t started_
 	buf_fini(&closing);
 }
 
+/* A call that was open when a process ended, and had no room for its end. */
+static inline void put_open_call(struct library *l, unsigned n, const uint8_t *seed)
+{
+	struct buf opening, closing;
+	struct told told;
+
+	assert_int_equal(n % 2, 1);
+	tell_call(&told, n, l->new_day_us + INT64_C(3600000000), 0);
+	encode_call(&told, n, &opening, &closing);
+	insert_row(l, &kind_calls,
+		   &(struct batch_row){ .opening = buf_span(&opening), .seed = seed });
+	buf_fini(&opening);
+	buf_fini(&closing);
+}
+
 /* --- events ---------------------------------------------------------------------------------- */
 
 static inline void make_events(struct library *l, unsigned chain)
@@ -378,6 +401,87 @@ static inline void make_anchor(struct library *l, unsigned chain, int64_t at_us)
 	append_line(l, &line);
 	buf_fini(&record);
 	buf_fini(&line);
+}
+
+/* --- the dropped partition ------------------------------------------------------------------- */
+
+static inline void on_partition_sealed(void *ctx, const struct sealed_partition *sealed,
+				       const struct err *err)
+{
+	struct library *l = ctx;
+
+	l->sealed = true;
+	l->seal_err = (struct err){ .text = "" };
+	if (err != NULL) {
+		l->seal_err = *err;
+		return;
+	}
+	free(l->statement);
+	l->statement = mem_strndup(sealed->statement.p, sealed->statement.n);
+	memcpy(l->signature, "\\x", 2);
+	hex_encode(sealed->signature, sizeof(sealed->signature), l->signature + 2);
+}
+
+static inline bool is_partition_sealed(void *ctx)
+{
+	return ((struct library *)ctx)->sealed;
+}
+
+/* False: it does not verify. The seal is then not made. */
+static inline bool seal_partition(struct library *l, int64_t day_us, const char *partition)
+{
+	struct partition_sealer_params params = {
+		.loop = l->desk.base.loop,
+		.db = l->desk.base.db,
+		.seed = l->seed,
+		.seal = {.log = "call_log",
+			  .from_us = day_us,
+			  .to_us = day_us + DAY_US,
+			  .sealed_us = loop_unix_us()},
+		.done = on_partition_sealed,
+		.ctx = l,
+	};
+
+	snprintf(params.seal.partition, sizeof(params.seal.partition), "%s", partition);
+	l->sealed = false;
+	partition_sealer_start(&l->sealer, &params);
+	run_until(&l->desk.base, is_partition_sealed, l);
+	return l->seal_err.text[0] == '\0';
+}
+
+static inline bool drop_sealed(struct library *l, const char *partition, struct statement *out)
+{
+	const struct span params[] = { span_of(partition), span_of(l->statement),
+				       span_of(l->signature) };
+
+	return try_sql(l, "SELECT audit.drop_partition($1::name, $2, $3::bytea)::text AS v", params,
+		       3, out);
+}
+
+static inline void partition_of(int64_t day_us, char out[PARTITION_NAME_BYTES])
+{
+	char at[TEXT_TIME_BYTES];
+
+	text_time(day_us, at);
+	snprintf(out, PARTITION_NAME_BYTES, "call_log_standard_%.4s%.2s%.2s", at, at + 5, at + 8);
+}
+
+static inline void drop_old_day(struct library *l)
+{
+	char partition[PARTITION_NAME_BYTES];
+	struct statement statement;
+
+	partition_of(l->old_day_us, partition);
+	if (!seal_partition(l, l->old_day_us, partition))
+		print_error("%s\n", l->seal_err.text);
+	assert_string_equal(l->seal_err.text, "");
+	if (!drop_sealed(l, partition, &statement))
+		print_error("%s\n", statement.err.text);
+	assert_false(statement.failed);
+	for (size_t i = 0; i < l->n_links; i++) {
+		if (l->links[i].n != 0 && l->links[i].started_us < l->old_day_us + DAY_US)
+			l->links[i].dropped = true;
+	}
 }
 
 #endif
