@@ -163,6 +163,7 @@ static enum api_result ask(struct api_request *request, const struct listed *lis
 	};
 	bool starts = listed->place.call_id[0] == '\0';
 	char from[TEXT_TIME_BYTES], to[TEXT_TIME_BYTES], at[TEXT_TIME_BYTES];
+	const struct span none = { 0 };
 	struct span params[N_COMMON + MAX_FILTERS];
 	struct db_statement statement = { listed->listing->sql, params, N_COMMON };
 
@@ -172,8 +173,8 @@ static enum api_result ask(struct api_request *request, const struct listed *lis
 	params[0] = span_of(listed->tenant_id);
 	params[1] = span_of(from);
 	params[2] = span_of(to);
-	params[3] = starts ? (struct span){ 0 } : span_of(at);
-	params[4] = starts ? (struct span){ 0 } : span_of(listed->place.call_id);
+	params[3] = starts ? none : span_of(at);
+	params[4] = starts ? none : span_of(listed->place.call_id);
 	params[5] = audit_number(request, (int64_t)listed->limit + 1);
 	for (size_t i = 0; listed->listing->filters[i] != NULL; i++)
 		params[statement.n_params++] = listed->filters[i];
