@@ -55,7 +55,7 @@ static int look(const struct cli *cli, struct survey *survey)
 
 static int show(struct cli *cli, const void *options)
 {
-	struct survey survey = { .n_rows = 0 };
+	struct survey survey = { .spool = { .n_segments = 0 } };
 	int code = look(cli, &survey);
 
 	(void)options;
