@@ -55,7 +55,7 @@ static int look(const struct cli *cli, struct survey *survey)
 
 static int show(struct cli *cli, const void *options)
 {
-	struct survey survey = { .spool = { .n_segments = 0 } };
+	struct survey survey;
 	int code = look(cli, &survey);
 
 	(void)options;
@@ -237,7 +237,7 @@ static int drain_book(struct draining *draining, const struct survey *survey)
 static int drain(struct cli *cli, const void *options)
 {
 	struct draining draining = { .cli = cli };
-	struct survey survey;
+	struct survey survey = { .n_rows = 0 };
 	struct err err;
 	int code;
 
