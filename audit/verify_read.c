@@ -79,8 +79,9 @@ const char verify_unchained_sql[] =
 
 /* Whoever dropped the constraint against them. */
 const char verify_misplaced_sql[] =
-	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE c.chain_id IS NOT NULL"
-	" AND (c.chain_seq IS NULL OR c.chain_seq = -9223372036854775808) LIMIT $1::bigint";
+	"SELECT " ROW_COLUMNS " FROM audit.call_log c WHERE (c.chain_id IS NOT NULL"
+	" AND (c.chain_seq IS NULL OR c.chain_seq = -9223372036854775808))"
+	" OR (c.chain_id IS NULL AND NOT isfinite(c.started_at)) LIMIT $1::bigint";
 
 const char verify_event_ranges_sql[] =
 	"SELECT r.source, r.covered + 1 AS first_n, r.first_n - 1 AS last_n FROM ("

@@ -33,7 +33,7 @@ extern const char verify_rights_sql[];
 extern const char verify_old_sql[];
 /* Rows of no chain behind time $1 and call $2, but before time $3, $4 at most. */
 extern const char verify_unchained_sql[];
-/* Rows that have a chain and no place in it, $1 at most. */
+/* Rows that have a chain and no place in it, or neither a chain nor a time, $1 at most. */
 extern const char verify_misplaced_sql[];
 /* Ranges of events that no seal covers although a later one was made before $1, $2 at most. */
 extern const char verify_event_ranges_sql[];

@@ -237,7 +237,7 @@ static int drain_book(struct draining *draining, const struct survey *survey)
 static int drain(struct cli *cli, const void *options)
 {
 	struct draining draining = { .cli = cli };
-	struct survey survey = { .n_rows = 0 };
+	struct survey survey = { 0 };
 	struct err err;
 	int code;
 

@@ -14,12 +14,23 @@
 /* Of one migration, waiting for another program's included. */
 #define TEXT_TIMEOUT_MS INT64_C(900000)
 
-/* Every round begins so, and locks anew: another program may have been faster. The number is
- * ours alone; ensure_partitions has its own. */
+/* Every round begins so, and locks anew: another program may have been faster. The number is for
+ * the first round only: whoever may connect could hold it, and nobody else the table. */
 #define BEGIN                                                                                      \
 	"BEGIN ISOLATION LEVEL READ COMMITTED;"                                                    \
-	"SET LOCAL search_path = pg_catalog, pg_temp;"                                             \
-	"SELECT pg_advisory_xact_lock(4935230117);"                                                \
+	"SET LOCAL search_path = pg_catalog, pg_temp;"
+/* Of the catalogs themselves: what to_regclass has not found it may not find again behind a lock.
+ */
+#define KNOWS                                                                                      \
+	"EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"             \
+	" WHERE n.nspname = 'tollgate' AND c.relname = 'tollgate_migrations')"
+#define LOCK                                                                                       \
+	"DO $$BEGIN"                                                                               \
+	" IF NOT " KNOWS " THEN PERFORM pg_advisory_xact_lock(4935230117); END IF;"                \
+	" IF " KNOWS " THEN"                                                                       \
+	"  LOCK TABLE tollgate.tollgate_migrations IN SHARE UPDATE EXCLUSIVE MODE;"                \
+	" END IF; END$$;"
+#define LOOK                                                                                       \
 	"SELECT set_config('app.event',"                                                           \
 	" '{\"via\":\"migrate\",\"client\":\"tollgate/" TOLLGATE_VERSION "\"}', true);"            \
 	"SELECT to_regclass('tollgate.tollgate_migrations') IS NOT NULL AS found"
@@ -146,7 +157,7 @@ static const char *on_next(void *ctx, const struct db_result *result)
 		break;
 	}
 	migrate->state = MIGRATE_BEGINNING;
-	return BEGIN;
+	return migrate->dry_run ? BEGIN LOOK : BEGIN LOCK LOOK;
 }
 
 static void on_done(void *ctx, const struct err *err)

@@ -5,8 +5,8 @@
 /*
  * Brings a database to the schema that this program was built for.
  *
- * Each migration is one transaction with its row in tollgate.tollgate_migrations, under an
- * advisory lock, so that two programs that start at once do not both apply it. What the database
+ * Each migration is one transaction with its row in tollgate.tollgate_migrations, under a
+ * lock on that, so that two programs that start at once do not both apply it. What the database
  * has must be the beginning of what we carry, text for text; anything else is refused
  * (ERR_CONFLICT) with nothing changed.
  */

@@ -72,8 +72,10 @@ int telemetry_pairs(const char *text, struct arena *arena,
 		if (n == TELEMETRY_MAX_PAIRS)
 			return err_set(err, ERR_BAD_REQUEST, "there are more than %d entries",
 				       TELEMETRY_MAX_PAIRS);
-		if (pair_of(one, arena, &out[n++]) < 0)
-			return err_set(err, ERR_BAD_REQUEST, REDACTED_FORM);
+		if (pair_of(one, arena, &out[n++]) < 0) {
+			err_set(err, ERR_BAD_REQUEST, REDACTED_FORM);
+			return -1;
+		}
 	}
 	return n;
 }

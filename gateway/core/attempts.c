@@ -287,12 +287,15 @@ struct attempts *attempts_new(struct loop *loop, struct db *db, const char *node
 void attempts_free(struct attempts **slot)
 {
 	struct attempts *attempts = *slot;
+	struct attempt_op *at, *next;
 
 	if (attempts == NULL)
 		return;
 	*slot = NULL;
-	while (attempts->waiting != NULL)
-		op_free(attempts->waiting);
+	DL_FOREACH_SAFE(attempts->waiting, at, next)
+	{
+		op_free(at);
+	}
 	timer_stop(&attempts->retry);
 	deferred_cancel(&attempts->drain_call);
 	flood_free(&attempts->flood);
@@ -325,7 +328,7 @@ static const char *source_of(const struct attempt *attempt)
 bool attempts_write(struct attempts *attempts, struct attempt_op **slot,
 		    const struct attempt *attempt, attempt_done *done, void *ctx)
 {
-	struct flood_verdict verdict = { .merged = false };
+	struct flood_verdict verdict = { false, NULL, false };
 	struct attempt_op *op;
 
 	if (attempt->kind == ATTEMPT_SIGNIN || strcmp(attempt->outcome, "ok") != 0)

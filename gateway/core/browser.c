@@ -255,9 +255,8 @@ static void on_row(void *ctx, const struct db_result *const *results, size_t n,
 	assert(n == 1);
 	if (op->kind == OP_SIGN_IN && db_rows(results[0]) == 0)
 		refuse(op, "code_unknown", NULL, ERR_UNAUTHENTICATED, no[op->kind]);
-	else if (op->kind != OP_SIGN_OUT && db_rows(results[0]) == 0)
-		fail(op, ERR_UNAUTHENTICATED, no[op->kind]);
-	else if (op->kind == OP_SIGN_IN && is_void(results[0]))
+	else if ((op->kind != OP_SIGN_OUT && db_rows(results[0]) == 0) ||
+		 (op->kind == OP_SIGN_IN && is_void(results[0])))
 		fail(op, ERR_UNAUTHENTICATED, no[op->kind]);
 	else
 		tell(op, results[0]);

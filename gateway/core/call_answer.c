@@ -7,7 +7,7 @@
 #include "gateway/core/envelope.h"
 
 #define MAX_MESSAGE_BYTES ((size_t)1000)
-#define MAX_STAMP_BYTES	  128
+#define MAX_STAMP_BYTES	  ((size_t)128)
 
 static void begin(struct call *call, int http_status, enum book_outcome outcome)
 {

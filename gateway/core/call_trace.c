@@ -10,7 +10,7 @@
 
 #define MAX_ATTRIBUTES 16
 #define MAX_TEXT_BYTES 256 /* of each name and id */
-#define MAX_SPAN_NAME  (2 * MAX_TEXT_BYTES)
+#define MAX_SPAN_NAME  ((size_t)2 * MAX_TEXT_BYTES)
 
 struct attributes {
 	struct otlp_attribute list[MAX_ATTRIBUTES];

@@ -81,13 +81,6 @@ static int read_filter(struct api_request *request, struct listed *listed, const
 	return err_set(err, ERR_BAD_REQUEST, "there is no parameter %.64s here", name);
 }
 
-static int read_time(const char *name, const char *value, int64_t *out, struct err *err)
-{
-	if (text_parse_time(value, out, err) == 0 && *out >= 0)
-		return 0;
-	return err_set(err, ERR_BAD_REQUEST, "%s is a time such as 2026-11-20T12:31:00Z", name);
-}
-
 static int read_tenant(struct api_request *request, struct listed *listed, const char *value,
 		       struct err *err)
 {
@@ -124,9 +117,9 @@ static int read_pair(struct api_request *request, struct listed *listed, const c
 	if (strcmp(name, "limit") == 0)
 		return read_limit(listed, value, err);
 	if (strcmp(name, "from") == 0)
-		return read_time(name, value, &listed->place.from_us, err);
+		return audit_read_time(loop_unix_us(), name, value, &listed->place.from_us, err);
 	if (strcmp(name, "to") == 0)
-		return read_time(name, value, &listed->place.to_us, err);
+		return audit_read_time(loop_unix_us(), name, value, &listed->place.to_us, err);
 	if (strcmp(name, "tenant") == 0)
 		return read_tenant(request, listed, value, err);
 	if (strcmp(name, "cursor") == 0)
@@ -163,7 +156,6 @@ static enum api_result ask(struct api_request *request, const struct listed *lis
 	};
 	bool starts = listed->place.call_id[0] == '\0';
 	char from[TEXT_TIME_BYTES], to[TEXT_TIME_BYTES], at[TEXT_TIME_BYTES];
-	const struct span none = { 0 };
 	struct span params[N_COMMON + MAX_FILTERS];
 	struct db_statement statement = { listed->listing->sql, params, N_COMMON };
 
@@ -173,8 +165,8 @@ static enum api_result ask(struct api_request *request, const struct listed *lis
 	params[0] = span_of(listed->tenant_id);
 	params[1] = span_of(from);
 	params[2] = span_of(to);
-	params[3] = starts ? none : span_of(at);
-	params[4] = starts ? none : span_of(listed->place.call_id);
+	params[3] = span_of(starts ? NULL : at);
+	params[4] = span_of(starts ? NULL : listed->place.call_id);
 	params[5] = audit_number(request, (int64_t)listed->limit + 1);
 	for (size_t i = 0; listed->listing->filters[i] != NULL; i++)
 		params[statement.n_params++] = listed->filters[i];

@@ -184,11 +184,9 @@ static int read_tenant(struct reading *reading, const struct parameter *paramete
 	return 0;
 }
 
-/* "now", so long ago, or a time. */
-static int read_time(const struct reading *reading, const char *name, const char *value,
-		     int64_t *out, struct err *err)
+int audit_read_time(int64_t now_us, const char *name, const char *value, int64_t *out,
+		    struct err *err)
 {
-	int64_t now_us = reading->params->now_us;
 	int64_t ms;
 
 	if (strcmp(value, "now") == 0)
@@ -208,14 +206,16 @@ static int read_from(struct reading *reading, const struct parameter *parameter,
 		     struct err *err)
 {
 	reading->has_from = true;
-	return read_time(reading, parameter->name, value, &reading->out->from_us, err);
+	return audit_read_time(reading->params->now_us, parameter->name, value,
+			       &reading->out->from_us, err);
 }
 
 static int read_to(struct reading *reading, const struct parameter *parameter, const char *value,
 		   struct err *err)
 {
 	reading->has_to = true;
-	return read_time(reading, parameter->name, value, &reading->out->to_us, err);
+	return audit_read_time(reading->params->now_us, parameter->name, value,
+			       &reading->out->to_us, err);
 }
 
 static int read_limit(struct reading *reading, const struct parameter *parameter, const char *value,

@@ -78,6 +78,10 @@ struct audit_query {
 /* What `by` may be; ends with NULL. */
 extern const char *const audit_groups[];
 
+/* A time, how long ago, or "now". -1: err says what would be one. */
+int audit_read_time(int64_t now_us, const char *name, const char *value, int64_t *out,
+		    struct err *err) MUST_CHECK;
+
 struct audit_query_params {
 	struct span query; /* raw */
 	unsigned takes;

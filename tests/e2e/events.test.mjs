@@ -463,6 +463,8 @@ describe('the lists', () => {
     assert.ok(made.some(({ action, after: is }) => action === 'user.create' && is?.name === 'eve'));
     const since = made[0].at;
     assert.ok((await list(`admin-events?from=${since}`)).items.every(({ at }) => at >= since));
+    assert.ok((await list('admin-events?from=1h&to=now')).items.length >= 7);
+    assert.equal((await list('admin-events?from=2d&to=1d')).items.length, 0);
     const signins = (await list('auth-events?type=signin_completed&user=ana')).items;
     assert.ok(signins.length >= 2 && signins.every((one) => one.user === 'ana'));
     const ingested = (await list('auth-events?type=token_ingested&connection=mine')).items;

@@ -22,43 +22,9 @@ static int start_program_of(void **state)
 		       : 0;
 }
 
-static char *chain_of(const struct library *l, unsigned chain)
-{
-	static char text[UUID_TEXT_BYTES];
-
-	uuid_text(l->chains[chain].id, text);
-	return text;
-}
-
-static void run_sql(struct library *l, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void run_sql(struct library *l, const char *format, ...)
-{
-	char sql[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(sql, sizeof(sql), format, args);
-	va_end(args);
-	must_sql(l, sql);
-}
-
 static void put_back_anchors(struct library *l)
 {
 	must_sql(l, "INSERT INTO audit.anchors SELECT * FROM kept.anchors ON CONFLICT DO NOTHING");
-}
-
-static void expect_found(const struct library *l, size_t i, enum verify_problem problem,
-			 enum verify_kind kind, uint64_t first, uint64_t last)
-{
-	if (i >= l->n_found || l->found[i].problem != problem || l->found[i].record.kind != kind ||
-	    l->found[i].record.first != first || l->found[i].record.last != last)
-		print_found(l);
-	assert_true(i < l->n_found);
-	assert_int_equal(l->found[i].problem, problem);
-	assert_int_equal(l->found[i].record.kind, kind);
-	assert_int_equal(l->found[i].record.first, first);
-	assert_int_equal(l->found[i].record.last, last);
 }
 
 /* --- the whole book -------------------------------------------------------------------------- */
@@ -370,6 +336,19 @@ static void a_row_of_a_chain_without_a_place_in_it_is_named(void **state)
 	remove_fakes(l);
 }
 
+static void a_row_of_no_chain_and_no_time_is_named(void **state)
+{
+	struct library *l = *state;
+
+	must_sql(l, "CREATE TABLE audit_parts.for_ever PARTITION OF audit_parts.call_log_standard"
+		    " FOR VALUES FROM ('2200-01-01') TO (MAXVALUE)");
+	must_sql(l, FAKE_CALL "'infinity', '" UUID_NIL "', 'ok', '" FAKE_CHAIN
+			      "', 1, 1, NULL, NULL, NULL");
+	expect_fake(l, VERIFY_UNCHAINED);
+	remove_fakes(l);
+	must_sql(l, "DROP TABLE audit_parts.for_ever");
+}
+
 static void a_row_of_no_chain_is_named_if_an_anchor_is_older(void **state)
 {
 	struct library *l = *state;
@@ -581,6 +560,7 @@ int main(void)
 		cmocka_unit_test(rows_that_are_signed_as_links_of_no_chain_are_good),
 		cmocka_unit_test(a_chain_without_any_anchor_is_named_once_it_is_late),
 		cmocka_unit_test(a_row_of_a_chain_without_a_place_in_it_is_named),
+		cmocka_unit_test(a_row_of_no_chain_and_no_time_is_named),
 		cmocka_unit_test(a_row_of_no_chain_is_named_if_an_anchor_is_older),
 		cmocka_unit_test(a_link_behind_the_last_anchor_has_to_be_young),
 		cmocka_unit_test(a_chain_is_not_young_because_it_ends_in_the_future),

@@ -206,4 +206,40 @@ static inline int end_libraries(void **state)
 	return 0;
 }
 
+/* --- for tests ------------------------------------------------------------------------------- */
+
+static inline char *chain_of(const struct library *l, unsigned chain)
+{
+	static char text[UUID_TEXT_BYTES];
+
+	uuid_text(l->chains[chain].id, text);
+	return text;
+}
+
+static inline void run_sql(struct library *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static inline void run_sql(struct library *l, const char *format, ...)
+{
+	char sql[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sql, sizeof(sql), format, args);
+	va_end(args);
+	must_sql(l, sql);
+}
+
+static inline void expect_found(const struct library *l, size_t i, enum verify_problem problem,
+				enum verify_kind kind, uint64_t first, uint64_t last)
+{
+	if (i >= l->n_found || l->found[i].problem != problem || l->found[i].record.kind != kind ||
+	    l->found[i].record.first != first || l->found[i].record.last != last)
+		print_found(l);
+	assert_true(i < l->n_found);
+	assert_int_equal(l->found[i].problem, problem);
+	assert_int_equal(l->found[i].record.kind, kind);
+	assert_int_equal(l->found[i].record.first, first);
+	assert_int_equal(l->found[i].record.last, last);
+}
+
 #endif

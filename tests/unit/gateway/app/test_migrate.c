@@ -319,6 +319,23 @@ static void the_runtime_role_may_ask_but_not_migrate(void **state)
 	assert_int_equal(run.n, 0);
 }
 
+/* Advisory locks take no right. */
+static void who_may_connect_cannot_hold_it_up(void **state)
+{
+	struct fixture *f = *state;
+	struct plan ours = { .list = migrations, .n = n_migrations - 1 };
+	const struct plan all = plan_all();
+	struct shot shot;
+
+	assert_int_equal(migrate(f, &ours), n_migrations - 1);
+	assert_string_equal(ask(f, &shot,
+				"SELECT count(pg_advisory_lock(4935230000 + i)) AS v"
+				" FROM generate_series(0, 999) i"),
+			    "1000");
+	assert_int_equal(migrate(f, &all), 1);
+	ask(f, &shot, "SELECT pg_advisory_unlock_all()::text AS v");
+}
+
 static void no_such_database_is_unavailable(void **state)
 {
 	struct fixture *f = *state;
@@ -382,6 +399,7 @@ int main(void)
 		MIGRATE_TEST(two_at_once_apply_each_migration_once),
 		MIGRATE_TEST(a_failing_migration_is_rolled_back_and_those_before_it_stay),
 		MIGRATE_TEST(the_runtime_role_may_ask_but_not_migrate),
+		MIGRATE_TEST(who_may_connect_cannot_hold_it_up),
 		MIGRATE_TEST(no_such_database_is_unavailable),
 		MIGRATE_TEST(cancel_means_silence),
 	};
