@@ -5,61 +5,16 @@
 #include <endian.h>
 #include <string.h>
 
-#include "audit/redact.h"
+#include "audit/event_priv.h"
 #include "base/be64.h"
-#include "base/crypto.h"
-#include "base/span.h"
 #include "base/text.h"
-#include "base/utf8.h"
 
-#define VERSION		 2
-#define OLDEST_VERSION	 1 /* the same with fewer fields */
-#define FIELD_HEAD_BYTES 3 /* id and length, before a field's bytes */
-#define NUMBER_BYTES	 8
-#define ELLIPSIS	 "\xE2\x80\xA6"
-/* What a text with secrets in it may grow to before it is cut. */
-#define REDACTED_MAX_BYTES ((size_t)64 << 10)
+#define OLDEST_VERSION 1 /* the same with fewer fields */
 
-enum {
-	AT_VERSION = 0,
-	AT_CALL_ID = 1,
-	AT_STARTED = AT_CALL_ID + EVENT_UUID_BYTES,
-	AT_TENANT_ID = AT_STARTED + NUMBER_BYTES,
-};
-
-enum kind { KIND_UUID, KIND_TEXT, KIND_NUMBER, KIND_DIGEST };
-
-static const struct {
-	enum kind kind;
-	uint16_t max_bytes;
-} fields[N_FIELDS] = {
+const struct event_field_rule event_fields[N_FIELDS] = {
 #define X(name, kind, max) [FIELD_##name] = { KIND_##kind, (max) },
 	EVENT_FIELDS(X)
 #undef X
-};
-
-/*
- * What secrets are looked for in: whatever words came from a client or an upstream. The rest is
- * ours, or was configured by the tenant's own administrators: names of tenants, users, keys,
- * connections and personas stand as they are, because they are what rows are grouped by.
- */
-static const enum redaction {
-	REDACT_NOT,
-	REDACT_FREE, /* text of any bytes */
-	REDACT_JSON, /* text of one JSON value */
-} redactions[N_FIELDS] = {
-	[FIELD_CLIENT] = REDACT_FREE,	  /* clientInfo or User-Agent */
-	[FIELD_METHOD] = REDACT_FREE,	  /* of refused requests it is anything */
-	[FIELD_TOOL] = REDACT_FREE,	  /* so is this */
-	[FIELD_REQUEST_ID] = REDACT_JSON, /* a string may hold anything, escaped */
-	[FIELD_ARGUMENTS] = REDACT_JSON,  /* and by the rules for arguments */
-	[FIELD_PROTOCOL_VERSION] = REDACT_FREE,
-	[FIELD_TRACE_ID] = REDACT_FREE,
-	[FIELD_SPAN_ID] = REDACT_FREE,
-	[FIELD_ERROR_TYPE] = REDACT_FREE,
-	[FIELD_ERROR_MESSAGE] = REDACT_FREE, /* an upstream's own words, or such as quote a peer */
-	[FIELD_PURPOSE] = REDACT_FREE,
-	[FIELD_ACCOUNT] = REDACT_FREE, /* as the upstream names it */
 };
 
 static const char *const outcomes[] = {
@@ -75,21 +30,14 @@ const char *book_outcome_name(enum book_outcome outcome)
 	return outcomes[outcome];
 }
 
-/* Writing. */
-
-struct writer {
-	struct buf *out;
-	const struct redact_rules *rules;
-};
-
-/* Returns where the field's bytes begin, for field_end. */
-static size_t field_begin(struct buf *out, enum event_field field)
+size_t event_field_begin(struct buf *out, enum event_field field)
 {
-	buf_append(out, (const char[FIELD_HEAD_BYTES]){ (char)field }, FIELD_HEAD_BYTES);
+	buf_append(out, (const char[EVENT_FIELD_HEAD_BYTES]){ (char)field },
+		   EVENT_FIELD_HEAD_BYTES);
 	return out->len;
 }
 
-static void field_end(struct buf *out, size_t start)
+void event_field_end(struct buf *out, size_t start)
 {
 	uint16_t n = htobe16((uint16_t)(out->len - start));
 
@@ -97,289 +45,69 @@ static void field_end(struct buf *out, size_t start)
 	memcpy(out->data + start - sizeof(n), &n, sizeof(n));
 }
 
-static bool is_clean(struct span text)
+bool event_text_is_clean(struct span text)
 {
 	return text_is_utf8(text.p, text.n) && memchr(text.p, '\0', text.n) == NULL;
-}
-
-/* Stops as soon as the limit is reached, however long the text is. */
-static void add_mended(struct buf *out, struct span text, size_t max_bytes)
-{
-	const unsigned char *p = (const unsigned char *)text.p;
-	size_t start = out->len;
-	size_t keep = start; /* the last end of a character with room for the ellipsis behind */
-
-	while (text.n > 0) {
-		size_t step = utf8_sequence(p, text.n);
-		struct span piece = { (const char *)p, step };
-
-		if (step == 0 || *p == '\0') {
-			piece = SPAN(UTF8_REPLACEMENT);
-			step = 1;
-		}
-		if (out->len - start + piece.n > max_bytes) {
-			out->len = keep;
-			buf_add(out, ELLIPSIS);
-			return;
-		}
-		buf_add_span(out, piece);
-		if (out->len - start + strlen(ELLIPSIS) <= max_bytes)
-			keep = out->len;
-		p += step;
-		text.n -= step;
-	}
-}
-
-static void put_clean_text(struct buf *out, enum event_field field, struct span text)
-{
-	size_t max_bytes = fields[field].max_bytes;
-	size_t start = field_begin(out, field);
-
-	if (text.n <= max_bytes && is_clean(text))
-		buf_add_span(out, text);
-	else
-		add_mended(out, text, max_bytes);
-	field_end(out, start);
-}
-
-/* The limit is for what is kept: what comes is read a little further. */
-static void put_text(struct writer *writer, enum event_field field, struct span text)
-{
-	size_t max_bytes = fields[field].max_bytes;
-	struct buf kept;
-	struct err err;
-
-	if (text.p == NULL)
-		return;
-	buf_init(&kept, REDACTED_MAX_BYTES);
-	if (redactions[field] == REDACT_JSON && memchr(text.p, '\\', text.n) != NULL &&
-	    span_check(text, NULL, &err) == 0) {
-		redact_arguments(writer->rules, text, REDACTED_MAX_BYTES, &kept);
-		text = buf_span(&kept);
-	} else if (redactions[field] != REDACT_NOT &&
-		   redact_text(writer->rules, text, max_bytes, &kept)) {
-		text = buf_span(&kept);
-	}
-	put_clean_text(writer->out, field, text);
-	buf_wipe(&kept);
-}
-
-/* An id that is none is left out: it is ours, and not worth a row. */
-static void put_uuid(struct buf *out, enum event_field field, const char *text)
-{
-	uint8_t id[EVENT_UUID_BYTES];
-	size_t start;
-
-	if (!uuid_parse(text, id))
-		return;
-	start = field_begin(out, field);
-	buf_append(out, id, sizeof(id));
-	field_end(out, start);
-}
-
-/* Of DIGEST kind; NULL: absent. */
-static void put_digest(struct buf *out, enum event_field field, const uint8_t *digest)
-{
-	size_t start;
-
-	if (digest == NULL)
-		return;
-	start = field_begin(out, field);
-	buf_append(out, digest, fields[field].max_bytes);
-	field_end(out, start);
-}
-
-/* Negative: absent. */
-static void put_number(struct buf *out, enum event_field field, int64_t value)
-{
-	size_t start;
-
-	if (value < 0)
-		return;
-	start = field_begin(out, field);
-	be64_put(out, (uint64_t)value);
-	field_end(out, start);
-}
-
-static int64_t number_of(size_t n)
-{
-	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
-}
-
-static void put_arguments(struct writer *writer, const struct book_call *call)
-{
-	struct buf *out = writer->out;
-	size_t start;
-
-	if (call->arguments.p == NULL ||
-	    (call->audit_level != NULL && strcmp(call->audit_level, "metadata") == 0))
-		return;
-	start = field_begin(out, FIELD_ARGUMENTS);
-	redact_arguments(writer->rules, call->arguments, BOOK_MAX_ARGUMENTS, out);
-	field_end(out, start);
-}
-
-/* The row must say the same, and it says a time as base/text writes it. */
-static int64_t storable(int64_t unix_us)
-{
-	const int64_t us_per_second = 1000000;
-	const int64_t first_us = INT64_C(-62135596800) * us_per_second; /* 0001-01-01 */
-	const int64_t last_us = INT64_C(253402300800) * us_per_second - 1;
-
-	if (unix_us < first_us)
-		return first_us;
-	return unix_us > last_us ? last_us : unix_us;
-}
-
-static void put_head(struct buf *out, const struct book_call *call)
-{
-	uint8_t id[EVENT_UUID_BYTES];
-	bool valid = uuid_parse(call->call_id, id);
-
-	assert(valid);
-	buf_append(out, (const char[]){ VERSION }, 1);
-	buf_append(out, id, sizeof(id));
-	be64_put(out, (uint64_t)storable(call->started_us));
-	if (!uuid_parse(call->tenant_id, id))
-		memset(id, 0, sizeof(id));
-	buf_append(out, id, sizeof(id));
-}
-
-static void put_call(struct writer *writer, const struct book_call *call, const char *node_id)
-{
-	put_uuid(writer->out, FIELD_NODE_ID, node_id);
-	put_text(writer, FIELD_TENANT, span_of(call->tenant));
-	put_uuid(writer->out, FIELD_USER_ID, call->user_id);
-	put_text(writer, FIELD_USER_NAME, span_of(call->user_name));
-	put_text(writer, FIELD_API_KEY, span_of(call->api_key));
-	put_uuid(writer->out, FIELD_CONNECTION_ID, call->connection_id);
-	put_text(writer, FIELD_CONNECTION, span_of(call->connection));
-	put_text(writer, FIELD_CLIENT, call->client);
-	put_text(writer, FIELD_METHOD, call->method);
-	put_text(writer, FIELD_TOOL, call->tool);
-	put_text(writer, FIELD_REQUEST_ID, call->request_id);
-	put_arguments(writer, call);
-	put_text(writer, FIELD_PROTOCOL_VERSION, span_of(call->protocol_version));
-	put_text(writer, FIELD_SESSION_ID, span_of(call->session_id));
-	put_text(writer, FIELD_SOURCE_IP, span_of(call->source_ip));
-	put_text(writer, FIELD_TRACE_ID, call->trace_id);
-	put_text(writer, FIELD_SPAN_ID, call->span_id);
-	put_number(writer->out, FIELD_REQUEST_BYTES, number_of(call->request_bytes));
-}
-
-static void put_result(struct writer *writer, const struct book_result *result)
-{
-	assert((size_t)result->outcome < N_OUTCOMES);
-	put_number(writer->out, FIELD_OUTCOME, (int64_t)result->outcome);
-	put_number(writer->out, FIELD_DURATION_US, result->duration_us);
-	put_number(writer->out, FIELD_UPSTREAM_US, result->upstream_us);
-	put_text(writer, FIELD_ERROR_TYPE, span_of(result->error_type));
-	put_text(writer, FIELD_ERROR_MESSAGE, result->error_message);
-	put_number(writer->out, FIELD_RESPONSE_BYTES, number_of(result->response_bytes));
-	put_number(writer->out, FIELD_HTTP_STATUS,
-		   result->http_status == 0 ? -1 : result->http_status);
-}
-
-/* Fields that came later stand behind those of the result, because ids ascend. */
-static void put_call_later(struct writer *writer, const struct book_call *call)
-{
-	put_text(writer, FIELD_PERSONA, span_of(call->persona));
-	put_text(writer, FIELD_PURPOSE, call->purpose);
-	put_text(writer, FIELD_AUDIT_LEVEL, span_of(call->audit_level));
-}
-
-static void put_result_later(struct writer *writer, const struct book_result *result)
-{
-	put_text(writer, FIELD_ACCOUNT, span_of(result->account));
-	put_number(writer->out, FIELD_N_CALLS, result->n_calls > 1 ? result->n_calls : -1);
-	put_number(writer->out, FIELD_UPSTREAM_STATUS,
-		   result->upstream_status == 0 ? -1 : result->upstream_status);
-	put_digest(writer->out, FIELD_PAYLOAD_DIGEST, result->payload_digest);
-}
-
-void event_encode(const struct event_source *source, struct buf *out)
-{
-	static const struct redact_rules everybody = { 0 };
-	const struct book_call *call = source->call;
-	struct writer writer = { out, call->rules != NULL ? call->rules : &everybody };
-
-	assert((source->type == EVENT_INTENT) == (source->result == NULL));
-	put_head(out, call);
-	if (source->type != EVENT_OUTCOME)
-		put_call(&writer, call, source->node_id);
-	if (source->result != NULL)
-		put_result(&writer, source->result);
-	if (source->type != EVENT_OUTCOME)
-		put_call_later(&writer, call);
-	if (source->result != NULL)
-		put_result_later(&writer, source->result);
-	assert(!out->overflow);
-}
-
-void event_encode_unknown(struct span intent, char out[EVENT_UNKNOWN_BYTES])
-{
-	struct buf bytes;
-
-	assert(intent.n >= EVENT_HEAD_BYTES);
-	buf_init(&bytes, EVENT_UNKNOWN_BYTES);
-	buf_append(&bytes, (const char[]){ VERSION }, 1);
-	buf_append(&bytes, intent.p + AT_CALL_ID, EVENT_HEAD_BYTES - AT_CALL_ID);
-	put_number(&bytes, FIELD_OUTCOME, BOOK_UNKNOWN);
-	assert(bytes.len == EVENT_UNKNOWN_BYTES && !bytes.overflow);
-	memcpy(out, bytes.data, EVENT_UNKNOWN_BYTES);
-	buf_fini(&bytes);
 }
 
 /* Reading. */
 
 static bool field_holds(enum event_field field, struct span value)
 {
-	switch (fields[field].kind) {
+	switch (event_fields[field].kind) {
 	case KIND_UUID:
 	case KIND_DIGEST:
-		return value.n == fields[field].max_bytes;
+		return value.n == event_fields[field].max_bytes;
 	case KIND_TEXT:
-		return value.n <= fields[field].max_bytes && is_clean(value);
+		return value.n <= event_fields[field].max_bytes && event_text_is_clean(value);
 	case KIND_NUMBER:
-		return value.n == NUMBER_BYTES && (int64_t)be64_get(value.p) >= 0 &&
+		return value.n == EVENT_NUMBER_BYTES && (int64_t)be64_get(value.p) >= 0 &&
 		       (field != FIELD_OUTCOME || (int64_t)be64_get(value.p) < (int64_t)N_OUTCOMES);
 	}
 	return false;
 }
 
+/* The field at *at, behind one with the id `last`; *at goes behind it. Returns its id, or -1. */
+static int read_field(const char **at, const char *end, int last, struct event *out)
+{
+	struct span value;
+	uint16_t n;
+	int field;
+
+	if (end - *at < EVENT_FIELD_HEAD_BYTES)
+		return -1;
+	field = (unsigned char)(*at)[0];
+	memcpy(&n, *at + 1, sizeof(n));
+	value = (struct span){ *at + EVENT_FIELD_HEAD_BYTES, be16toh(n) };
+	if (field <= last || field >= N_FIELDS || value.n > (size_t)(end - value.p) ||
+	    !field_holds((enum event_field)field, value))
+		return -1;
+	out->fields[field] = value;
+	*at = value.p + value.n;
+	return field;
+}
+
 int event_decode(struct span payload, struct event *out, struct err *err)
 {
 	const char *at = payload.p;
-	const char *end;
+	const char *end = at + payload.n;
 	int last = -1;
 
 	*out = (struct event){ 0 };
 	if (payload.n < EVENT_HEAD_BYTES)
 		return err_set(err, ERR_PARSE, "a record of %zu bytes", payload.n);
-	if (at[AT_VERSION] < OLDEST_VERSION || at[AT_VERSION] > VERSION)
+	if (at[AT_VERSION] < OLDEST_VERSION || at[AT_VERSION] > EVENT_VERSION)
 		return err_set(err, ERR_CONFLICT, "a record of version %d, this program knows %d",
-			       at[AT_VERSION], VERSION);
-	end = at + payload.n;
+			       at[AT_VERSION], EVENT_VERSION);
 	out->call_id = (const uint8_t *)at + AT_CALL_ID;
 	out->started_us = (int64_t)be64_get(at + AT_STARTED);
 	out->tenant_id = (const uint8_t *)at + AT_TENANT_ID;
-	at += EVENT_HEAD_BYTES;
-	while (at < end) {
-		struct span value = { at + FIELD_HEAD_BYTES, 0 };
-		uint16_t n;
-		int field;
+	for (at += EVENT_HEAD_BYTES; at < end;) {
+		int field = read_field(&at, end, last, out);
 
-		if (end - at < FIELD_HEAD_BYTES)
-			return err_set(err, ERR_PARSE, "a record ends within a field");
-		field = (unsigned char)at[0];
-		memcpy(&n, at + 1, sizeof(n));
-		value.n = be16toh(n);
-		if (field <= last || field >= N_FIELDS || value.n > (size_t)(end - value.p) ||
-		    !field_holds((enum event_field)field, value))
-			return err_set(err, ERR_PARSE, "a record with a bad field %d", field);
-		out->fields[field] = value;
+		if (field < 0)
+			return err_set(err, ERR_PARSE, "a record with a bad field behind %d", last);
 		last = field;
-		at = value.p + value.n;
 	}
 	return 0;
 }
@@ -395,9 +123,9 @@ void event_canonical(const struct event *event, struct buf *out)
 		if (event->fields[field].p == NULL || field == FIELD_CHAIN_ID ||
 		    field == FIELD_CHAIN_SEQ || field == FIELD_CHAIN_MAC)
 			continue;
-		start = field_begin(out, (enum event_field)field);
+		start = event_field_begin(out, (enum event_field)field);
 		buf_add_span(out, event->fields[field]);
-		field_end(out, start);
+		event_field_end(out, start);
 	}
 }
 
@@ -409,7 +137,7 @@ const uint8_t *event_call_id(struct span payload)
 
 bool event_number(const struct event *event, enum event_field field, int64_t *out)
 {
-	assert(fields[field].kind == KIND_NUMBER);
+	assert(event_fields[field].kind == KIND_NUMBER);
 	if (event->fields[field].p == NULL)
 		return false;
 	*out = (int64_t)be64_get(event->fields[field].p);

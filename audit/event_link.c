@@ -6,9 +6,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include "audit/event.h"
-
-#define FIELD_HEAD_BYTES 3
+#include "audit/event_priv.h"
 
 _Static_assert(FIELD_CHAIN_SEQ == FIELD_CHAIN_ID + 1 && FIELD_CHAIN_MAC == FIELD_CHAIN_ID + 2,
 	       "a link is three fields in a row");
@@ -44,8 +42,8 @@ static size_t put_field(char *at, enum event_field field, const void *p, size_t 
 
 	at[0] = (char)field;
 	memcpy(at + 1, &length, sizeof(length));
-	memcpy(at + FIELD_HEAD_BYTES, p, n);
-	return FIELD_HEAD_BYTES + n;
+	memcpy(at + EVENT_FIELD_HEAD_BYTES, p, n);
+	return EVENT_FIELD_HEAD_BYTES + n;
 }
 
 /* Where the first field behind those of a link begins. */
@@ -57,7 +55,7 @@ static size_t offset_behind(const struct buf *record)
 		uint16_t n;
 
 		memcpy(&n, record->data + at + 1, sizeof(n));
-		at += FIELD_HEAD_BYTES + be16toh(n);
+		at += EVENT_FIELD_HEAD_BYTES + be16toh(n);
 	}
 	assert(at <= record->len);
 	return at;
@@ -65,7 +63,7 @@ static size_t offset_behind(const struct buf *record)
 
 void event_add_link(struct buf *record, const struct chain_link *link)
 {
-	char fields[3 * FIELD_HEAD_BYTES + CHAIN_LINK_BYTES];
+	char fields[3 * EVENT_FIELD_HEAD_BYTES + CHAIN_LINK_BYTES];
 	uint64_t seq = htobe64(link->seq);
 	size_t at = offset_behind(record);
 	size_t rest = record->len - at;

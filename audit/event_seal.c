@@ -69,6 +69,7 @@ static bool source_is_good(const char *source)
 
 int event_seal_decode(struct span record, struct event_seal *out, struct err *err)
 {
+	*out = (struct event_seal){ .first_n = 0 };
 	if (record.n > 0 && record.p[AT_VERSION] != VERSION)
 		return err_set(err, ERR_CONFLICT,
 			       "a seal of events of version %d, this program knows %d",

@@ -91,12 +91,21 @@ static void append(struct event_sealer *sealer, struct event_seal *seal)
 		give_up(sealer, &err);
 }
 
+/* Otherwise nobody would ever seal what is claimed together with them. */
+static void skip_gone(struct event_sealer *sealer, const struct event_seal *seal)
+{
+	log_error(&subject,
+		  "events %" PRIu64 " to %" PRIu64 " of %s are gone before they were sealed",
+		  seal->first_n, seal->last_n, seal->source);
+	sealer->at++;
+	next_claim(sealer);
+}
+
 static void on_digest(void *ctx, const struct db_result *const *results, size_t n,
 		      const struct err *err)
 {
 	struct event_sealer *sealer = ctx;
 	struct event_seal *seal = &sealer->claims[sealer->at];
-	struct err problem;
 	const char *digest;
 
 	if (err != NULL) {
@@ -106,9 +115,7 @@ static void on_digest(void *ctx, const struct db_result *const *results, size_t 
 	assert(n == 1);
 	digest = db_text(results[0], 0, "digest");
 	if (digest == NULL || hex_decode(span_of(digest), seal->digest, sizeof(seal->digest)) < 0) {
-		err_set(&problem, ERR_NOT_FOUND, "events %" PRIu64 " to %" PRIu64 " of %s are gone",
-			seal->first_n, seal->last_n, seal->source);
-		give_up(sealer, &problem);
+		skip_gone(sealer, seal);
 		return;
 	}
 	append(sealer, seal);

@@ -45,7 +45,7 @@ const char *payload_part_name(enum payload_part part)
 
 void payload_encode(const struct payload *payload, struct buf *out)
 {
-	buf_append(out, (const char[]){ VERSION, (char)payload->part, payload->truncated },
+	buf_append(out, (const char[]){ VERSION, (char)payload->part, payload->truncated ? 1 : 0 },
 		   AT_CALL_ID);
 	buf_append(out, payload->call_id, EVENT_UUID_BYTES);
 	be64_put(out, (uint64_t)payload->started_us);
@@ -59,6 +59,7 @@ int payload_decode(struct span record, struct payload *out, struct err *err)
 {
 	const char *at = record.p;
 
+	*out = (struct payload){ .truncated = false };
 	if (record.n <= PAYLOAD_HEAD_BYTES || record.n > PAYLOAD_MAX_RECORD_BYTES)
 		return err_set(err, ERR_PARSE, "a payload of %zu bytes", record.n);
 	if (at[AT_VERSION] != VERSION)

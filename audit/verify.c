@@ -250,7 +250,7 @@ void verify_chain_link(struct verify_chain *chain, const struct verify_link *lin
 
 /* --- an epoch -------------------------------------------------------------------------------- */
 
-static struct verify_record anchor_record(const struct chain_anchor *anchor)
+struct verify_record verify_anchor_record(const struct chain_anchor *anchor)
 {
 	struct verify_record record = { .kind = VERIFY_ANCHOR,
 					.chained = true,
@@ -276,7 +276,7 @@ void verify_chain_begin(struct verify_chain *chain, const struct chain_anchor *a
 		go_on_from(chain, after->last_mac);
 	} else {
 		/* Where we were told to begin nobody has signed. */
-		const struct verify_record record = anchor_record(after);
+		const struct verify_record record = verify_anchor_record(after);
 
 		report(chain, VERIFY_ANCHOR_ALTERED, &record);
 		go_on_blind(chain);
@@ -285,7 +285,7 @@ void verify_chain_begin(struct verify_chain *chain, const struct chain_anchor *a
 
 static void miss_anchors(struct verify_chain *chain, const struct chain_anchor *next)
 {
-	struct verify_record record = anchor_record(next);
+	struct verify_record record = verify_anchor_record(next);
 
 	record.first = chain->want_epoch;
 	record.last = next->epoch - 1;
@@ -296,7 +296,7 @@ static void miss_anchors(struct verify_chain *chain, const struct chain_anchor *
 
 void verify_chain_anchor(struct verify_chain *chain, const struct chain_anchor *anchor)
 {
-	const struct verify_record record = anchor_record(anchor);
+	const struct verify_record record = verify_anchor_record(anchor);
 
 	assert(!chain->has_epoch && chain->n_rivals == 0);
 	chain->counts.anchors++;

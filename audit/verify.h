@@ -70,6 +70,8 @@ struct verify_record {
 };
 typedef void verify_report(void *ctx, enum verify_problem problem,
 			   const struct verify_record *record);
+/* An anchor as what a finding is about. */
+struct verify_record verify_anchor_record(const struct chain_anchor *anchor);
 
 /* A run of links that went with a partition. */
 struct verify_range {

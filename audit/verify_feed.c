@@ -197,13 +197,8 @@ void verify_feed_event_seals(struct verify_feed *feed, const struct db_result *r
 static void report_anchor(struct verify_feed *feed, enum verify_problem problem,
 			  const struct chain_anchor *anchor)
 {
-	struct verify_record record = { .kind = VERIFY_ANCHOR,
-					.chained = true,
-					.first = anchor->epoch,
-					.last = anchor->epoch,
-					.started_us = anchor->anchored_us };
+	struct verify_record record = verify_anchor_record(anchor);
 
-	memcpy(record.chain, feed->chain.id, sizeof(record.chain));
 	feed->params.report(feed->params.ctx, problem, &record);
 }
 

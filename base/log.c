@@ -155,7 +155,7 @@ static void add_text_subject(struct buf *line, const struct log_subject *subject
 		buf_add(line, ": ");
 }
 
-/* " tool=get outcome=ok 12.3 ms call=…" */
+/* " tool=get outcome=ok call=… 12.345 ms" */
 static void add_text_call(struct buf *line, const struct log_subject *subject)
 {
 	const struct {

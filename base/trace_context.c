@@ -73,7 +73,8 @@ bool traceparent_parse(struct span text, struct trace_context *out)
 
 void traceparent_write(const struct trace_context *context, char out[TRACEPARENT_BYTES])
 {
-	memcpy(out, "00-", AT_TRACE_ID);
+	out[0] = out[1] = '0';
+	out[AT_TRACE_ID - 1] = '-';
 	hex_encode(context->trace_id, TRACE_ID_BYTES, out + AT_TRACE_ID);
 	out[AT_SPAN_ID - 1] = '-';
 	hex_encode(context->span_id, SPAN_ID_BYTES, out + AT_SPAN_ID);
@@ -117,7 +118,8 @@ static bool is_key_part(struct span part, size_t max_bytes)
 	if (part.n == 0 || part.n > max_bytes || !is_key_start(part.p[0]))
 		return false;
 	for (size_t i = 1; i < part.n; i++) {
-		if (!is_key_start(part.p[i]) && memchr("_-*/", part.p[i], 4) == NULL)
+		if (!is_key_start(part.p[i]) &&
+		    (part.p[i] == '\0' || strchr("_-*/", part.p[i]) == NULL))
 			return false;
 	}
 	return true;
@@ -217,7 +219,7 @@ static void state_shorten(struct state *state)
 
 char *tracestate_read(struct span text, struct arena *arena)
 {
-	struct state state;
+	struct state state = { .n = 0 };
 	char *out;
 	size_t at = 0;
 

@@ -226,6 +226,36 @@ static void events_of_all_tenants_become_links_of_the_chain(void **state)
 	db_free(&db);
 }
 
+static bool has_sealed_one(void *ctx)
+{
+	return event_sealer_n_sealed(ctx) == 1;
+}
+
+static void events_that_are_gone_keep_no_others_from_their_seal(void **state)
+{
+	struct desk *d = *state;
+	struct db *db = app_db(d);
+	struct event_sealer *sealer;
+
+	look(d, "TRUNCATE audit.auth_event_log, audit.event_seals, audit.event_claims");
+	look(d, "INSERT INTO audit.event_claims (source, first_n, last_n, claimed_at)"
+		" VALUES ('admin', 900001, 900002, now() - interval '1 hour')");
+	look(d, "INSERT INTO audit.auth_event_log (tenant_id, type)"
+		" SELECT gen_random_uuid(), 'acquired' FROM generate_series(1, 3)");
+	open_book(d);
+	sealer = event_sealer_new(
+		&(struct event_sealer_params){ .loop = d->base.loop, .db = db, .book = d->book });
+	run_until(&d->base, has_sealed_one, sealer);
+	flush(d);
+	expect(d,
+	       "SELECT string_agg(source || ' ' || last_n - first_n + 1, ', ') AS v"
+	       " FROM audit.event_seals",
+	       "auth 3");
+	look(d, "TRUNCATE audit.event_claims");
+	event_sealer_free(&sealer);
+	db_free(&db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +265,7 @@ int main(void)
 		DESK_TEST(every_column_is_digested),
 		DESK_TEST(a_digest_does_not_depend_on_settings),
 		DESK_TEST(events_of_all_tenants_become_links_of_the_chain),
+		DESK_TEST(events_that_are_gone_keep_no_others_from_their_seal),
 	};
 
 	return cmocka_run_group_tests(tests, start_desks, end_desks);

@@ -252,21 +252,6 @@ static void rows_from_before_the_chain_are_counted_later_ones_named(void **state
 	must_sql(l, "DELETE FROM audit.call_log WHERE chain_id IS NULL");
 }
 
-/* A call that was open when a process ended, and had no room for its end. */
-static void put_open_call(struct library *l, unsigned n, const uint8_t *seed)
-{
-	struct buf opening, closing;
-	struct told told;
-
-	assert_int_equal(n % 2, 1);
-	tell_call(&told, n, l->new_day_us + INT64_C(3600000000), 0);
-	encode_call(&told, n, &opening, &closing);
-	insert_row(l, &kind_calls,
-		   &(struct batch_row){ .opening = buf_span(&opening), .seed = seed });
-	buf_fini(&opening);
-	buf_fini(&closing);
-}
-
 static void rows_that_are_signed_as_links_of_no_chain_are_good(void **state)
 {
 	struct library *l = *state;

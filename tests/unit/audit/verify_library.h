@@ -317,6 +317,21 @@ static inline void make_call(struct library *l, unsigned chain, int64_t started_
 	buf_fini(&closing);
 }
 
+/* A call that was open when a process ended, and had no room for its end. */
+static inline void put_open_call(struct library *l, unsigned n, const uint8_t *seed)
+{
+	struct buf opening, closing;
+	struct told told;
+
+	assert_int_equal(n % 2, 1);
+	tell_call(&told, n, l->new_day_us + INT64_C(3600000000), 0);
+	encode_call(&told, n, &opening, &closing);
+	insert_row(l, &kind_calls,
+		   &(struct batch_row){ .opening = buf_span(&opening), .seed = seed });
+	buf_fini(&opening);
+	buf_fini(&closing);
+}
+
 /* --- events ---------------------------------------------------------------------------------- */
 
 static inline void make_events(struct library *l, unsigned chain)
