@@ -208,5 +208,16 @@ SELECT is(string_agg(attname, ' ' ORDER BY attnum),
   'auth_events: columns may be added at the end and nothing else')
 FROM pg_attribute WHERE attrelid = 'audit.auth_events'::regclass AND attnum > 0;
 
+-- What the gateway runs on and nobody administers; grants have events of their own.
+SELECT bag_eq($$
+  SELECT c.relname::text FROM pg_class c
+  WHERE c.relnamespace = 'tollgate'::regnamespace AND c.relkind IN ('r', 'p')
+    AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid
+                    AND t.tgfoid = 'audit.on_admin_change'::regproc) $$, $$ VALUES
+  ('browser_sessions'), ('cancellations'), ('catalogs'), ('client_issuers'), ('connect_attempts'),
+  ('connection_status'), ('grants'), ('mcp_sessions'), ('nodes'), ('serving_connections'),
+  ('upstream_clients'), ('upstream_sessions') $$,
+  'every table has its trigger but those of the runtime');
+
 SELECT * FROM finish();
 ROLLBACK;
