@@ -25,6 +25,7 @@ const listChanged = '{"jsonrpc":"2.0","method":"notifications/tools/list_changed
 const subscription = (id) => `"_meta":{"io.modelcontextprotocol/subscriptionId":${id}}`;
 
 const upstreams = [];
+const streams = []; // an open one would keep a test that failed from ending
 let gateway;
 let beta; // its tools stay as they are
 
@@ -34,6 +35,7 @@ before(async () => {
   upstreams.push(beta);
 });
 after(async () => {
+  for (const stream of streams) stream.abort();
   await Promise.all(upstreams.map((upstream) => upstream.stop()));
   await gateway?.close();
 });
@@ -68,6 +70,7 @@ const listen = (url, key, options = {}) => {
     options.params ?? { notifications: { toolsListChanged: true } },
     { key, onmessage: (text) => messages.push(text), ...options },
   );
+  streams.push(handle);
   return Object.assign(handle, { messages });
 };
 const acknowledged = (handle) =>
@@ -384,6 +387,14 @@ describe('subscriptions/listen', () => {
   before(async () => {
     tenant = await tenantWithTools(gateway, 'sub');
     url = gateway.mcp();
+    // The worker knows them a moment after the database: what comes then is a change, too.
+    await eventually(
+      async () => {
+        const { answer } = await requestModern(url, 'tools/list', {}, { key: tenant.userKey });
+        return answer.result.tools.length > 0;
+      },
+      { what: 'the worker knows the tools' },
+    );
   });
 
   const rowOf = (handle, outcome) =>
