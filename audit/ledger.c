@@ -174,7 +174,7 @@ static struct spool *open_spool(struct ledger *ledger, struct err *err)
 				  .max_bytes = ledger->params.max_bytes,
 				  .max_record_bytes = record_bytes_for(ledger->segment_bytes),
 				  .fsync = ledger->params.fsync,
-				  .watch_disk = ledger->params.min_free_bytes > 0,
+				  .low_bytes = ledger_low_bytes(ledger),
 				  .noted = on_note,
 				  .freed = on_freed,
 			  },

@@ -67,6 +67,8 @@ struct span ledger_row_record(const struct ledger_row *row);
 void ledger_forget_lost(struct ledger *ledger);
 
 /* ledger_room.c */
+/* For spool_params. */
+uint64_t ledger_low_bytes(const struct ledger *ledger);
 
 /* Whether a record of that type may be appended now. */
 int ledger_check_room(struct ledger *ledger, enum event_type type, struct span payload,

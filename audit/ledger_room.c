@@ -18,6 +18,13 @@ static const struct {
 	{ BOOK_ROOM_TIGHT, 50, 2},
 };
 
+uint64_t ledger_low_bytes(const struct ledger *ledger)
+{
+	const unsigned soft = limits[sizeof(limits) / sizeof(limits[0]) - 1].times_min_free;
+
+	return 2 * soft * ledger->params.min_free_bytes;
+}
+
 static enum book_room room_of(const struct ledger *ledger, const struct spool_stats *stats)
 {
 	if (stats->failed)

@@ -31,8 +31,10 @@ struct spool_params {
 	size_t max_bytes;	 /* on disk, at least two segments; appends over it fail with
 				  * ERR_UNAVAILABLE */
 	size_t max_record_bytes; /* 1 MiB */
-	bool watch_disk;	 /* find out how much room its filesystem has: free_bytes */
-	bool fsync;		 /* false: survives kill -9, not power loss */
+	/* Find out how much room its filesystem has (free_bytes), and hurry while it is less than
+	 * that; 0: do not. */
+	uint64_t low_bytes;
+	bool fsync; /* false: survives kill -9, not power loss */
 	/* Runs at open, before the records, with the note that was released with last, if any;
 	 * borrowed. May be NULL. */
 	void (*noted)(void *ctx, struct span note);
@@ -95,7 +97,8 @@ void spool_release(struct spool *spool, uint64_t sequence);
 #define SPOOL_NOTE_BYTES 128
 void spool_release_noting(struct spool *spool, uint64_t sequence, struct span note);
 
-#define SPOOL_LOOK_MS 500
+#define SPOOL_LOOK_MS	   500
+#define SPOOL_LOOK_IDLE_MS 5000 /* while nothing is appended and there is room */
 struct spool_stats {
 	uint64_t last_sequence;
 	uint64_t durable_sequence;
@@ -103,7 +106,7 @@ struct spool_stats {
 	uint64_t freed_sequence; /* what was released up to here takes no room that could be free */
 	size_t bytes_on_disk;	 /* room set aside for records to come included */
 	size_t used_bytes;	 /* of records on the disk or on their way to it */
-	/* What its filesystem has left, at most SPOOL_LOOK_MS ago; UINT64_MAX: not asked. */
+	/* What its filesystem has left, as looked every SPOOL_LOOK_MS; UINT64_MAX: not asked. */
 	uint64_t free_bytes;
 	bool failed; /* for good: a commit failed on two files in a row */
 };

@@ -109,15 +109,24 @@ static void checkpoint_run(struct spool_writer *writer)
 	bell_ring(writer->bell);
 }
 
-/* Others write to that filesystem too, so it is asked again and again. */
+/* Others write to that filesystem too, so it is asked again and again; but an idle process should
+ * sleep. Only this thread writes free_bytes. */
+static int64_t look_due_ms(const struct spool_writer *writer)
+{
+	bool hurry = writer->own.wrote || writer->shared.free_bytes < writer->low_bytes;
+
+	if (writer->low_bytes == 0)
+		return NEVER;
+	return writer->own.looked_at_ms + (hurry ? SPOOL_LOOK_MS : SPOOL_LOOK_IDLE_MS);
+}
+
 static void look_at_disk(struct spool_writer *writer)
 {
 	struct statvfs info;
 	uint64_t free_bytes = UINT64_MAX;
 
-	if (now_ms() < writer->own.look_at_ms)
-		return;
-	writer->own.look_at_ms = now_ms() + SPOOL_LOOK_MS;
+	writer->own.looked_at_ms = now_ms();
+	writer->own.wrote = false;
 	if (fstatvfs(writer->dir_fd, &info) == 0)
 		free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
 	spool_writer_lock(writer);
@@ -137,8 +146,8 @@ static void sleep_until_work(struct spool_writer *writer)
 	const struct spool_own *own = &writer->own;
 
 	while (shared->queue.first == NULL && !shared->stop && !checkpoint_is_due(writer) &&
-	       now_ms() < own->look_at_ms) {
-		int64_t at = own->look_at_ms;
+	       now_ms() < look_due_ms(writer)) {
+		int64_t at = look_due_ms(writer);
 		struct timespec until;
 
 		if (shared->checkpoint_owed && own->checkpoint_at_ms < at)
@@ -168,8 +177,10 @@ static void *run(void *arg)
 		checkpoint = checkpoint_is_due(writer);
 		stop = shared->stop;
 		spool_writer_unlock(writer);
+		writer->own.wrote = writer->own.wrote || writer->own.flight.first != NULL;
 		spool_commit_flight(writer);
-		look_at_disk(writer);
+		if (now_ms() >= look_due_ms(writer))
+			look_at_disk(writer);
 		if (checkpoint && !stop)
 			checkpoint_run(writer);
 	}
@@ -191,7 +202,8 @@ static int thread_start(struct spool_writer *writer, struct err *err)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&writer->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
-	look_at_disk(writer); /* whoever opens it knows at once */
+	if (writer->low_bytes > 0)
+		look_at_disk(writer); /* whoever opens it knows at once */
 
 	/* Signals are the loop's. */
 	sigfillset(&all);
@@ -230,7 +242,7 @@ struct spool_writer *spool_writer_start(const struct spool_writer_params *params
 		.own.segments = params->segments,
 		.shared.free_bytes = UINT64_MAX,
 		.own.fd = -1,
-		.own.look_at_ms = params->spool->watch_disk ? 0 : NEVER,
+		.low_bytes = params->spool->low_bytes,
 	};
 	for (size_t i = 0; i < params->segments.n; i++)
 		writer->shared.disk_bytes += params->segments.at[i].bytes;

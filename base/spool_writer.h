@@ -50,7 +50,8 @@ struct spool_own {
 	int fd; /* of the last segment; -1: the next commit begins a new one */
 	size_t used;
 	int64_t checkpoint_at_ms; /* no sooner */
-	int64_t look_at_ms;	  /* at the filesystem; NEVER if not at all */
+	int64_t looked_at_ms;	  /* at the filesystem */
+	bool wrote;		  /* since then */
 };
 
 struct spool_writer {
@@ -58,6 +59,7 @@ struct spool_writer {
 	size_t segment_bytes;
 	size_t max_bytes;
 	bool fsync_it;
+	uint64_t low_bytes;
 	const struct bell *bell;
 	pthread_t thread;
 	pthread_mutex_t mutex;

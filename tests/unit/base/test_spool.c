@@ -472,7 +472,7 @@ static void the_room_of_its_disk_is_known_if_it_is_watched(void **state)
 	must_open(f);
 	assert_true(stats_of(f).free_bytes == UINT64_MAX);
 	spool_close(&f->spool);
-	f->params.watch_disk = true;
+	f->params.low_bytes = 1;
 	must_open(f);
 	assert_int_equal(statvfs(f->dir, &info), 0);
 	have = (uint64_t)info.f_bavail * info.f_frsize;
