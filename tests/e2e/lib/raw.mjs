@@ -127,18 +127,22 @@ export function left(address) {
 
 // What is refused at the gate is in the book whatever was asked: bodies that are not read, and who
 // may have no stream and no session.
-export async function request(url, options = {}) {
-  const { recorded = true, ...rest } = options;
-  const reply = await send(url, rest).done;
+function recordRefusal(url, method, reply) {
   // The HTTP server itself answers in plain text.
   const unread = [400, 413, 417].includes(reply.status) && !reply.text.startsWith('{');
-  const atTheGate = options.method !== 'POST' && [401, 403].includes(reply.status);
-  if (recorded && reply.headers['tollgate-call-id'] !== undefined && (unread || atTheGate))
+  const atTheGate = method !== 'POST' && [401, 403].includes(reply.status);
+  if (reply.headers['tollgate-call-id'] !== undefined && (unread || atTheGate))
     record({
       url,
       source_ip: reply.address,
       outcome: unread ? ['malformed'] : outcomesOf(reply.status),
     });
+}
+
+export async function request(url, options = {}) {
+  const { recorded = true, ...rest } = options;
+  const reply = await send(url, rest).done;
+  if (recorded) recordRefusal(url, options.method, reply);
   return reply;
 }
 
@@ -281,7 +285,10 @@ export async function openStream(session, { headers = {}, url = session.url } = 
     onhead: (status, head) => opened.resolve(Object.assign(stream, { status, head })),
   });
   stream.closed = handle.done.then(
-    (reply) => Object.assign(stream, { open: false, text: reply.text }),
+    (reply) => {
+      recordRefusal(url, 'GET', reply);
+      return Object.assign(stream, { open: false, text: reply.text });
+    },
     (problem) => {
       opened.reject(problem);
       stream.open = false;
