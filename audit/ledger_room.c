@@ -20,7 +20,7 @@ static const struct {
 
 uint64_t ledger_low_bytes(const struct ledger *ledger)
 {
-	const unsigned soft = limits[sizeof(limits) / sizeof(limits[0]) - 1].times_min_free;
+	const uint64_t soft = limits[sizeof(limits) / sizeof(limits[0]) - 1].times_min_free;
 
 	return 2 * soft * ledger->params.min_free_bytes;
 }
