@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,10 +11,10 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "base/crypto.h"
+#include "audit/anchor_file.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "gateway/core/meters.h"
 
 /* RFC 3164: facility authpriv, severity notice. Without a time: whoever reads the local socket puts
@@ -228,24 +227,14 @@ void anchor_sink_add_line(struct anchor_sink *sink, struct span json)
 
 void anchor_sink_add(struct anchor_sink *sink, const struct chain_anchor *anchor)
 {
-	char id[UUID_TEXT_BYTES], last_mac[2 * CHAIN_MAC_BYTES + 1];
-	char mac_key[2 * SHA256_BYTES + 1], signature[2 * CHAIN_SIGNATURE_BYTES + 1];
-	char at[TEXT_TIME_BYTES];
-	char *json;
+	struct buf line;
 
-	uuid_text(anchor->id, id);
-	hex_encode(anchor->last_mac, sizeof(anchor->last_mac), last_mac);
-	hex_encode(anchor->mac_key, sizeof(anchor->mac_key), mac_key);
-	hex_encode(anchor->signature, sizeof(anchor->signature), signature);
-	text_time(anchor->anchored_us, at);
-	json = mem_printf("{\"type\":\"anchor\",\"chain\":\"%s\",\"epoch\":%" PRIu64
-			  ",\"first_seq\":%" PRIu64 ",\"last_seq\":%" PRIu64
-			  ",\"last_mac\":\"%s\",\"mac_key\":\"%s\",\"anchored_at\":\"%s\","
-			  "\"signature\":\"%s\"}",
-			  id, anchor->epoch, anchor->first_seq, anchor->last_seq, last_mac, mac_key,
-			  at, signature);
-	anchor_sink_add_line(sink, span_of(json));
-	free(json);
+	buf_init(&line, ANCHOR_LINE_BYTES);
+	anchor_line_write(anchor, &line);
+	assert(!line.overflow);
+	line.len--; /* its newline, which comes with every line */
+	anchor_sink_add_line(sink, buf_span(&line));
+	buf_fini(&line);
 }
 
 size_t anchor_sink_waiting(const struct anchor_sink *sink)
